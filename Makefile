@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: The polynic authors
+# SPDX-License-Identifier: Apache-2.0
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.SILENT:
+MAKEFLAGS += --no-print-directory
+
+BIN      ?= bin
+PROGRAMS ?= ./cmd/...
+VERSION   = $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS   = -s -w -X main.version=$(VERSION)
+TOOL      = go tool -modfile=tools/go.mod
+# How thoroughly "bench" measures: quick takes a minute, full some six.
+FIGURES  ?= full
+# The race detector needs a C compiler; "setup" installs one where it can.
+RACE      = $(if $(shell command -v gcc),-race)
+TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
+
+.PHONY: help build setup demo test bench check lint vet fix deadcode generated rules modules fmt clean
+
+help: ## list the targets
+	grep -hE '^[a-z]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## /\1\t/' | expand -t 12
+
+build: ## every program, static, into bin/
+	echo "==> build: $(PROGRAMS) into $(BIN)/"
+	mkdir -p $(BIN)
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/ $(PROGRAMS)
+
+setup: ## install, or name, the Debian packages that demo and test need
+	test/setup
+
+demo: setup build ## two pods, every interface, every ping, and nothing left behind
+	timeout --foreground 10m test/demo
+
+test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suites a failure
+	echo "==> test$(if $(RACE), with the race detector, without the race detector: there is no gcc)"
+	failed=0
+	$(TEST) $(RACE) $$(go list ./... | grep -vE '^[^/]+/[^/]+/[^/]+(/test/.*)?$$') || failed=1
+	echo "==> test: the repository's rules, and the programs as they are shipped"
+	$(TEST) . ./test/... || failed=1
+	exit $$failed
+
+bench: setup build ## the ratios that the project promises (FIGURES=quick for a first look)
+	cd test/bench
+	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 20m go test -count=1 -timeout 19m -run TestFigures -figures $(FIGURES)
+
+check: lint vet fix deadcode generated modules rules ## everything but the tests
+	echo "==> check: all is well"
+
+lint:
+	echo "==> check: format and lint (the first run compiles the linter: some minutes)"
+	timeout 20m $(TOOL) golangci-lint run ./...
+
+vet:
+	echo "==> check: vet"
+	timeout 10m go vet ./...
+	go vet -tags failpoints ./...
+
+fix:
+	echo "==> check: modern Go (to repair: go fix ./...)"
+	go fix -diff ./...
+
+deadcode:
+	echo "==> check: dead code"
+	dead=$$($(TOOL) deadcode -test -tags failpoints ./...)
+	[ -z "$$dead" ] || { echo "$$dead"; exit 1; }
+
+generated:
+	echo "==> check: generated files (to repair: go generate ./... and commit)"
+	grep -rq --include='*.go' '^//go:generate' . || exit 0
+	state() { git status --porcelain=v1 -uall && git diff | sha256sum; }
+	before=$$(state)
+	go generate ./...
+	[ "$$before" = "$$(state)" ] || { git status --short; exit 1; }
+
+modules:
+	echo "==> check: modules (to repair: go mod tidy)"
+	for dir in . tools; do
+		(cd $$dir && go mod tidy -diff && go mod verify >/dev/null)
+	done
+
+rules:
+	echo "==> check: the repository's rules"
+	go test -count=1 -timeout 5m .
+
+fmt: ## put every file into the form that lint wants
+	$(TOOL) golangci-lint fmt ./...
+
+clean: ## remove what build made
+	rm -rf $(BIN)

@@ -1,0 +1,227 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package polynic_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/polynic/polynic/"
+
+// layer is what a package, or (PATH/...) every package of a folder, may import
+// of ours beside the folder's own packages, and why nothing else.
+type layer struct {
+	path string
+	may  []string
+	why  string
+}
+
+// layers is the direction of imports, from the top down: cmd, agent, the
+// sources of requests, the pod path, what it is made of, nouns. The first entry
+// that fits a package is the one that counts.
+func layers() []layer {
+	return []layer{
+		{"cmd/polynic-cni", []string{"api/cniwire"}, "the CNI binary knows nothing: it passes a request on"},
+		{"cmd/polynic-agent", []string{"internal/agent", "internal/config"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper"}, "a program turns flags into a configuration and runs one package"},
+		{
+			"cmd/polynic",
+			[]string{"api/...", "internal/lab/...", "internal/inspect", "internal/manifest", "internal/explain"},
+			"the command line is a client: what it shows comes from the agent, what it does is done by the lab",
+		},
+		{
+			"internal/agent",
+			[]string{
+				"api/...", "internal/attach", "internal/cniserver", "internal/config", "internal/dataplane/...", "internal/desired",
+				"internal/failpoint", "internal/inspect", "internal/inventory", "internal/ipam", "internal/journal", "internal/model",
+				"internal/netns", "internal/nl", "internal/plan", "internal/reconcile", "internal/relay/relayapi", "internal/unixsock", "internal/watch",
+			},
+			"the agent is where the parts meet, but the relay is another process and the lab stands above both",
+		},
+		{
+			"internal/lab/...",
+			[]string{
+				"api/...", "internal/config", "internal/inspect", "internal/manifest", "internal/model",
+				"internal/netns", "internal/nl", "internal/relay/relayapi", "internal/unixsock",
+			},
+			"the lab stands in for kubelet and cluster: it sees agent and relay as they do, by their sockets",
+		},
+		{
+			"internal/explain",
+			[]string{
+				"api/...", "internal/attach", "internal/config", "internal/desired", "internal/ipam", "internal/manifest",
+				"internal/model", "internal/plan", "internal/watch",
+			},
+			"explaining asks the pod path's own rules, and touches nothing",
+		},
+		{"internal/cniserver/recorder", []string{"api/...", "internal/attach", "internal/model"}, "what stands in for the pod path speaks as the pod path does"},
+		{"internal/cniserver", []string{"api/cniwire", "internal/attach", "internal/failpoint", "internal/model", "internal/unixsock"}, "a request goes to the pod path and nowhere else"},
+		{"internal/watch", []string{"api/podif", "internal/inventory", "internal/manifest", "internal/model"}, "a source of pods fills the inventory and knows no consequence"},
+		{"internal/inspect", []string{"api/podif", "internal/desired", "internal/model", "internal/unixsock"}, "inspection reads nouns and changes nothing"},
+		{
+			"internal/attach",
+			[]string{
+				"api/...", "internal/dataplane", "internal/desired", "internal/failpoint", "internal/inventory", "internal/ipam",
+				"internal/journal", "internal/model", "internal/netns", "internal/plan", "internal/reconcile",
+			},
+			"the pod path knows the contract of a dataplane, not a driver",
+		},
+		{"internal/reconcile", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the reconciler drives any dataplane by its contract"},
+		{"internal/plan", []string{"api/podif", "internal/desired", "internal/model"}, "the plan depends on what is asked for alone"},
+		{"internal/inventory", []string{"api/podif", "internal/model"}, "the inventory holds what is asked for and acts on nothing"},
+		{"internal/journal", []string{"internal/model"}, "the journal records nouns"},
+		{"internal/ipam", nil, "the allocator is pure arithmetic"},
+		{"internal/config", []string{"api/podif"}, "the configuration is read by everybody and reads nobody"},
+		{"internal/manifest", []string{"api/podif"}, "manifests are read for the agent and for the lab alike"},
+
+		{"internal/dataplane", []string{"internal/desired"}, "the contract speaks in nouns of the plan"},
+		{"internal/dataplane/fake", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the fake knows the contract alone"},
+		{"internal/dataplane/drivertest", []string{"api/podif", "internal/dataplane", "internal/desired", "internal/model", "internal/plan", "test/..."}, "the suite knows the contract, not a driver"},
+		{
+			"internal/dataplane/...",
+			[]string{
+				"internal/dataplane", "internal/desired", "internal/failpoint", "internal/model", "internal/netns", "internal/nl",
+				"internal/relay/relayapi", "memif/...",
+			},
+			"a driver makes what it is told, and sees the relay by its client",
+		},
+		{"internal/relay/relayapi", []string{"internal/netns", "internal/unixsock"}, "the relay's client is small, for the driver needs no more"},
+		{"internal/relay/relaytest", []string{"internal/...", "test/..."}, "it serves the relay's tests alone"},
+		{"internal/relay/...", []string{"internal/failpoint", "internal/model", "internal/netns", "internal/nl", "internal/unixsock", "memif/..."}, "the relay moves frames and knows no pods"},
+
+		{"internal/desired", []string{"internal/model"}, "the nouns of the plan stand on those of the inventory"},
+		{"internal/model", []string{"api/podif"}, "the nouns stand on nothing but the annotation's grammar"},
+		{"internal/nl", []string{"internal/netns"}, "netlink needs namespaces and no more"},
+		{"internal/netns", []string{"internal/model"}, "namespaces know their name and no more"},
+		{"internal/unixsock", nil, "sockets know no protocol of ours"},
+		{"internal/failpoint", nil, "a failpoint is nothing in a product's build"},
+
+		{"api/...", nil, "other tools import it, and must get nothing of our inside with it"},
+		{"memif/...", nil, "it is a library of its own"},
+		{"test/...", []string{"api/...", "internal/...", "memif/..."}, "tests may see everything"},
+		{".", nil, "the root holds rules"},
+	}
+}
+
+func TestImportDirection(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.isTest() {
+			continue // a test may look at its subject with whatever it needs
+		}
+		l, ok := layerOf(s.folder())
+		if !ok {
+			t.Errorf("%s: its package has no place in the table of %s; give it one, with a reason", s.path, "imports_test.go")
+			continue
+		}
+		for _, imported := range imports(s) {
+			own, ok := strings.CutPrefix(imported, module)
+			if !ok || l.allows(own) {
+				continue
+			}
+			t.Errorf("%s imports %s, but %s.\nIt may import of ours: %v. Move the code, or declare an interface here that the upper package fulfils.",
+				s.path, own, l.why, l.may)
+		}
+	}
+}
+
+func layerOf(folder string) (layer, bool) {
+	for _, l := range layers() {
+		if matches(l.path, folder) {
+			return l, true
+		}
+	}
+	return layer{}, false
+}
+
+func (l layer) allows(imported string) bool {
+	for _, pattern := range append(l.may, l.path) {
+		if matches(pattern, imported) {
+			return true
+		}
+	}
+	return false
+}
+
+// matches reports whether the pattern is the path, or is PARENT/... and the
+// path is the parent or below it.
+func matches(pattern, path string) bool {
+	parent, below := strings.CutSuffix(pattern, "/...")
+	return path == parent || below && strings.HasPrefix(path, parent+"/")
+}
+
+func imports(s source) []string {
+	var all []string
+	for _, spec := range s.file.Imports {
+		path, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			path = fmt.Sprintf("%s: %v", spec.Path.Value, err)
+		}
+		all = append(all, path)
+	}
+	return all
+}
+
+// The core can be read, tested and trusted without a machine.
+func TestPureCore(t *testing.T) {
+	impure := []struct{ pattern, why string }{
+		{"os/...", "the core does no I/O"},
+		{"io/...", "the core does no I/O"},
+		{"net", "addresses are values of net/netip"},
+		{"net/http", "the core does no I/O"},
+		{"time", "the core has no clock; pass a duration as a number, or a moment as a value"},
+		{"syscall", "the core knows no operating system"},
+		{"golang.org/x/sys/...", "the core knows no operating system"},
+		{"k8s.io/...", "Kubernetes types stop at the edge; convert there"},
+		{"sigs.k8s.io/...", "Kubernetes types stop at the edge; convert there"},
+		{"github.com/vishvananda/...", "only a driver knows netlink"},
+		{"go.fd.io/...", "only a driver knows VPP"},
+	}
+	core := []string{"internal/model", "internal/desired", "internal/plan", "internal/ipam"}
+	for _, s := range sources(t) {
+		if s.isTest() || !contains(core, s.folder()) || s.path == "internal/model/mac.go" { // net.ParseMAC
+			continue
+		}
+		for _, imported := range imports(s) {
+			for _, i := range impure {
+				if matches(i.pattern, imported) {
+					t.Errorf("%s imports %s, but %s", s.path, imported, i.why)
+				}
+			}
+		}
+	}
+}
+
+// Some modules are the business of few packages.
+func TestModulesStayAtTheirPlace(t *testing.T) {
+	for _, rule := range []struct {
+		pattern string
+		where   []string
+		why     string
+	}{
+		{"k8s.io/...", []string{"api/v1", "internal/watch", "internal/manifest", "internal/explain", "internal/lab/..."}, "Kubernetes types stop at the edge; convert there"},
+		{"github.com/vishvananda/netns", []string{"internal/netns", "internal/nl"}, "a thread enters a namespace only through internal/netns"},
+		{"github.com/vishvananda/netlink/...", []string{"internal/nl", "internal/dataplane/linux/...", "internal/relay/...", "internal/lab/...", "test/..."}, "only what makes links knows netlink"},
+		{"github.com/spf13/cobra", []string{"cmd/polynic", "cmd/polynic-agent"}, "only programs with commands have use for it"},
+	} {
+		for _, s := range sources(t) {
+			for _, imported := range imports(s) {
+				if !s.isTest() && matches(rule.pattern, imported) && !contains(rule.where, s.folder()) {
+					t.Errorf("%s imports %s, but %s (its place: %v)", s.path, imported, rule.why, rule.where)
+				}
+			}
+		}
+	}
+}
+
+func contains(patterns []string, path string) bool {
+	for _, p := range patterns {
+		if matches(p, path) {
+			return true
+		}
+	}
+	return false
+}
