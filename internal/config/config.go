@@ -1,0 +1,130 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config is the agent's configuration: one struct, its defaults and
+// its validation. It is read once, at start, from one YAML or JSON file.
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Config is the whole configuration of one agent.
+type Config struct {
+	// NodeName is this node's name; required.
+	NodeName string `json:"nodeName"`
+	// NodeID numbers the node's share of the pod network, 1 to 65535.
+	NodeID int `json:"nodeID"`
+	// Dataplane is "linux".
+	Dataplane string `json:"dataplane"`
+	// StateDir holds what must survive a reboot: the journal and the
+	// tombstones left by DELs that found no agent. Mode 0700.
+	StateDir string `json:"stateDir"`
+	// RunDir holds sockets and pinned namespaces; it may vanish at a reboot.
+	RunDir string `json:"runDir"`
+	// PodSource says where pods are read from: "dir:PATH", a folder of
+	// manifests.
+	PodSource string `json:"podSource"`
+	// Network is the pod network.
+	Network Network `json:"network"`
+	// RepairInterval is how often everything is compared with the dataplane,
+	// beside the comparisons that events cause.
+	RepairInterval Duration `json:"repairInterval"`
+	// AwayLimit is how long agent or dataplane may be away before the CNI verb
+	// STATUS says so (and the node turns NotReady).
+	AwayLimit Duration `json:"awayLimit"`
+}
+
+// Network is the configuration of the default pod network.
+type Network struct {
+	// Subnets are the cluster's pod ranges, at most one per family; each is
+	// cut into one range per node.
+	Subnets []Subnet `json:"subnets"`
+	// MTU of every pod interface, in bytes, 1280 to 65535.
+	MTU int `json:"mtu"`
+	// Eth0 is the type of the pod's main interface: "auto" (veth on linux, tap
+	// on VPP), "tap" or "veth".
+	Eth0 string `json:"eth0"`
+	// TapQueues is the number of queue pairs of a tap, 1 to 16.
+	TapQueues int `json:"tapQueues"`
+	// Masquerade hides pods behind the node's address towards everything
+	// outside the pod subnets.
+	Masquerade *bool `json:"masquerade"`
+}
+
+// Subnet is one pod range and how it is cut.
+type Subnet struct {
+	CIDR netip.Prefix `json:"cidr"`
+	// NodePrefixLen is the length of one node's range; it must be longer than
+	// the subnet's and leave at least 3 host bits.
+	NodePrefixLen int `json:"nodePrefixLen"`
+}
+
+// Duration is a time.Duration that is written as text ("30s").
+type Duration struct{ time.Duration }
+
+// MarshalText renders the duration.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText parses the form of time.ParseDuration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("duration: %w", err)
+	}
+	d.Duration = parsed
+	return nil
+}
+
+// Default is the configuration of a file that says nothing: Contiv's pod
+// subnet, and no node name, which must be given.
+func Default() Config {
+	yes := true
+	return Config{
+		NodeID:    1,
+		Dataplane: "linux",
+		StateDir:  "/var/lib/polynic",
+		RunDir:    "/run/polynic",
+		Network: Network{
+			Subnets:    []Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
+			MTU:        1450,
+			Eth0:       "auto",
+			TapQueues:  1,
+			Masquerade: &yes,
+		},
+		RepairInterval: Duration{30 * time.Second},
+		AwayLimit:      Duration{time.Minute},
+	}
+}
+
+// Load reads the file over the defaults and validates the outcome. A field the
+// configuration does not have is an error that names it.
+func Load(path string) (Config, error) {
+	c := Default()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return c, fmt.Errorf("configuration: %w", err)
+	}
+	if len(bytes.TrimSpace(data)) > 0 {
+		// A list is read over the elements that are there, which would give the
+		// file's first subnet what it does not say from the default one.
+		subnets := c.Network.Subnets
+		c.Network.Subnets = nil
+		if err := yaml.UnmarshalStrict(data, &c); err != nil {
+			return c, fmt.Errorf("configuration %s: %w", path, err)
+		}
+		if c.Network.Subnets == nil {
+			c.Network.Subnets = subnets
+		}
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config_test
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/config"
+)
+
+// minimal is the least that a file must say.
+const minimal = "nodeName: node-1\npodSource: dir:/etc/polynic/pods\n"
+
+func load(t *testing.T, text string) (config.Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path)
+	if err != nil && !strings.Contains(err.Error(), path) {
+		t.Errorf("error %q does not name the file", err)
+	}
+	return c, err
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := load(t, minimal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	yes := true
+	want := config.Config{
+		NodeName:  "node-1",
+		NodeID:    1,
+		Dataplane: "linux",
+		StateDir:  "/var/lib/polynic",
+		RunDir:    "/run/polynic",
+		PodSource: "dir:/etc/polynic/pods",
+		Network: config.Network{
+			Subnets:    []config.Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
+			MTU:        1450,
+			Eth0:       "auto",
+			TapQueues:  1,
+			Masquerade: &yes,
+		},
+		RepairInterval: config.Duration{Duration: 30 * time.Second},
+		AwayLimit:      config.Duration{Duration: time.Minute},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+}
+
+func TestEverySettingIsRead(t *testing.T) {
+	got, err := load(t, `
+nodeName: node-2
+nodeID: 2
+dataplane: linux
+stateDir: /state
+runDir: /run/lab
+podSource: dir:/pods
+repairInterval: 10s
+awayLimit: 1m30s
+network:
+  subnets:
+  - {cidr: "fd00:10::/48", nodePrefixLen: 64}
+  - {cidr: 10.2.0.0/16, nodePrefixLen: 25}
+  mtu: 9000
+  eth0: tap
+  tapQueues: 4
+  masquerade: false
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	no := false
+	want := config.Config{
+		NodeName: "node-2", NodeID: 2, Dataplane: "linux", StateDir: "/state", RunDir: "/run/lab", PodSource: "dir:/pods",
+		Network: config.Network{
+			Subnets: []config.Subnet{
+				{CIDR: netip.MustParsePrefix("fd00:10::/48"), NodePrefixLen: 64},
+				{CIDR: netip.MustParsePrefix("10.2.0.0/16"), NodePrefixLen: 25},
+			},
+			MTU: 9000, Eth0: "tap", TapQueues: 4, Masquerade: &no,
+		},
+		RepairInterval: config.Duration{Duration: 10 * time.Second},
+		AwayLimit:      config.Duration{Duration: 90 * time.Second},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+	if got.Network.MasqueradeOn() || !(config.Network{}).MasqueradeOn() {
+		t.Error("masquerading is on unless the file says no")
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	_, err := config.Load("/nowhere/polynic.yaml")
+	if err == nil || !strings.Contains(err.Error(), "/nowhere/polynic.yaml: no such file") {
+		t.Errorf("error %v, want one that names the file", err)
+	}
+}
+
+func TestEth0Type(t *testing.T) {
+	for word, want := range map[string]podif.Type{"auto": podif.Veth, "veth": podif.Veth, "tap": podif.Tap} {
+		if got, err := (config.Network{Eth0: word}).Eth0Type(podif.Veth); err != nil || got != want {
+			t.Errorf("%s: %v, %v, want %v", word, got, err, want)
+		}
+	}
+}
+
+func TestPaths(t *testing.T) {
+	c := config.Config{StateDir: "/state", RunDir: "/run/polynic"}
+	for got, want := range map[string]string{
+		c.CNISocket():     "/run/polynic/cni.sock",
+		c.InspectSocket(): "/run/polynic/inspect.sock",
+		c.RelaySocket():   "/run/polynic/relay.sock",
+		c.NetnsDir():      "/run/polynic/netns",
+		c.TombstoneDir():  "/state/tombstones",
+		c.JournalFile():   "/state/journal",
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestDurationText(t *testing.T) {
+	text, err := config.Duration{Duration: 90 * time.Second}.MarshalText()
+	if err != nil || string(text) != "1m30s" {
+		t.Errorf("%s, %v, want 1m30s", text, err)
+	}
+}

@@ -1,0 +1,142 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strings"
+
+	"github.com/polynic/polynic/api/podif"
+)
+
+// Bounds of the settings.
+const (
+	MinMTU       = 1280 // the least that IPv6 works with (RFC 8200, section 5)
+	MaxMTU       = 65535
+	MaxTapQueues = 16
+	MaxNodeID    = 65535
+)
+
+// Validate reports everything wrong, each with the path of its field.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf(field+": "+format, args...))
+	}
+	if c.NodeName == "" {
+		bad("nodeName", "is required")
+	}
+	if c.NodeID < 1 || c.NodeID > MaxNodeID {
+		bad("nodeID", "%d is not between 1 and %d", c.NodeID, MaxNodeID)
+	}
+	if c.Dataplane != "linux" {
+		bad("dataplane", "%q is not known (want linux)", c.Dataplane)
+	}
+	for field, dir := range map[string]string{"stateDir": c.StateDir, "runDir": c.RunDir} {
+		if !filepath.IsAbs(dir) {
+			bad(field, "%q is not an absolute path", dir)
+		}
+	}
+	if path, ok := strings.CutPrefix(c.PodSource, "dir:"); !ok || !filepath.IsAbs(path) {
+		bad("podSource", "%q is not of the form dir:/PATH", c.PodSource)
+	}
+	if c.RepairInterval.Duration <= 0 {
+		bad("repairInterval", "%s is not positive", c.RepairInterval)
+	}
+	if c.AwayLimit.Duration <= 0 {
+		bad("awayLimit", "%s is not positive", c.AwayLimit)
+	}
+	errs = append(errs, c.Network.validate(c.NodeID)...)
+	return errors.Join(errs...)
+}
+
+func (n Network) validate(nodeID int) []error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("network."+field+": "+format, args...))
+	}
+	if n.MTU < MinMTU || n.MTU > MaxMTU {
+		bad("mtu", "%d is not between %d and %d", n.MTU, MinMTU, MaxMTU)
+	}
+	if n.TapQueues < 1 || n.TapQueues > MaxTapQueues {
+		bad("tapQueues", "%d is not between 1 and %d", n.TapQueues, MaxTapQueues)
+	}
+	if _, err := n.Eth0Type(podif.Veth); err != nil {
+		bad("eth0", "%w", err)
+	}
+	if len(n.Subnets) == 0 {
+		bad("subnets", "at least one is required")
+	}
+	families := map[bool]bool{}
+	for i, s := range n.Subnets {
+		field := fmt.Sprintf("subnets[%d]", i)
+		if !s.CIDR.IsValid() {
+			bad(field+".cidr", "is required")
+			continue
+		}
+		if families[s.CIDR.Addr().Is4()] {
+			bad(field, "%s is a second subnet of its family", s.CIDR)
+		}
+		families[s.CIDR.Addr().Is4()] = true
+		if s.CIDR != s.CIDR.Masked() {
+			bad(field+".cidr", "%s has bits set beyond its length", s.CIDR)
+		}
+		if err := s.validateSplit(nodeID); err != nil {
+			bad(field+".nodePrefixLen", "%w", err)
+		}
+	}
+	return errs
+}
+
+func (s Subnet) validateSplit(nodeID int) error {
+	bits := s.NodePrefixLen - s.CIDR.Bits()
+	if bits <= 0 {
+		return fmt.Errorf("%d is not longer than the subnet's %d", s.NodePrefixLen, s.CIDR.Bits())
+	}
+	if s.NodePrefixLen > s.CIDR.Addr().BitLen()-3 {
+		return fmt.Errorf("%d leaves no room for pods", s.NodePrefixLen)
+	}
+	if float64(nodeID) > math.Pow(2, float64(bits)) {
+		return fmt.Errorf("%d leaves room for %d nodes, and this one has number %d", s.NodePrefixLen, 1<<bits, nodeID)
+	}
+	return nil
+}
+
+// Eth0Type is the type of the main interface; auto is what the dataplane
+// prefers.
+func (n Network) Eth0Type(auto podif.Type) (podif.Type, error) {
+	switch n.Eth0 {
+	case "auto":
+		return auto, nil
+	case "tap", "veth":
+		return podif.ParseType(n.Eth0)
+	default:
+		return 0, fmt.Errorf("%q is not known (want auto, tap or veth)", n.Eth0)
+	}
+}
+
+// MasqueradeOn reports whether pods are hidden behind the node; the default is
+// yes.
+func (n Network) MasqueradeOn() bool { return n.Masquerade == nil || *n.Masquerade }
+
+// CNISocket is the agent's socket for polynic-cni.
+func (c Config) CNISocket() string { return filepath.Join(c.RunDir, "cni.sock") }
+
+// InspectSocket is the agent's read-only socket for people and programs.
+func (c Config) InspectSocket() string { return filepath.Join(c.RunDir, "inspect.sock") }
+
+// RelaySocket is where the relay listens.
+func (c Config) RelaySocket() string { return filepath.Join(c.RunDir, "relay.sock") }
+
+// NetnsDir is where namespaces of custom and stub networks are pinned.
+func (c Config) NetnsDir() string { return filepath.Join(c.RunDir, "netns") }
+
+// TombstoneDir is where polynic-cni leaves DELs that the agent did not answer.
+func (c Config) TombstoneDir() string { return filepath.Join(c.StateDir, "tombstones") }
+
+// JournalFile is the durable record of attachments.
+func (c Config) JournalFile() string { return filepath.Join(c.StateDir, "journal") }

@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// Every error says where in the file it is.
+func TestRefusedSettings(t *testing.T) {
+	subnets := func(list string) string { return minimal + "network:\n  subnets: [" + list + "]\n" }
+	for _, c := range []struct{ name, text, want string }{
+		{"no name", "podSource: dir:/pods", "nodeName: is required"},
+		{"no source", "nodeName: a", `podSource: "" is not of the form dir:/PATH`},
+		{"other source", "nodeName: a\npodSource: http://x", `podSource: "http://x" is not of the form dir:/PATH`},
+		{"relative source", "nodeName: a\npodSource: dir:pods", `podSource: "dir:pods" is not of the form dir:/PATH`},
+		{"node 0", minimal + "nodeID: 0", "nodeID: 0 is not between 1 and 65535"},
+		{"node 65536", minimal + "nodeID: 65536", "nodeID: 65536 is not between 1 and 65535"},
+		{"dataplane", minimal + "dataplane: ovs", `dataplane: "ovs" is not known (want linux)`},
+		{"state folder", minimal + "stateDir: var", `stateDir: "var" is not an absolute path`},
+		{"run folder", minimal + `runDir: ""`, `runDir: "" is not an absolute path`},
+		{"no repair", minimal + "repairInterval: 0s", "repairInterval: 0s is not positive"},
+		{"away", minimal + "awayLimit: -1s", "awayLimit: -1s is not positive"},
+		{"duration", minimal + "awayLimit: soon", `duration: time: invalid duration "soon"`},
+		{"small MTU", minimal + "network: {mtu: 1279}", "network.mtu: 1279 is not between 1280 and 65535"},
+		{"large MTU", minimal + "network: {mtu: 65536}", "network.mtu: 65536 is not between 1280 and 65535"},
+		{"no queue", minimal + "network: {tapQueues: 0}", "network.tapQueues: 0 is not between 1 and 16"},
+		{"many queues", minimal + "network: {tapQueues: 17}", "network.tapQueues: 17 is not between 1 and 16"},
+		{"eth0", minimal + "network: {eth0: memif}", `network.eth0: "memif" is not known (want auto, tap or veth)`},
+		{"no subnet", subnets(""), "network.subnets: at least one is required"},
+		{"no range", subnets("{nodePrefixLen: 24}"), "network.subnets[0].cidr: is required"},
+		{"bad range", subnets("{cidr: 10.1/16, nodePrefixLen: 24}"), "10.1/16"},
+		{"host bits", subnets("{cidr: 10.1.0.1/16, nodePrefixLen: 24}"), "network.subnets[0].cidr: 10.1.0.1/16 has bits set beyond its length"},
+		{
+			"family twice", subnets(`{cidr: "fd00::/48", nodePrefixLen: 64}, {cidr: 10.1.0.0/16, nodePrefixLen: 24}, {cidr: 10.2.0.0/16, nodePrefixLen: 24}`),
+			"network.subnets[2]: 10.2.0.0/16 is a second subnet of its family",
+		},
+		{"no split", subnets("{cidr: 10.1.0.0/16}"), "network.subnets[0].nodePrefixLen: 0 is not longer than the subnet's 16"},
+		{"same length", subnets("{cidr: 10.1.0.0/16, nodePrefixLen: 16}"), "network.subnets[0].nodePrefixLen: 16 is not longer than the subnet's 16"},
+		{"no room", subnets("{cidr: 10.1.0.0/16, nodePrefixLen: 30}"), "network.subnets[0].nodePrefixLen: 30 leaves no room for pods"},
+		{"no room, IPv6", subnets(`{cidr: "fd00::/64", nodePrefixLen: 126}`), "network.subnets[0].nodePrefixLen: 126 leaves no room for pods"},
+		{
+			"node beyond", "nodeID: 257\n" + minimal,
+			"network.subnets[0].nodePrefixLen: 24 leaves room for 256 nodes, and this one has number 257",
+		},
+		{"unknown field", minimal + "nodeNames: b", `unknown field "nodeNames"`},
+		{"unknown field inside", minimal + "network: {mtus: 1400}", `unknown field "mtus"`},
+		{"field twice", minimal + "nodeName: b", `key "nodeName" already set`},
+		{"not YAML", "nodeName: [", "yaml"},
+		{"a list", "- a", "cannot unmarshal array"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := load(t, c.text); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v\nwant one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+// One run tells everything that is wrong.
+func TestAllErrorsAtOnce(t *testing.T) {
+	_, err := load(t, "nodeID: -1\ndataplane: ovs\nnetwork: {mtu: 1, subnets: [{cidr: 10.1.0.1/16, nodePrefixLen: 8}]}")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, field := range []string{"nodeName", "nodeID", "dataplane", "podSource", "network.mtu", "network.subnets[0].cidr", "network.subnets[0].nodePrefixLen"} {
+		if !strings.Contains(err.Error(), field+": ") {
+			t.Errorf("nothing about %s in:\n%v", field, err)
+		}
+	}
+}
+
+// The last node that has a range may use it.
+func TestBounds(t *testing.T) {
+	for _, text := range []string{
+		"nodeID: 256\n" + minimal,
+		minimal + "network: {mtu: 1280, tapQueues: 16, subnets: [{cidr: 10.1.0.0/16, nodePrefixLen: 29}]}",
+		"nodeID: 65535\n" + minimal + `network: {mtu: 65535, subnets: [{cidr: "fd00::/32", nodePrefixLen: 125}]}`,
+	} {
+		if _, err := load(t, text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package inventory is what is asked for at this moment: the pods that the
+// source knows and the attachments that runtimes made. It only remembers;
+// others decide. All methods are safe for concurrent use.
+package inventory
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/polynic/polynic/internal/model"
+)
+
+// Inventory starts empty.
+type Inventory struct {
+	mu          sync.RWMutex
+	pods        map[podName]model.Pod
+	attachments map[model.AttachmentID]model.Attachment
+	synced      chan struct{}
+	syncOnce    sync.Once
+}
+
+type podName struct{ namespace, name string }
+
+// New makes an empty inventory.
+func New() *Inventory {
+	return &Inventory{
+		pods:        map[podName]model.Pod{},
+		attachments: map[model.AttachmentID]model.Attachment{},
+		synced:      make(chan struct{}),
+	}
+}
+
+// PutPod takes a pod as the source has it now; it replaces an earlier state or
+// an earlier pod of the same name.
+func (v *Inventory) PutPod(p model.Pod) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.pods[nameOf(p.Ref)] = p
+}
+
+// DeletePod forgets a pod. Where the name means another pod by now (another
+// UID), that one stays.
+func (v *Inventory) DeletePod(ref model.PodRef) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if known, ok := v.pods[nameOf(ref)]; ok && (ref.UID == "" || known.Ref.UID == ref.UID) {
+		delete(v.pods, nameOf(ref))
+	}
+}
+
+// Synced is called by the source once it has listed every pod there is.
+func (v *Inventory) Synced() { v.syncOnce.Do(func() { close(v.synced) }) }
+
+// PodsSynced is closed once the source has listed every pod.
+func (v *Inventory) PodsSynced() <-chan struct{} { return v.synced }
+
+// Pod finds a pod by namespace and name, whatever its UID.
+func (v *Inventory) Pod(ref model.PodRef) (model.Pod, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	p, ok := v.pods[nameOf(ref)]
+	return p, ok
+}
+
+// PutAttachment adds or replaces an attachment.
+func (v *Inventory) PutAttachment(a model.Attachment) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.attachments[a.ID] = a
+}
+
+// DeleteAttachment forgets an attachment.
+func (v *Inventory) DeleteAttachment(id model.AttachmentID) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.attachments, id)
+}
+
+// Attachment finds one attachment.
+func (v *Inventory) Attachment(id model.AttachmentID) (model.Attachment, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	a, ok := v.attachments[id]
+	return a, ok
+}
+
+// Attachments lists them all, in no order.
+func (v *Inventory) Attachments() []model.Attachment {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return slices.Collect(maps.Values(v.attachments))
+}
+
+func nameOf(ref model.PodRef) podName { return podName{ref.Namespace, ref.Name} }
