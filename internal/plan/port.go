@@ -1,0 +1,111 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/model"
+)
+
+// mainIfName is the name under which a runtime asks for a pod's main interface.
+const mainIfName = "eth0"
+
+// firstTable is the routing table of an attachment's first custom interface;
+// the n-th has firstTable+n-1. Its rules have the same number as priority,
+// which is before the main table's 32766.
+const firstTable = 1001
+
+func (n Node) port(a model.Attachment, index int) desired.Port {
+	i := a.Interfaces[index]
+	hashed := i.Name
+	if i.Name == mainIfName {
+		hashed = "" // the main interface's MAC is hashed without a name
+	}
+	port := desired.Port{
+		Owner:     a.ID,
+		Network:   i.Network,
+		SwitchMAC: model.SwitchMAC(a.ID.ContainerID, hashed),
+		MTU:       a.MTU,
+		PodName:   a.Pod.String(),
+		Pod: desired.PodEnd{
+			Netns: a.Netns,
+			Name:  i.Name,
+			MAC:   model.PodMAC(a.ID.ContainerID, hashed),
+		},
+	}
+	for _, address := range i.Addresses {
+		gateway, ok := n.gateway(address)
+		if !ok {
+			continue // checked when the address was taken
+		}
+		if index == 0 {
+			mainEnd(&port.Pod, address, gateway)
+		} else {
+			customEnd(&port.Pod, address, gateway, firstTable+index-1)
+		}
+		port.Pod.Neighbors = append(port.Pod.Neighbors,
+			desired.PodNeighbor{IP: gateway, MAC: port.SwitchMAC})
+	}
+	return port
+}
+
+// mainEnd gives the pod its default route.
+func mainEnd(end *desired.PodEnd, address, gateway netip.Addr) {
+	end.Addresses = append(end.Addresses, hostPrefix(address))
+	end.Routes = append(end.Routes, through(gateway, desired.MainTable)...)
+}
+
+// through are the routes of a table that lead everything to the gateway: it
+// stands on the link, although no address says so.
+func through(gateway netip.Addr, table int) []desired.PodRoute {
+	return []desired.PodRoute{
+		{Table: table, Dst: hostPrefix(gateway)},
+		{Table: table, Dst: anywhere(gateway), Via: gateway},
+	}
+}
+
+// customEnd gives an interface a routing table of its own, so that it answers
+// on its address and its sockets leave by it, whatever the default route says.
+func customEnd(end *desired.PodEnd, address, gateway netip.Addr, table int) {
+	end.Addresses = append(end.Addresses, hostPrefix(address))
+	end.Routes = append(end.Routes, through(gateway, table)...)
+	end.Rules = append(end.Rules,
+		desired.PodRule{Priority: table, IPv6: address.Is6(), From: hostPrefix(address), Table: table},
+		desired.PodRule{Priority: table, IPv6: address.Is6(), Table: table})
+}
+
+// gateway is the default network's gateway of the address's family. Networks
+// with subnets of their own will have theirs.
+func (n Node) gateway(address netip.Addr) (netip.Addr, bool) {
+	for _, g := range n.Default.Gateways {
+		if g.Is4() == address.Is4() {
+			return g, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func anywhere(a netip.Addr) netip.Prefix {
+	if a.Is4() {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+}
+
+func typed(i model.Interface, port desired.Port) (desired.Object, error) {
+	switch i.Type {
+	case podif.Veth:
+		return desired.Veth{Port: port}, nil
+	case podif.Tap:
+		return desired.Tap{Port: port, Queues: i.Queues}, nil
+	case podif.Memif:
+		return nil, fmt.Errorf("memif interfaces are not served yet")
+	default:
+		return nil, fmt.Errorf("%s is not a type that this version knows", i.Type)
+	}
+}

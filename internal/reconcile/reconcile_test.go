@@ -1,0 +1,201 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/reconcile"
+)
+
+var errBroken = errors.New("the cable is cut")
+
+func TestAddAndRemove(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		b.add(1)
+		b.add(2)
+		b.expect(1, 2)
+		owner, _ := objects(1)
+		if err := b.r.Apply(b.t.Context(), owner, nil); err != nil {
+			t.Fatal(err)
+		}
+		b.expect(2)
+		if _, cut := b.driver.State(); cut != 2 {
+			t.Errorf("%d ports cut off, want 2", cut)
+		}
+		if len(b.goneOwners()) != 0 {
+			t.Error("told that the owner is gone before the reap")
+		}
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([]desired.Owner{owner}, b.goneOwners()); diff != "" {
+			t.Errorf("gone (-want +got):\n%s", diff)
+		}
+		if _, cut := b.driver.State(); cut != 0 {
+			t.Errorf("%d ports left after the reap", cut)
+		}
+	})
+}
+
+func TestRemoveWhatIsNotThere(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		owner, _ := objects(1)
+		if err := b.r.Apply(b.t.Context(), owner, nil); err != nil {
+			t.Error(err)
+		}
+		b.expect()
+	})
+}
+
+func TestFailureIsToldAndRetried(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		failures := 3
+		b.driver.Before(func(_ context.Context, c desired.Change) error {
+			if c.Key().Kind == desired.KindTap && failures > 0 {
+				failures--
+				return errBroken
+			}
+			return nil
+		})
+		owner, list := objects(1)
+		if err := b.r.Apply(b.t.Context(), owner, list); !errors.Is(err, errBroken) {
+			t.Fatalf("error %v, want %v", err, errBroken)
+		}
+		if state, err := b.r.State(owner); state != reconcile.Failing || !errors.Is(err, errBroken) {
+			t.Errorf("state %v, %v", state, err)
+		}
+		time.Sleep(time.Second)
+		b.expect(1)
+		if state, err := b.r.State(owner); state != reconcile.Ready || err != nil {
+			t.Errorf("state %v, %v after the retries", state, err)
+		}
+	})
+}
+
+func TestFailedAddIsTakenBackWhole(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		b.driver.Before(func(_ context.Context, c desired.Change) error {
+			if c.New != nil && c.Key().Kind == desired.KindRoute {
+				return errBroken
+			}
+			return nil
+		})
+		owner, list := objects(1)
+		if err := b.r.Apply(b.t.Context(), owner, list); !errors.Is(err, errBroken) {
+			t.Fatalf("error %v, want %v", err, errBroken)
+		}
+		if err := b.r.Apply(b.t.Context(), owner, nil); err != nil {
+			t.Fatal(err)
+		}
+		b.expect()
+		time.Sleep(time.Hour)
+		b.expect()
+	})
+}
+
+func TestRestartChangesNothing(t *testing.T) {
+	run(t, func(b *bench) {
+		b.driver.Put(node.Objects()...)
+		for n := range 3 {
+			owner, list := objects(n)
+			b.driver.Put(list...)
+			b.r.Set(owner, list)
+		}
+	}, func(b *bench) {
+		b.expect(0, 1, 2)
+		if n := b.driver.Applied(); n != 0 {
+			t.Errorf("%d changes made, want none", n)
+		}
+	})
+}
+
+func TestStartRemovesStraysAndCompletesTheRest(t *testing.T) {
+	run(t, func(b *bench) {
+		_, stray := objects(7)
+		b.driver.Put(stray...)
+		owner, list := objects(1)
+		b.driver.Put(list[:2]...)
+		b.r.Set(owner, list)
+		left, leftObjects := objects(2)
+		b.driver.Put(leftObjects...)
+		b.r.Forget(left, leftObjects)
+	}, func(b *bench) {
+		b.expect(1)
+		time.Sleep(time.Second)
+		if n := len(b.goneOwners()); n != 2 {
+			t.Errorf("%d owners gone, want the stray and the one on its way out", n)
+		}
+	})
+}
+
+func TestSlowOwnerHoldsNobodyUp(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		slow, list := objects(1)
+		release := make(chan struct{})
+		b.driver.Before(func(_ context.Context, c desired.Change) error {
+			if c.Key().Owner == slow {
+				<-release
+			}
+			return nil
+		})
+		var wait sync.WaitGroup
+		wait.Go(func() {
+			if err := b.r.Apply(b.t.Context(), slow, list); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		start := time.Now()
+		b.add(2)
+		b.add(3)
+		if d := time.Since(start); d != 0 {
+			t.Errorf("the others waited %v", d)
+		}
+		close(release)
+		wait.Wait()
+		b.expect(1, 2, 3)
+	})
+}
+
+func TestGivingUpWaiting(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		release := make(chan struct{})
+		b.driver.Before(func(context.Context, desired.Change) error { <-release; return nil })
+		ctx, cancel := context.WithTimeout(b.t.Context(), time.Second)
+		defer cancel()
+		owner, list := objects(1)
+		if err := b.r.Apply(ctx, owner, list); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v, want the deadline", err)
+		}
+		close(release)
+	})
+}
+
+func TestStopAnswersThoseWhoWait(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		busy := make(chan struct{})
+		b.driver.Before(func(context.Context, desired.Change) error { <-busy; return nil })
+		owner, list := objects(1)
+		b.late.Go(func() {
+			if err := b.r.Apply(context.Background(), owner, list); err != nil {
+				t.Errorf("the one that was out: %v", err)
+			}
+		})
+		synctest.Wait()
+		b.late.Go(func() {
+			if err := b.r.Apply(context.Background(), owner, nil); !errors.Is(err, reconcile.ErrStopped) {
+				t.Errorf("the one that came late: %v, want ErrStopped", err)
+			}
+		})
+		synctest.Wait()
+		time.AfterFunc(time.Second, func() { close(busy) })
+	})
+}

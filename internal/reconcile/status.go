@@ -1,0 +1,78 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"maps"
+	"time"
+
+	"github.com/polynic/polynic/internal/desired"
+)
+
+// State is how one owner stands.
+type State uint8
+
+// The states.
+const (
+	// Absent owners have nothing and want nothing.
+	Absent State = iota
+	// Pending owners wait for an attempt, or are being worked on.
+	Pending
+	// Ready owners have what they want, as far as is known.
+	Ready
+	// Failing owners met an error at the last attempt; it is retried.
+	Failing
+)
+
+// String is the word that users see.
+func (s State) String() string {
+	switch s {
+	case Absent:
+		return "absent"
+	case Pending:
+		return "pending"
+	case Ready:
+		return "up"
+	case Failing:
+		return "failing"
+	default:
+		return "unknown"
+	}
+}
+
+// State tells how an owner stands, and why where it is failing.
+func (r *Reconciler) State(owner desired.Owner) (State, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.owners[owner]
+	switch {
+	case e == nil || len(e.want) == 0:
+		return Absent, nil
+	case e.err != nil:
+		return Failing, e.err
+	case e.busy && len(e.have) == 0, r.pending.in[owner]:
+		return Pending, nil
+	default:
+		return Ready, nil
+	}
+}
+
+// Wanted lists every object that should be, as one set.
+func (r *Reconciler) Wanted() desired.Set {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := desired.Set{}
+	for _, e := range r.owners {
+		maps.Copy(all, e.want)
+	}
+	return all
+}
+
+// Away tells since when and why the dataplane, or a part of it, does not
+// answer; the zero time while it does.
+func (r *Reconciler) Away() (time.Time, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.away.since, r.away.reason
+}
