@@ -1,0 +1,88 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/polynic/polynic/internal/relay/relayapi"
+)
+
+func TestRecordsOfAnyIDs(t *testing.T) {
+	r := &records{dir: t.TempDir()} // every run leaves it empty
+	rapid.Check(t, func(rt *rapid.T) {
+		want := map[string]relayapi.TapPort{}
+		for _, id := range rapid.SliceOfN(rapid.StringN(1, 32, 128), 1, 5).Draw(rt, "ids") {
+			p := relayapi.TapPort{
+				ID: id, Pod: relayapi.Link{Netns: "/run/netns/a", Inode: 1, Name: "tap1"},
+				Twin: relayapi.Link{Name: "twin1"}, Queues: 1,
+			}
+			if p.Validate() != nil {
+				continue
+			}
+			for range 2 { // the second replaces the first
+				p.Queues++
+				if err := r.put(p); err != nil {
+					rt.Fatal(err)
+				}
+			}
+			want[id] = p
+		}
+		check := func() {
+			ports, broken, err := r.load()
+			if err != nil || len(broken) > 0 {
+				rt.Fatalf("load: %v, %v", broken, err)
+			}
+			got := map[string]relayapi.TapPort{}
+			for _, p := range ports {
+				got[p.ID] = p
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				rt.Errorf("records (-want +got):\n%s", diff)
+			}
+		}
+		check()
+		for id := range want {
+			if err := r.remove(id); err != nil {
+				rt.Fatal(err)
+			}
+			delete(want, id)
+			check()
+		}
+	})
+}
+
+func TestRecordThatCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	r := &records{dir: filepath.Join(dir, "none")}
+	err := r.put(relayapi.TapPort{ID: "c/eth0/tap1"})
+	if err == nil || !strings.Contains(err.Error(), "port c/eth0/tap1: record: ") {
+		t.Errorf("error %v, want one that names the port", err)
+	}
+	if _, _, err := r.load(); err == nil {
+		t.Error("a missing folder was read")
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	f.Fuzz(func(t *testing.T, data []byte) {
+		port, err := parseRecord(data)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(record{Version: recordVersion, Port: port})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second, err := parseRecord(again); err != nil || second != port {
+			t.Errorf("%+v was written and read as %+v, %v", port, second, err)
+		}
+	})
+}

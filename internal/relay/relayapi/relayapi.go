@@ -1,0 +1,129 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package relayapi is how the rest of polynic talks to the relay: the nouns,
+// the messages on its unix socket, and a client.
+package relayapi
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of what a TapPort may say.
+const (
+	maxID    = 128  // bytes
+	maxName  = 15   // bytes, IFNAMSIZ without its final zero
+	maxNetns = 1024 // bytes
+	// MaxQueues is the most queue pairs that a tap can have (MAX_TAP_QUEUES).
+	MaxQueues = 256
+)
+
+// Link names a network device in a network namespace.
+type Link struct {
+	// Netns is the absolute path of the namespace; empty means the relay's own.
+	Netns string `json:"netns,omitempty"`
+	// Inode is that of the namespace the path must lead to; 0 takes whichever
+	// is there at the time of the Attach.
+	Inode uint64 `json:"inode,omitempty"`
+	Name  string `json:"name"`
+}
+
+// String renders the link as error messages do: NAME in NETNS.
+func (l Link) String() string {
+	if l.Netns == "" {
+		return l.Name + " in the relay's namespace"
+	}
+	return l.Name + " in " + l.Netns
+}
+
+// TapPort is a pod's tap device and the twin that its frames are moved to and
+// from.
+type TapPort struct {
+	// ID is the caller's, opaque to the relay, 1 to 128 bytes.
+	ID   string `json:"id"`
+	Pod  Link   `json:"pod"`
+	Twin Link   `json:"twin"`
+	// Queues is the number of queue pairs of both devices, 1 to MaxQueues,
+	// fixed when a device is made. A device with more than one costs the
+	// kernel 6 MiB.
+	Queues int `json:"queues"`
+}
+
+// Validate reports what is malformed.
+func (p TapPort) Validate() error {
+	if p.ID == "" || len(p.ID) > maxID || !utf8.ValidString(p.ID) {
+		return fmt.Errorf("port id %q: must be 1 to %d bytes of text", p.ID, maxID)
+	}
+	if err := errors.Join(p.Pod.validate(), p.Twin.validate()); err != nil {
+		return fmt.Errorf("port %s: %w", p.ID, err)
+	}
+	if p.Queues < 1 || p.Queues > MaxQueues {
+		return fmt.Errorf("port %s: %d queues: must be 1 to %d", p.ID, p.Queues, MaxQueues)
+	}
+	if p.Pod.Netns == p.Twin.Netns && p.Pod.Name == p.Twin.Name {
+		return fmt.Errorf("port %s: %s cannot be its own twin", p.ID, p.Pod)
+	}
+	return nil
+}
+
+// validate accepts the names that dev_valid_name in the kernel does, less '%',
+// which TUNSETIFF takes for the pattern of a name to be chosen.
+func (l Link) validate() error {
+	bad := func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r == '%' || r == utf8.RuneError }
+	if l.Name == "" || len(l.Name) > maxName || l.Name == "." || l.Name == ".." || strings.ContainsFunc(l.Name, bad) {
+		return fmt.Errorf("device name %q: must be 1 to %d bytes without space, '/', ':' and '%%'", l.Name, maxName)
+	}
+	if l.Netns == "" {
+		return nil
+	}
+	if len(l.Netns) > maxNetns || filepath.Clean(l.Netns) != l.Netns || !filepath.IsAbs(l.Netns) ||
+		strings.ContainsRune(l.Netns, 0) || !utf8.ValidString(l.Netns) {
+		return fmt.Errorf("network namespace %q: must be a clean absolute path of at most %d bytes", l.Netns, maxNetns)
+	}
+	return nil
+}
+
+// PortState is a port as the relay has it.
+type PortState struct {
+	TapPort
+	// Attached is false once a device or namespace went away; Reason then says
+	// what happened.
+	Attached bool   `json:"attached"`
+	Reason   string `json:"reason,omitempty"`
+	// Rx is from the pod, Tx to it. Bytes count Ethernet frames without the
+	// header of the tap protocol; a frame may be up to 64 KiB long, to be cut by
+	// whoever needs smaller ones. Counters start at zero with every attach.
+	RxFrames uint64 `json:"rxFrames"`
+	RxBytes  uint64 `json:"rxBytes"`
+	TxFrames uint64 `json:"txFrames"`
+	TxBytes  uint64 `json:"txBytes"`
+	// Drops counts frames of both directions that the other device did not
+	// take, for example because it is down.
+	Drops uint64 `json:"drops"`
+}
+
+// EventKind says what an Event is about.
+type EventKind string
+
+// The kinds of events.
+const (
+	// EventConnected: the relay answers. What it held before may have changed.
+	EventConnected EventKind = "connected"
+	// EventDisconnected: the relay went away.
+	EventDisconnected EventKind = "disconnected"
+	// EventPortFailed: a port was closed because a device or a namespace of it
+	// is gone.
+	EventPortFailed EventKind = "port-failed"
+)
+
+// Event is something that happened without being asked for.
+type Event struct {
+	Kind EventKind `json:"kind"`
+	// ID and Reason are set on EventPortFailed.
+	ID     string `json:"id,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}

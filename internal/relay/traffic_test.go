@@ -1,0 +1,281 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package relay_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/relay/relayapi"
+	"github.com/polynic/polynic/internal/relay/relaytest"
+)
+
+const (
+	podV4, twinV4 = "10.77.0.2", "10.77.0.1"
+	podV6, twinV6 = "fd77::2", "fd77::1"
+)
+
+// wire is one attached port with addresses at both ends: pod, relay, network.
+type wire struct {
+	*running
+	pod, network *relaytest.Space
+	port         relayapi.TapPort
+}
+
+func newWire(t testing.TB, queues int) *wire {
+	t.Helper()
+	w := &wire{pod: newSpace(t), network: newSpace(t), running: startRelay(t, t.TempDir())}
+	w.port = relayapi.TapPort{ID: "pod/tap1", Pod: w.pod.Link("tap1"), Twin: w.network.Link("twin1"), Queues: queues}
+	w.attach(t, w.port)
+	w.configure(t)
+	return w
+}
+
+func (w *wire) configure(t testing.TB) {
+	t.Helper()
+	w.pod.Up(t, "tap1")
+	w.network.Up(t, "twin1")
+	w.pod.Address(t, "tap1", podV4, twinV4)
+	w.pod.Address(t, "tap1", podV6, twinV6)
+	w.network.Address(t, "twin1", twinV4, podV4)
+	w.network.Address(t, "twin1", twinV6, podV6)
+}
+
+func TestPing(t *testing.T) {
+	w := newWire(t, 1)
+	for _, addr := range []string{twinV4, twinV6} {
+		w.pod.Ping(t, addr)
+	}
+	for _, addr := range []string{podV4, podV6} {
+		w.network.Ping(t, addr)
+	}
+	s := w.state(t, w.port.ID)
+	if !s.Attached || s.RxFrames < 4 || s.TxFrames < 4 || s.RxBytes < 4*98 {
+		t.Errorf("state after four pings: %+v", s)
+	}
+}
+
+func TestTCPContentInLargeFrames(t *testing.T) {
+	w := newWire(t, 1)
+	for _, listen := range []string{twinV4, twinV6} {
+		t.Run(listen, func(t *testing.T) {
+			before := w.state(t, w.port.ID)
+			const size = 32 << 20
+			transfer(t, w.pod, w.network, listen, size)
+			after := w.state(t, w.port.ID)
+			frames, octets := after.RxFrames-before.RxFrames, after.RxBytes-before.RxBytes
+			if octets < size || octets/frames < 20_000 {
+				t.Errorf("%d bytes in %d frames, mean %d; want at least %d in frames of many times the MTU",
+					octets, frames, octets/frames, size)
+			}
+		})
+	}
+}
+
+func TestSeveralQueues(t *testing.T) {
+	const queues = 4
+	w := newWire(t, queues)
+	for _, link := range []netlink.Link{w.pod.Device(t, "tap1"), w.network.Device(t, "twin1")} {
+		if tun, ok := link.(*netlink.Tuntap); !ok || tun.Queues != queues {
+			t.Errorf("%+v: want a tap with %d queues open", link, queues)
+		}
+	}
+	// Enough flows for every queue to get some.
+	var group errgroup.Group
+	for range 8 {
+		group.Go(func() error {
+			transfer(t, w.pod, w.network, twinV4, 1<<20)
+			transfer(t, w.network, w.pod, podV6, 1<<20)
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+	s := w.state(t, w.port.ID)
+	if s.RxBytes < 8<<20 || s.TxBytes < 8<<20 {
+		t.Errorf("state after 8 MiB each way: %+v", s)
+	}
+}
+
+// TestTwinIsDownForAWhile: what the twin does not take is dropped and counted,
+// and nothing else is the matter.
+func TestTwinIsDownForAWhile(t *testing.T) {
+	w := newWire(t, 1)
+	twin := w.network.Device(t, "twin1")
+	if err := w.network.NL.LinkSetDown(twin); err != nil {
+		t.Fatal(err)
+	}
+	err := w.pod.Do(func() error {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "udp", net.JoinHostPort(twinV4, "9"))
+		if err != nil {
+			return err
+		}
+		_, err = conn.Write([]byte("lost")) // at least the ARP request for it goes out
+		return errors.Join(err, conn.Close())
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	relaytest.Eventually(t, "a frame is dropped", 2*time.Second, func() bool {
+		s := w.state(t, w.port.ID)
+		return s.Attached && s.Drops > 0
+	})
+	w.network.Up(t, "twin1")
+	err = w.network.NL.RouteReplace(&netlink.Route{
+		LinkIndex: twin.Attrs().Index, Dst: netlink.NewIPNet(net.ParseIP(podV4)), Scope: netlink.SCOPE_LINK,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.network.Ping(t, podV4)
+}
+
+// TestUDPSegmentation sends one large datagram to be cut up by the kernel
+// (UDP_SEGMENT): it crosses the relay in one piece, with the checksum of each
+// piece still to be filled in.
+func TestUDPSegmentation(t *testing.T) {
+	w := newWire(t, 1)
+	const segment, segments = 1200, 40
+	payload := random(segment * segments)
+	for _, addr := range []string{twinV4, twinV6} {
+		t.Run(addr, func(t *testing.T) {
+			before := w.state(t, w.port.ID)
+			receiver := listenUDP(t, w.network, addr)
+			sendSegmented(t, w.pod, receiver.LocalAddr().(*net.UDPAddr), payload, segment)
+			if err := receiver.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			buffer := make([]byte, 2*segment)
+			for i := range segments {
+				n, err := receiver.Read(buffer)
+				if err != nil {
+					t.Fatalf("datagram %d: %v", i, err)
+				}
+				if !bytes.Equal(buffer[:n], payload[i*segment:(i+1)*segment]) {
+					t.Fatalf("datagram %d of %d bytes differs", i, n)
+				}
+			}
+			if frames := w.state(t, w.port.ID).RxFrames - before.RxFrames; frames > segments/2 {
+				t.Errorf("%d frames crossed for one send of %d segments", frames, segments)
+			}
+		})
+	}
+}
+
+// transfer sends random bytes over TCP and compares what arrives.
+func transfer(t testing.TB, from, to *relaytest.Space, listen string, size int64) {
+	t.Helper()
+	var listener net.Listener
+	err := to.Do(func() (err error) {
+		listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(listen, "0"))
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer listener.Close()
+	sent, received := sha256.New(), sha256.New()
+	var group errgroup.Group
+	group.Go(func() error {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		_, err = io.Copy(received, conn)
+		return err
+	})
+	group.Go(func() error {
+		conn, err := dialTCP(t.Context(), from, listener.Addr().String())
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		source := rand.NewChaCha8([32]byte{1})
+		_, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(conn, sent)}, io.LimitReader(source, size), make([]byte, 256<<10))
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+	if !bytes.Equal(sent.Sum(nil), received.Sum(nil)) {
+		t.Error("what arrived is not what was sent")
+	}
+}
+
+func dialTCP(ctx context.Context, from *relaytest.Space, addr string) (net.Conn, error) {
+	var conn net.Conn
+	err := from.Do(func() (err error) {
+		conn, err = (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", addr)
+		return err
+	})
+	return conn, err
+}
+
+func listenUDP(t testing.TB, s *relaytest.Space, addr string) *net.UDPConn {
+	t.Helper()
+	var conn net.PacketConn
+	err := s.Do(func() (err error) {
+		config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) {
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
+			})
+		}}
+		conn, err = config.ListenPacket(t.Context(), "udp", net.JoinHostPort(addr, "0"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn.(*net.UDPConn)
+}
+
+func sendSegmented(t testing.TB, from *relaytest.Space, to *net.UDPAddr, payload []byte, segment int) {
+	t.Helper()
+	err := from.Do(func() error {
+		conn, err := net.DialUDP("udp", nil, to)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		raw, err := conn.SyscallConn()
+		if err != nil {
+			return err
+		}
+		var optErr error
+		err = raw.Control(func(fd uintptr) {
+			optErr = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, segment)
+		})
+		if err := errors.Join(err, optErr); err != nil {
+			return err
+		}
+		_, err = conn.Write(payload)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func random(n int) []byte {
+	data := make([]byte, n)
+	source := rand.NewChaCha8([32]byte{2})
+	_, _ = source.Read(data)
+	return data
+}
