@@ -1,0 +1,102 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/failpoint"
+)
+
+// remove takes one object away. A port is cut off now and deleted by the next
+// Reap, because the kernel waits a grace period for every delete.
+func (s *session) remove(o desired.Object) error {
+	switch o := o.(type) {
+	case desired.Veth:
+		return named(o.Port, s.cutOff(o.Port))
+	case desired.Tap:
+		return named(o.Port, s.cutOff(o.Port))
+	case desired.Route:
+		return s.removeRoute(o)
+	case desired.Neighbor:
+		return s.removeNeighbor(o)
+	case desired.Network:
+		return fmt.Errorf("network %s belongs to the node, not to %s", o.Name, s.owner)
+	}
+	return nil
+}
+
+func (s *session) cutOff(p desired.Port) error {
+	for _, space := range []*space{s.driver.node, s.driver.stub} {
+		if (p.Network != "" && p.Network != space.network) || !space.usable() {
+			continue
+		}
+		if err := s.cutOffIn(space, p); err != nil {
+			return err
+		}
+	}
+	s.driver.leaveEnd(p.Pod)
+	return nil
+}
+
+func (s *session) cutOffIn(space *space, p desired.Port) error {
+	name := linkName(s.owner, p.Pod.Name)
+	if s.owner == unmarked(p.Pod.Name) {
+		name = p.Pod.Name // reported under the link's own name
+	}
+	link, err := space.nl.LinkByName(name)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at link %s: %w", name, err)
+	}
+	switch ownershipOf(link.Attrs(), s.owner, p.Pod.Name) {
+	case foreign, leaving:
+		return nil
+	case ours, halfMade:
+	}
+	// The group first: once the link is down it must not be forgotten. A veth may
+	// go meanwhile, with the pod's namespace (ENODEV).
+	if err := space.nl.LinkSetGroup(link, leavingGroup); err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("set the group of link %s: %w", name, err)
+	}
+	failpoint.Hit("cut-group")
+	if err := space.nl.LinkSetDown(link); err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("take link %s down: %w", name, err)
+	}
+	failpoint.Hit("cut-down")
+	return nil
+}
+
+func (s *session) removeRoute(r desired.Route) error {
+	space, index, err := s.portLink(r.Network, r.Interface)
+	if err != nil {
+		return nil //nolint:nilerr // without link or network there is no route
+	}
+	err = space.nl.RouteDel(switchRoute(r, index))
+	if err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("remove the route to %s: %w", r.Dst, err)
+	}
+	failpoint.Hit("remove-route")
+	return nil
+}
+
+func (s *session) removeNeighbor(n desired.Neighbor) error {
+	space, index, err := s.portLink(n.Network, n.Interface)
+	if err != nil {
+		return nil //nolint:nilerr // without link or network there is no entry
+	}
+	err = space.nl.NeighDel(&netlink.Neigh{LinkIndex: index, Family: family(n.IP), IP: n.IP.AsSlice()})
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("remove neighbour %s: %w", n.IP, err)
+	}
+	return nil
+}

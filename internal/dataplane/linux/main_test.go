@@ -1,0 +1,148 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package linux_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/dataplane/drivertest"
+	"github.com/polynic/polynic/internal/dataplane/linux"
+	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/nl"
+	"github.com/polynic/polynic/internal/relay"
+	"github.com/polynic/polynic/internal/relay/relayapi"
+	"github.com/polynic/polynic/test/isolate"
+	"github.com/polynic/polynic/test/need"
+)
+
+func TestMain(m *testing.M) { os.Exit(isolate.Main(m)) }
+
+// lab is a node made of the test's own namespace: a running relay, a folder,
+// and pods.
+type lab struct {
+	t     *testing.T
+	dir   string
+	relay *relayapi.Client
+	pods  int
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	need.Tun(t)
+	need.Command(t, need.Kernel, "nft")
+	l := &lab{t: t, dir: t.TempDir()}
+	socket := filepath.Join(l.dir, "relay.sock")
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- relay.Run(ctx, relay.Config{Socket: socket, StateDir: filepath.Join(l.dir, "relay")}, slog.New(slog.DiscardHandler))
+	}()
+	l.relay = relayapi.New(socket, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() {
+		l.relay.Close()
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("relay: %v", err)
+		}
+	})
+	t.Cleanup(l.removeNode)
+	return l
+}
+
+func (l *lab) open() (*linux.Driver, error) {
+	return linux.New(linux.Config{
+		Log: slog.New(slog.DiscardHandler), Relay: l.relay,
+		NetnsDir: filepath.Join(l.dir, "netns"), StateFile: filepath.Join(l.dir, "linux.json"),
+	})
+}
+
+// removeNode takes away what the driver made, as an uninstall does.
+func (l *lab) removeNode() {
+	d, err := l.open()
+	if err != nil {
+		l.t.Error(err)
+		return
+	}
+	if err := errors.Join(d.RemoveAll(context.Background()), d.Close()); err != nil {
+		l.t.Error(err)
+	}
+}
+
+func (l *lab) pod() model.Netns {
+	l.t.Helper()
+	l.pods++
+	path := filepath.Join(l.dir, fmt.Sprintf("pod-%d", l.pods))
+	if err := netns.Pin(path); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { _ = netns.Unpin(path) })
+	h, err := netns.Open(path)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer h.Close()
+	return model.Netns{Path: path, Inode: h.Inode()}
+}
+
+func (l *lab) kill(ns model.Netns) {
+	l.t.Helper()
+	if err := netns.Unpin(ns.Path); err != nil {
+		l.t.Error(err)
+	}
+}
+
+// in gives a netlink socket in a pod.
+func (l *lab) in(ns model.Netns) *nl.Handle {
+	l.t.Helper()
+	h, err := netns.OpenExact(ns)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer h.Close()
+	handle, err := nl.Open(h)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(handle.Close)
+	return handle
+}
+
+// occupy makes a bridge of the name: nothing that polynic makes in pods.
+func (l *lab) occupy(ns model.Netns, name string) {
+	l.t.Helper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	if err := l.in(ns).LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *lab) occupied(ns model.Netns, name string) bool {
+	link, err := l.in(ns).LinkByName(name)
+	return err == nil && link.Type() == "bridge"
+}
+
+func TestContract(t *testing.T) {
+	drivertest.Run(t, func(t *testing.T) drivertest.Harness {
+		t.Helper()
+		l := newLab(t)
+		return drivertest.Harness{
+			Open:     func() (dataplane.Driver, error) { return l.open() },
+			Pod:      l.pod,
+			Kill:     l.kill,
+			Occupy:   l.occupy,
+			Occupied: l.occupied,
+		}
+	})
+}

@@ -1,0 +1,107 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/polynic/polynic/internal/desired"
+)
+
+// The marks of what is ours. docs/architecture.md lists them for people.
+const (
+	// protocol marks routes (rtm_protocol) and rules (FRA_PROTOCOL): 'P', a
+	// number that /etc/iproute2/rt_protos gives to nobody.
+	protocol = 80
+	// portGroup marks the switch ends of ports (IFLA_GROUP): "PN".
+	portGroup = 0x504e
+	// leavingGroup holds those that were cut off, until they are deleted.
+	leavingGroup = portGroup + 1
+	// aliasWord begins the alias (IFLA_IFALIAS) of every switch end.
+	aliasWord = "polynic"
+	// maxAlias is the longest alias that the kernel takes (IFALIASZ - 1).
+	maxAlias = 255
+	// linkNameLen is the length of every switch end's name.
+	linkNameLen = 15
+)
+
+// linkName is the name of a port's switch end: the beginning of the interface's
+// name, and a hash that tells it from every other's.
+func linkName(owner desired.Owner, port string) string {
+	const stem = 4
+	sum := sha256.Sum256([]byte(owner.String() + "/" + port))
+	name := port[:min(stem, len(port))] + "-" + hex.EncodeToString(sum[:])
+	return name[:linkNameLen]
+}
+
+// portID is how the relay knows a port.
+func portID(owner desired.Owner, port string) string { return owner.String() + "/" + port }
+
+// parsePortID undoes portID.
+func parsePortID(id string) (owner desired.Owner, port string, ok bool) {
+	parts := strings.Split(id, "/")
+	if len(parts) != 3 {
+		return desired.Owner{}, "", false
+	}
+	return desired.Owner{ContainerID: parts[0], IfName: parts[1]}, parts[2], true
+}
+
+// alias is a switch end's mark: whose it is, and for people which pod's.
+func alias(p desired.Port) string {
+	text := strings.Join([]string{aliasWord, p.Owner.ContainerID, p.Owner.IfName, p.Pod.Name, p.PodName}, " ")
+	return text[:min(maxAlias, len(text))]
+}
+
+// parseAlias undoes alias, as far as it identifies the port.
+func parseAlias(text string) (owner desired.Owner, port string, ok bool) {
+	parts := strings.Fields(text)
+	if len(parts) < 4 || parts[0] != aliasWord {
+		return desired.Owner{}, "", false
+	}
+	return desired.Owner{ContainerID: parts[1], IfName: parts[2]}, parts[3], true
+}
+
+// aliasPod is the pod that an alias tells people of.
+func aliasPod(text string) string {
+	if parts := strings.Fields(text); len(parts) > 4 {
+		return parts[4]
+	}
+	return ""
+}
+
+// unmarked is the owner under which a link is reported that is in our group
+// and has no alias: its maker was killed between the two.
+func unmarked(link string) desired.Owner {
+	return desired.Owner{ContainerID: "unmarked", IfName: link}
+}
+
+// ownership says whose a link is that has the name of a port.
+type ownership int
+
+const (
+	ours     ownership = iota + 1
+	halfMade           // ours, but its maker was killed before it had an alias, or somebody changed that
+	leaving            // ours, cut off
+	foreign
+)
+
+func ownershipOf(attrs *netlink.LinkAttrs, owner desired.Owner, port string) ownership {
+	marked, name, ok := parseAlias(attrs.Alias)
+	switch {
+	case attrs.Group == leavingGroup:
+		return leaving
+	case ok && marked == owner && name == port:
+		return ours
+	case attrs.Group == portGroup && !ok, attrs.Group == 0 && attrs.Alias == "":
+		// The relay makes a twin without a group; the name is a hash that
+		// nobody else has by chance.
+		return halfMade
+	default:
+		return foreign
+	}
+}

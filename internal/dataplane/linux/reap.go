@@ -1,0 +1,109 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/failpoint"
+	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/nl"
+)
+
+// parallelPods bounds how many pods are cleaned at once by a Reap: each waits
+// for grace periods of the kernel, and those overlap.
+const parallelPods = 8
+
+// endKey is one interface of one pod.
+type endKey struct {
+	netns model.Netns
+	name  string
+}
+
+// Reap implements dataplane.Driver: one delete for all links that were cut
+// off, in every network's namespace, and then what is left in pods that live.
+func (d *Driver) Reap(context.Context) error {
+	failpoint.Hit("reap")
+	var errs []error
+	for _, space := range []*space{d.node, d.stub} {
+		if !space.usable() {
+			continue
+		}
+		if err := nl.DeleteGroup(space.ns, leavingGroup); err != nil {
+			errs = append(errs, fmt.Errorf("network %s: %w", space.network, err))
+		}
+	}
+	var group errgroup.Group
+	group.SetLimit(parallelPods)
+	for key, end := range d.takeEnds() {
+		group.Go(func() error {
+			err := cleanEnd(end)
+			if err != nil {
+				d.leaveEnd(end) // tried again by the next Reap
+				return fmt.Errorf("%s in %s: %w", key.name, key.netns.Path, err)
+			}
+			return nil
+		})
+	}
+	return errors.Join(append(errs, group.Wait())...)
+}
+
+// leaveEnd has the next Reap clean up what a removed port leaves in a pod whose
+// namespace lives on: a tap device (a veth's end goes with its peer) and the
+// rules, which do not go with the link that they name.
+func (d *Driver) leaveEnd(end desired.PodEnd) {
+	if end.Netns.Path == "" {
+		return
+	}
+	d.reapMu.Lock()
+	defer d.reapMu.Unlock()
+	d.ends[endKey{end.Netns, end.Name}] = end
+}
+
+// keepEnd takes an end back that is made again before it was cleaned up.
+func (d *Driver) keepEnd(end desired.PodEnd) {
+	d.reapMu.Lock()
+	defer d.reapMu.Unlock()
+	delete(d.ends, endKey{end.Netns, end.Name})
+}
+
+func (d *Driver) takeEnds() map[endKey]desired.PodEnd {
+	d.reapMu.Lock()
+	defer d.reapMu.Unlock()
+	ends := d.ends
+	d.ends = map[endKey]desired.PodEnd{}
+	return ends
+}
+
+func cleanEnd(end desired.PodEnd) error {
+	pod, err := openPod(end.Netns)
+	if errors.Is(err, dataplane.ErrNetnsGone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer pod.close()
+	for _, r := range end.Rules {
+		err := pod.nl.RuleDel(podEnd{end: end}.rule(r))
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("remove %s: %w", r, err)
+		}
+	}
+	link, err := pod.nl.LinkByName(end.Name)
+	if err != nil || link.Type() != "tuntap" || macOf(link.Attrs().HardwareAddr) != end.MAC {
+		return nil // gone, or not the tap that was ours
+	}
+	if err := pod.nl.LinkDel(link); err != nil {
+		return fmt.Errorf("delete the tap: %w", err)
+	}
+	return nil
+}

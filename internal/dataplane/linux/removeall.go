@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/model"
+)
+
+// RemoveAll takes away everything that carries our mark, whoever asked for it,
+// and puts back the settings that were changed: what an uninstall does. Nobody
+// else may use the driver meanwhile.
+func (d *Driver) RemoveAll(ctx context.Context) error {
+	found, err := d.Observe(ctx, dataplane.Scope{Everything: true})
+	if err != nil {
+		return err
+	}
+	work := map[desired.Owner]*dataplane.Work{}
+	for key, o := range found {
+		w := work[key.Owner]
+		if w == nil {
+			w = &dataplane.Work{Owner: key.Owner}
+			work[key.Owner] = w
+		}
+		w.Changes = append(w.Changes, desired.Change{Old: o})
+	}
+	list := make([]dataplane.Work, 0, len(work))
+	for _, w := range work {
+		list = append(list, *w)
+	}
+	failed := make(chan error, len(list))
+	d.Apply(ctx, list, func(_ desired.Owner, err error) { failed <- err })
+	close(failed)
+	var errs []error
+	for err := range failed {
+		errs = append(errs, err)
+	}
+	errs = append(errs, d.Reap(ctx), d.removeRoutes(),
+		d.removeNetwork(ctx, model.DefaultNetwork), d.removeNetwork(ctx, model.StubNetwork), d.state.remove())
+	return errors.Join(errs...)
+}
+
+// removeRoutes removes routes of ours that outlived their links' owners.
+func (d *Driver) removeRoutes() error {
+	routes, err := d.node.nl.RouteList(protocol)
+	if err != nil {
+		return fmt.Errorf("list routes: %w", err)
+	}
+	var errs []error
+	for _, r := range routes {
+		if err := d.node.nl.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, fmt.Errorf("remove the route to %s: %w", destination(r), err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/nl"
+)
+
+// space is the namespace that a network's ports are in.
+type space struct {
+	network string
+	path    string // where it is pinned; empty for the node's own
+
+	mu sync.Mutex // guards opening; the rest is set once
+	ns *netns.Handle
+	nl *nl.Handle
+	// nsid is the id that the node's namespace has for it.
+	nsid int
+}
+
+// relayNetns is how the relay is told of the space.
+func (s *space) relayNetns() (path string, inode uint64) {
+	if s.path == "" {
+		return "", 0
+	}
+	return s.path, s.ns.Inode()
+}
+
+// open makes the space usable, pinning its namespace where it is not yet. The
+// node's namespace gives it an id, so that its events reach the watch.
+func (s *space) open(node *space) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.path == "" {
+		return nil
+	}
+	if s.ns != nil {
+		return s.repin()
+	}
+	if err := netns.Pin(s.path); err != nil {
+		return err
+	}
+	ns, err := netns.Open(s.path)
+	if err != nil {
+		return err
+	}
+	handle, err := nl.Open(ns)
+	if err != nil {
+		return errors.Join(err, ns.Close())
+	}
+	nsid, err := node.nl.NSID(ns)
+	if err != nil {
+		handle.Close()
+		return errors.Join(err, ns.Close())
+	}
+	s.ns, s.nl, s.nsid = ns, handle, nsid
+	return nil
+}
+
+// repin puts the namespace back where somebody took its path away; the open
+// handle kept it and the ports in it alive.
+func (s *space) repin() error {
+	if s.pinned() {
+		return nil
+	}
+	if err := netns.Unpin(s.path); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDONLY, 0o444)
+	if err != nil {
+		return fmt.Errorf("pin network namespace: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("pin network namespace: %w", err)
+	}
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", s.ns.FD()), s.path, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("pin network namespace %s: %w", s.path, err)
+	}
+	return nil
+}
+
+func (s *space) pinned() bool {
+	h, err := netns.OpenExact(model.Netns{Path: s.path, Inode: s.ns.Inode()})
+	if err != nil {
+		return false
+	}
+	return h.Close() == nil
+}
+
+// exists reports whether the space can be used; a namespace pinned by an
+// earlier agent is opened.
+func (s *space) exists(node *space) (bool, error) {
+	s.mu.Lock()
+	opened := s.ns != nil
+	s.mu.Unlock()
+	if s.path == "" {
+		return true, nil
+	}
+	if opened {
+		return s.pinned(), nil
+	}
+	h, err := netns.Open(s.path)
+	if errors.Is(err, netns.ErrGone) || errors.Is(err, netns.ErrNotNetns) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, errors.Join(h.Close(), s.open(node))
+}
+
+func (s *space) usable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nl != nil
+}
+
+func (s *space) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nl == nil {
+		return nil
+	}
+	s.nl.Close()
+	return s.ns.Close()
+}
+
+// space finds the namespace of a network.
+func (d *Driver) space(network string) (*space, error) {
+	for _, s := range []*space{d.node, d.stub} {
+		if s.network == network && s.usable() {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no network %q", network)
+}
+
+// remove unpins the namespace; it goes once no port is in it any more.
+func (s *space) remove() error {
+	err := s.close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ns, s.nl = nil, nil
+	return errors.Join(err, netns.Unpin(s.path))
+}

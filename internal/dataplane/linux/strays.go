@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/nl"
+)
+
+// strays adds everything else that carries our mark: links with or without an
+// owner's alias, and taps that only the relay knows of. A stray is reported
+// with what can be read off it, so that an agent that lost its journal can take
+// it up again.
+func (d *Driver) strays(v *view, found desired.Set) {
+	known := map[string]bool{}
+	for _, o := range found {
+		if p, ok := desired.PortOf(o); ok {
+			known[linkName(p.Owner, p.Pod.Name)] = true
+		}
+	}
+	pods := d.podNamespaces()
+	for network, sv := range v.spaces {
+		for name, link := range sv.links {
+			attrs := link.Attrs()
+			owner, port, marked := parseAlias(attrs.Alias)
+			switch {
+			case known[name]:
+			case marked:
+				stray := desired.Port{
+					Owner: owner, Network: network, PodName: aliasPod(attrs.Alias), MTU: attrs.MTU,
+					SwitchMAC: macOf(attrs.HardwareAddr),
+					Pod:       desired.PodEnd{Name: port, Addresses: sv.routed(attrs.Index)},
+				}
+				if sv.nsid == nl.OwnNamespace { // ids of other namespaces mean others
+					stray.Pod.Netns = pods[attrs.NetNsID]
+				}
+				v.addStray(found, stray, link)
+			case !d.index.makes(name): // else it is about to be marked
+				v.addStray(found, desired.Port{Owner: unmarked(name), Network: network, Pod: desired.PodEnd{Name: name}}, link)
+			}
+		}
+	}
+	for id := range v.taps {
+		owner, port, ok := parsePortID(id)
+		if ok && !known[linkName(owner, port)] {
+			v.addStray(found, desired.Port{Owner: owner, Pod: desired.PodEnd{Name: port}}, nil)
+		}
+	}
+}
+
+// addStray reports a stray as the type that takes the right way out: a tap
+// where the relay knows it, with the namespace it is in.
+func (v *view) addStray(found desired.Set, p desired.Port, link netlink.Link) {
+	state, ok := v.taps[portID(p.Owner, p.Pod.Name)]
+	switch {
+	case ok:
+		p.Pod.Netns = model.Netns{Path: state.Pod.Netns, Inode: state.Pod.Inode}
+		tap := desired.Tap{Port: p, Queues: state.Queues}
+		if _, reported := found[tap.Key()]; !reported || link != nil {
+			found.Add(tap)
+		}
+	case link != nil && link.Type() == "tuntap":
+		found.Add(desired.Tap{Port: p})
+	default:
+		found.Add(desired.Veth{Port: p})
+	}
+}
+
+// routed lists the addresses that lead to a port, IPv4 first.
+func (sv *spaceView) routed(link int) []netip.Prefix {
+	var list []netip.Prefix
+	for _, r := range sv.routes {
+		if r.LinkIndex == link && r.Table == desired.MainTable {
+			list = append(list, destination(r))
+		}
+	}
+	return list
+}
+
+// podNamespaces finds the namespaces that container runtimes keep, by the id
+// that the node's namespace has for them. Only those of veths have one for
+// sure; of taps the relay knows.
+func (d *Driver) podNamespaces() map[int]model.Netns {
+	found := map[int]model.Netns{}
+	entries, err := os.ReadDir(d.config.PodNetnsDir)
+	if err != nil {
+		return found
+	}
+	for _, e := range entries {
+		path := filepath.Join(d.config.PodNetnsDir, e.Name())
+		h, err := netns.Open(path)
+		if err != nil {
+			continue
+		}
+		if id, err := d.node.nl.GetNetNsIdByFd(h.FD()); err == nil && id >= 0 {
+			found[id] = model.Netns{Path: path, Inode: h.Inode()}
+		}
+		_ = h.Close()
+	}
+	return found
+}

@@ -1,0 +1,89 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/nl"
+	"github.com/polynic/polynic/internal/relay/relayapi"
+)
+
+// routeGroups are the rtnetlink groups whose events can mean drift, for the
+// node's namespace and every other that has an id there: the pods' and the
+// stub network's.
+func routeGroups() []int {
+	return []int{
+		unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+	}
+}
+
+// Watch implements dataplane.Driver. It listens to the kernel and the relay.
+func (d *Driver) Watch(ctx context.Context, report func(dataplane.Hit)) error {
+	var mu sync.Mutex
+	tell := func(h dataplane.Hit) {
+		mu.Lock()
+		defer mu.Unlock()
+		report(h)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	events := newSorter(d.index)
+	group.Go(func() error {
+		return d.watchKernel(ctx, unix.NETLINK_ROUTE, routeGroups(), tell, events.take)
+	})
+	group.Go(func() error { return events.run(ctx, tell) })
+	group.Go(func() error {
+		return d.watchKernel(ctx, unix.NETLINK_NETFILTER, []int{unix.NFNLGRP_NFTABLES}, tell, func(e nl.Event) {
+			if e.NSID == nl.OwnNamespace && tableOf(e) == tableName {
+				tell(dataplane.Hit{Owners: []desired.Owner{{}}})
+			}
+		})
+	})
+	group.Go(func() error { return d.watchRelay(ctx, tell) })
+	return group.Wait()
+}
+
+// watchKernel hands on the events of one netlink protocol. Where events were
+// lost, anything may have changed.
+func (d *Driver) watchKernel(ctx context.Context, protocol int, groups []int,
+	tell func(dataplane.Hit), take func(nl.Event),
+) error {
+	events, err := nl.Subscribe(d.node.ns, protocol, groups...)
+	if err != nil {
+		return err
+	}
+	defer events.Close()
+	for {
+		err := events.Run(ctx, take)
+		if !errors.Is(err, nl.ErrLost) {
+			return err
+		}
+		tell(dataplane.Hit{All: true})
+	}
+}
+
+// watchRelay follows the relay's comings and goings.
+func (d *Driver) watchRelay(ctx context.Context, tell func(dataplane.Hit)) error {
+	tell(dataplane.Hit{Away: relayapi.ErrAway}) // until it is heard of
+	return d.config.Relay.Watch(ctx, func(e relayapi.Event) {
+		switch e.Kind {
+		case relayapi.EventConnected:
+			tell(dataplane.Hit{All: true})
+		case relayapi.EventDisconnected:
+			tell(dataplane.Hit{Away: relayapi.ErrAway})
+		case relayapi.EventPortFailed:
+			if owner, _, ok := parsePortID(e.ID); ok {
+				tell(dataplane.Hit{Owners: []desired.Owner{owner}})
+			}
+		}
+	})
+}
