@@ -1,0 +1,196 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package agent is the node agent: the only place where its parts meet, and
+// the only one that names a dataplane driver. Run is to be read from top to
+// bottom: what is made, what feeds what, and in which order it starts.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/polynic/polynic/internal/attach"
+	"github.com/polynic/polynic/internal/cniserver"
+	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/inspect"
+	"github.com/polynic/polynic/internal/inventory"
+	"github.com/polynic/polynic/internal/journal"
+	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/plan"
+	"github.com/polynic/polynic/internal/reconcile"
+	"github.com/polynic/polynic/internal/unixsock"
+	"github.com/polynic/polynic/internal/watch"
+)
+
+// bootIDFile tells one run of the kernel from the next.
+const bootIDFile = "/proc/sys/kernel/random/boot_id"
+
+// Options is what an agent is started with.
+type Options struct {
+	Config  config.Config
+	Version string
+	Log     *slog.Logger
+}
+
+// Run is the agent, until ctx ends (nil) or a part fails. What it made in the
+// dataplane stays; the next agent takes it up.
+func Run(ctx context.Context, o Options) error {
+	kept, err := openJournal(o)
+	if err != nil {
+		return err
+	}
+	defer kept.journal.Close()
+
+	plane, err := openDataplane(o.Config, o.Log)
+	if err != nil {
+		return err
+	}
+	defer plane.close(o.Log)
+
+	a, err := compose(o, kept, plane)
+	if err != nil {
+		return err
+	}
+	if err := a.takeUp(ctx, kept); err != nil {
+		return err
+	}
+	return a.run(ctx)
+}
+
+// takeUp restores what the journal kept, and what the dataplane shows beside
+// that: a journal that lost its end, or went altogether, looks like a good one.
+func (a *agent) takeUp(ctx context.Context, kept kept) error {
+	found, err := a.plane.driver.Observe(ctx, dataplane.Scope{Everything: true})
+	if err != nil {
+		return fmt.Errorf("read the dataplane: %w", err)
+	}
+	adopted := a.attacher.Adopt(ctx, found, kept.attachments)
+	return a.attacher.Restore(append(kept.attachments, adopted...))
+}
+
+// agent is the parts that run.
+type agent struct {
+	Options
+	node       plan.Node
+	inventory  *inventory.Inventory
+	source     *watch.Dir
+	reconciler *reconcile.Reconciler
+	attacher   *attach.Attacher
+	plane      *plane
+	readiness  readiness
+}
+
+// compose connects the parts. Nothing runs yet.
+func compose(o Options, kept kept, plane *plane) (*agent, error) {
+	node, addresses, err := network(o.Config)
+	if err != nil {
+		return nil, err
+	}
+	mainType, err := o.Config.Network.Eth0Type(plane.autoType)
+	if err != nil {
+		return nil, err
+	}
+	a := &agent{Options: o, node: node, inventory: inventory.New(), plane: plane}
+	a.source = watch.NewDir(strings.TrimPrefix(o.Config.PodSource, "dir:"), o.Log)
+	a.reconciler = reconcile.New(plane.driver, reconcile.Options{
+		Log:            o.Log,
+		RepairInterval: o.Config.RepairInterval.Duration,
+		Gone:           func(owner model.AttachmentID) { a.attacher.Gone(owner) },
+	})
+	a.attacher = attach.New(attach.Config{
+		Log:        o.Log,
+		Node:       node,
+		MainType:   mainType,
+		MTU:        o.Config.Network.MTU,
+		TapQueues:  o.Config.Network.TapQueues,
+		Inventory:  a.inventory,
+		Pods:       a.source,
+		Journal:    kept.journal,
+		Addresses:  addresses,
+		Reconciler: a.reconciler,
+		AwayLimit:  o.Config.AwayLimit.Duration,
+	})
+	return a, nil
+}
+
+// run starts everything. Requests are accepted from the first moment and
+// answered once the node is as it should be.
+func (a *agent) run(ctx context.Context) error {
+	requests, err := cniserver.Listen(ctx, cniserver.Config{
+		Socket: a.Config.CNISocket(), Bounds: cniserver.DefaultBounds(), Log: a.Log,
+	}, a.attacher)
+	if err != nil {
+		return err
+	}
+	questions, err := unixsock.Listen(ctx, a.Config.InspectSocket(), 0o600)
+	if err != nil {
+		return errors.Join(err, requests.Close())
+	}
+	// What requests stand on goes on until the last of them is answered.
+	base, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, base := errgroup.WithContext(base)
+	group.Go(func() error { return a.reconciler.Run(base) })
+	group.Go(func() error { return a.source.Run(base, a.inventory) })
+	group.Go(func() error { return inspect.NewServer(a, a.Log).Serve(base, questions) })
+	group.Go(func() error {
+		defer stop()
+		serving, end := context.WithCancel(ctx)
+		defer end()
+		defer context.AfterFunc(base, end)() // a part that failed ends the others
+		if !a.waitUntilReady(serving) {
+			return requests.Close()
+		}
+		return a.serve(serving, requests)
+	})
+	return group.Wait()
+}
+
+// serve answers requests, after those that were left while no agent ran.
+func (a *agent) serve(ctx context.Context, requests *cniserver.Server) error {
+	graves, err := newTombstones(a.Config.TombstoneDir(), a.attacher, a.Log)
+	if err != nil {
+		return errors.Join(err, requests.Close())
+	}
+	defer graves.close()
+	graves.takeAll(ctx)
+	if err := a.attacher.Sweep(ctx); err != nil {
+		return errors.Join(err, requests.Close())
+	}
+	a.readiness.set()
+	a.Log.InfoContext(ctx, "ready", slog.String("node", a.Config.NodeName))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return requests.Run(ctx) })
+	group.Go(func() error { return graves.run(ctx) })
+	group.Go(func() error { return a.sweepLoop(ctx) })
+	group.Go(func() error { return a.heartbeat(ctx) })
+	return group.Wait()
+}
+
+// kept is what an earlier agent left.
+type kept struct {
+	journal     *journal.Journal
+	attachments []model.Attachment
+}
+
+func openJournal(o Options) (kept, error) {
+	boot, err := os.ReadFile(bootIDFile)
+	if err != nil {
+		return kept{}, fmt.Errorf("boot id: %w", err)
+	}
+	j, attachments, err := journal.Open(o.Config.JournalFile(), journal.Options{
+		Node: o.Config.NodeName, BootID: strings.TrimSpace(string(boot)), Log: o.Log,
+	})
+	if err != nil {
+		return kept{}, err
+	}
+	return kept{journal: j, attachments: attachments}, nil
+}

@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/polynic/polynic/api/cniwire"
+	"github.com/polynic/polynic/internal/desired"
+)
+
+// sweepInterval is how often sandboxes that went without a DEL are looked for.
+const sweepInterval = 5 * time.Minute
+
+// waitUntilReady waits until the dataplane was read, the node's own part of it
+// made, and every pod there is listed. It reports false when ctx ends first.
+func (a *agent) waitUntilReady(ctx context.Context) bool {
+	for _, condition := range []<-chan struct{}{a.reconciler.Synced(), a.inventory.PodsSynced()} {
+		select {
+		case <-condition:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	said := ""
+	for {
+		err := a.reconciler.Apply(ctx, desired.Owner{}, a.node.Objects())
+		if err == nil {
+			return true
+		}
+		if ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
+			a.Log.ErrorContext(ctx, "the node's network cannot be made; trying again", slog.Any("error", err))
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (a *agent) sweepLoop(ctx context.Context) error {
+	ticker := time.NewTicker(sweepInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if err := a.attacher.Sweep(ctx); err != nil {
+				a.Log.WarnContext(ctx, "looking for sandboxes that are gone", slog.Any("error", err))
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// heartbeat keeps the ready file young while ADD can be served; polynic-cni
+// judges by its age when it finds no agent.
+func (a *agent) heartbeat(ctx context.Context) error {
+	path := filepath.Join(a.Config.StateDir, cniwire.ReadyFile)
+	limit := cniwire.AppendAwayLimit(nil, int64(a.Config.AwayLimit.Seconds()))
+	ticker := time.NewTicker(a.Config.AwayLimit.Duration / 5)
+	defer ticker.Stop()
+	for {
+		if _, reason := a.reconciler.Away(); reason == nil {
+			if err := writeWhole(path, limit); err != nil {
+				a.Log.WarnContext(ctx, "cannot say that the node is ready", slog.Any("error", err))
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// writeWhole replaces a file, so that a reader sees the old or the new content.
+func writeWhole(path string, data []byte) error {
+	temporary := path + ".new"
+	if err := os.WriteFile(temporary, data, 0o644); err != nil {
+		return fmt.Errorf("ready file: %w", err)
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return errors.Join(fmt.Errorf("ready file: %w", err), os.Remove(temporary))
+	}
+	return nil
+}
+
+// readiness is since when requests are answered.
+type readiness struct {
+	mu    sync.Mutex
+	since time.Time
+}
+
+func (r *readiness) set() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.since = time.Now()
+}
+
+func (r *readiness) get() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.since
+}

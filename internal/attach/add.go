@@ -1,0 +1,272 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/polynic/polynic/api/cniwire"
+	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/failpoint"
+	"github.com/polynic/polynic/internal/ipam"
+	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
+)
+
+// undoLimit bounds taking back what a failed ADD made. Beyond it the reconciler
+// goes on by itself.
+const undoLimit = 5 * time.Second
+
+// Add attaches a sandbox: its pod's interfaces are decided, their addresses
+// taken and written down, and everything is wired when Add returns. An ADD that
+// is repeated for a sandbox that is attached answers the same again. One that
+// fails leaves nothing behind.
+func (a *Attacher) Add(ctx context.Context, r Request) (Result, error) {
+	ended, err := a.turns.add(ctx, r.ID)
+	if err != nil {
+		return Result{}, err
+	}
+	defer ended()
+	done, err := a.turns.container(ctx, r.ID.ContainerID)
+	if err != nil {
+		return Result{}, err
+	}
+	defer done()
+	ns, err := sandbox(r.NetnsPath)
+	if err != nil {
+		return Result{}, err
+	}
+	att, err := a.attachment(ctx, r, ns)
+	if err != nil {
+		return Result{}, err
+	}
+	failpoint.Hit("add-journaled")
+	if err := a.wire(ctx, att); err != nil {
+		a.undo(ctx, att)
+		return Result{}, a.refusal(att, err)
+	}
+	failpoint.Hit("add-wired")
+	return a.result(att)
+}
+
+// sandbox identifies the namespace that the runtime names.
+func sandbox(path string) (model.Netns, error) {
+	if path == "" {
+		return model.Netns{}, refusef(cniwire.CodeInvalidEnvironment, "CNI_NETNS is empty: ADD needs the sandbox's network namespace")
+	}
+	h, err := netns.Open(path)
+	if err != nil {
+		return model.Netns{}, refusef(cniwire.CodeUnknownContainer, "sandbox: %w", err)
+	}
+	ns := model.Netns{Path: path, Inode: h.Inode()}
+	if err := h.Close(); err != nil {
+		return ns, err
+	}
+	own, err := netns.Own()
+	if err != nil {
+		return ns, err
+	}
+	if own.Inode() == ns.Inode {
+		err = refusef(cniwire.CodeInvalidEnvironment, "sandbox: CNI_NETNS %s is the node's own network namespace", path)
+	}
+	return ns, errors.Join(err, own.Close())
+}
+
+// attachment finds the record of the sandbox, or makes and journals one.
+func (a *Attacher) attachment(ctx context.Context, r Request, ns model.Netns) (model.Attachment, error) {
+	if known, ok := a.config.Inventory.Attachment(r.ID); ok {
+		switch {
+		case known.Leaving:
+			return known, refusef(cniwire.CodeTryAgainLater, "sandbox %s is still being removed", r.ID)
+		case known.Netns != ns:
+			return known, refusef(cniwire.CodeInvalidEnvironment,
+				"sandbox %s is attached already, in network namespace %s", r.ID, known.Netns.Path)
+		}
+		return known, nil
+	}
+	if r.Pod.UID != "" && a.recent.has(r.ID.ContainerID) {
+		return model.Attachment{}, refusef(cniwire.CodeRefused, "sandbox %s was deleted already", r.ID)
+	}
+	wanted, err := a.wanted(ctx, r)
+	if err != nil {
+		return model.Attachment{}, err
+	}
+	return a.record(model.Attachment{
+		ID: r.ID, Network: r.Network, Pod: r.Pod, Netns: ns, MTU: a.config.MTU, Interfaces: wanted,
+	})
+}
+
+// wanted decides the sandbox's interfaces: the one the runtime asks for, and
+// those that the pod's annotation asks for.
+func (a *Attacher) wanted(ctx context.Context, r Request) ([]model.Interface, error) {
+	interfaces := []model.Interface{a.newInterface(podif.Interface{
+		Name: r.ID.IfName, Type: a.config.MainType, Network: model.DefaultNetwork,
+	})}
+	if !r.Pod.Known() {
+		return interfaces, nil
+	}
+	pod, err := a.pod(ctx, r.Pod)
+	if err != nil {
+		return nil, err
+	}
+	problems := slices.Concat(pod.Problems, podif.Validate(pod.Request, r.ID.IfName))
+	if err := problems.Err(); err != nil {
+		return nil, refusef(cniwire.CodeRefused, "pod %s: %w", r.Pod, err)
+	}
+	for _, i := range pod.Request {
+		if err := Served(i); err != nil {
+			return nil, refusef(cniwire.CodeRefused, "pod %s: %w", r.Pod, err)
+		}
+		interfaces = append(interfaces, a.newInterface(i))
+	}
+	return interfaces, nil
+}
+
+func (a *Attacher) newInterface(i podif.Interface) model.Interface {
+	made := model.Interface{Name: i.Name, Type: i.Type, Network: i.Network}
+	if i.Type == podif.Tap {
+		made.Queues = a.config.TapQueues
+	}
+	return made
+}
+
+// pod finds the pod that the runtime names: the very one, not another that has
+// its name by now.
+func (a *Attacher) pod(ctx context.Context, ref model.PodRef) (model.Pod, error) {
+	if pod, ok := a.config.Inventory.Pod(ref); ok && samePod(pod.Ref, ref) {
+		return pod, nil
+	}
+	// By its name alone, to tell one that has another pod's name by now.
+	pod, ok, err := a.config.Pods.Get(ctx, model.PodRef{Namespace: ref.Namespace, Name: ref.Name})
+	switch {
+	case err != nil:
+		return pod, refusef(cniwire.CodeTryAgainLater, "pod %s: cannot read what it asks for: %w", ref, err)
+	case !ok:
+		return pod, refusef(cniwire.CodeTryAgainLater, "pod %s is not known (yet)", ref)
+	case !samePod(pod.Ref, ref):
+		return pod, refusef(cniwire.CodeRefused, "pod %s has UID %s now: the sandbox is for an earlier one, %s",
+			ref, pod.Ref.UID, ref.UID)
+	}
+	return pod, nil
+}
+
+func samePod(known, asked model.PodRef) bool {
+	return asked.UID == "" || known.UID == "" || known.UID == asked.UID
+}
+
+// record takes the addresses and writes the attachment down, before anything
+// uses them.
+func (a *Attacher) record(att model.Attachment) (model.Attachment, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for n := range att.Interfaces {
+		i := &att.Interfaces[n]
+		if i.Network != model.DefaultNetwork {
+			continue
+		}
+		addresses, err := a.config.Addresses.Allocate()
+		if err != nil {
+			a.config.Addresses.Release(att.Addresses()...)
+			return att, refusef(addressCode(err), "%s in pod %s: %w", i.Name, att.Pod, err)
+		}
+		i.Addresses = addresses
+	}
+	failpoint.Hit("add-addresses")
+	if err := a.config.Journal.Put(att); err != nil {
+		a.config.Addresses.Release(att.Addresses()...)
+		return att, fmt.Errorf("pod %s: cannot write down its addresses: %w", att.Pod, err)
+	}
+	a.config.Inventory.PutAttachment(att)
+	return att, nil
+}
+
+func addressCode(err error) cniwire.Code {
+	if errors.Is(err, ipam.ErrFull) {
+		return cniwire.CodeTryAgainLater
+	}
+	return cniwire.CodeInternal
+}
+
+// wire has the attachment's objects made and waits for them alone.
+func (a *Attacher) wire(ctx context.Context, att model.Attachment) error {
+	objects, err := a.config.Node.Attachment(att)
+	if err != nil {
+		return err
+	}
+	if err := a.config.Reconciler.Apply(ctx, att.ID, objects); err != nil {
+		return err
+	}
+	return stillThere(att.Netns)
+}
+
+// stillThere reports whether the sandbox's namespace went while it was wired:
+// whoever had it open was able to finish.
+func stillThere(ns model.Netns) error {
+	h, err := netns.OpenExact(ns)
+	if errors.Is(err, netns.ErrGone) {
+		return fmt.Errorf("%w: %w", dataplane.ErrNetnsGone, err)
+	}
+	if err != nil {
+		return err
+	}
+	return h.Close()
+}
+
+// undo takes a failed ADD back: what was made goes the way of a DEL.
+func (a *Attacher) undo(ctx context.Context, att model.Attachment) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+	defer cancel()
+	a.remove(ctx, att)
+}
+
+// refusal gives an error its CNI code.
+func (a *Attacher) refusal(att model.Attachment, err error) error {
+	code := cniwire.CodeInternal
+	switch {
+	case errors.Is(err, dataplane.ErrNetnsGone):
+		code = cniwire.CodeUnknownContainer
+	case errors.Is(err, dataplane.ErrTaken):
+		code = cniwire.CodeRefused
+	case errors.Is(err, dataplane.ErrAway), errors.Is(err, context.DeadlineExceeded):
+		code = cniwire.CodeTryAgainLater
+	}
+	return refusef(code, "pod %s: %w", att.Pod, err)
+}
+
+// result is what the attachment looks like to the runtime.
+func (a *Attacher) result(att model.Attachment) (Result, error) {
+	objects, err := a.config.Node.Attachment(att)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{NetnsPath: att.Netns.Path}
+	for n, port := range ports(objects) {
+		i := ResultInterface{
+			Name: port.Pod.Name, Type: att.Interfaces[n].Type, Network: port.Network,
+			MAC: port.Pod.MAC, MTU: port.MTU, Addresses: port.Pod.Addresses,
+		}
+		if n == 0 {
+			i.Gateways, i.Routes = mainRoutes(port.Pod.Routes)
+		}
+		result.Interfaces = append(result.Interfaces, i)
+	}
+	return result, nil
+}
+
+func mainRoutes(routes []desired.PodRoute) (gateways []netip.Addr, list []ResultRoute) {
+	for _, r := range routes {
+		if r.Via.IsValid() && !slices.Contains(gateways, r.Via) {
+			gateways = append(gateways, r.Via)
+		}
+		list = append(list, ResultRoute{Dst: r.Dst, Via: r.Via})
+	}
+	return gateways, list
+}

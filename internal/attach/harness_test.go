@@ -1,0 +1,201 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package attach_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/attach"
+	"github.com/polynic/polynic/internal/dataplane/fake"
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/inventory"
+	"github.com/polynic/polynic/internal/ipam"
+	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/plan"
+	"github.com/polynic/polynic/internal/reconcile"
+	"github.com/polynic/polynic/test/isolate"
+	"github.com/polynic/polynic/test/need"
+)
+
+func TestMain(m *testing.M) {
+	if code := isolate.Main(m); code != 0 {
+		os.Exit(code)
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// bench is the pod path over a fake dataplane; namespaces are real.
+type bench struct {
+	t        *testing.T
+	attacher *attach.Attacher
+	driver   *fake.Driver
+	journal  *memory
+	pods     *podSource
+	sandbox  int
+
+	inventory *inventory.Inventory
+}
+
+// memory is a journal that can be full.
+type memory struct {
+	mu   sync.Mutex
+	kept map[model.AttachmentID]model.Attachment
+	err  error
+}
+
+func (m *memory) Put(a model.Attachment) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err == nil {
+		m.kept[a.ID] = a
+	}
+	return m.err
+}
+
+func (m *memory) Delete(id model.AttachmentID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err == nil {
+		delete(m.kept, id)
+	}
+	return m.err
+}
+
+func (m *memory) setError(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
+func (m *memory) size() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.kept)
+}
+
+// podSource answers live reads.
+type podSource struct {
+	pods map[string]model.Pod // by name
+	err  error
+}
+
+func (s *podSource) Get(_ context.Context, ref model.PodRef) (model.Pod, bool, error) {
+	pod, ok := s.pods[ref.Name]
+	return pod, ok, s.err
+}
+
+// start runs the pod path with room for the given pod range.
+func start(t *testing.T, pods string) *bench {
+	t.Helper()
+	need.Root(t)
+	b := &bench{
+		t: t, driver: fake.New(), journal: &memory{kept: map[model.AttachmentID]model.Attachment{}},
+		pods: &podSource{pods: map[string]model.Pod{}}, inventory: inventory.New(),
+	}
+	addresses, err := ipam.New(netip.MustParsePrefix(pods))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reconciler := reconcile.New(b.driver, reconcile.Options{
+		Log: slog.New(slog.DiscardHandler), RepairInterval: time.Minute,
+		Gone: func(owner desired.Owner) { b.attacher.Gone(owner) },
+	})
+	b.attacher = attach.New(attach.Config{
+		Log: slog.New(slog.DiscardHandler),
+		Node: plan.Node{Default: desired.Network{
+			Name: model.DefaultNetwork, Gateways: addresses.Gateways(), Pods: addresses.Ranges(),
+		}},
+		MainType: podif.Veth, MTU: 1450, TapQueues: 1,
+		Inventory: b.inventory, Pods: b.pods, Journal: b.journal, Addresses: addresses, Reconciler: reconciler,
+		AwayLimit: time.Minute,
+	})
+	if err := b.attacher.Restore(nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- reconciler.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// pod makes the source know a pod.
+func (b *bench) pod(name, annotation string) model.PodRef {
+	request, problems := podif.Parse(annotation)
+	ref := model.PodRef{Namespace: "default", Name: name, UID: "uid-" + name}
+	b.pods.pods[name] = model.Pod{Ref: ref, Request: request, Problems: problems}
+	return ref
+}
+
+// request is for a new sandbox of the pod.
+func (b *bench) request(pod model.PodRef) attach.Request {
+	b.t.Helper()
+	b.sandbox++
+	path := filepath.Join(b.t.TempDir(), "ns")
+	if err := netns.Pin(path); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = netns.Unpin(path) })
+	return attach.Request{
+		ID:        model.AttachmentID{ContainerID: fmt.Sprintf("c%d", b.sandbox), IfName: "eth0"},
+		NetnsPath: path, Network: "polynic", Pod: pod,
+	}
+}
+
+func (b *bench) mustAdd(r attach.Request) attach.Result {
+	b.t.Helper()
+	result, err := b.attacher.Add(b.t.Context(), r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return result
+}
+
+// expectEmpty waits until nothing of any sandbox is left.
+func (b *bench) expectEmpty() {
+	b.t.Helper()
+	deadline := time.After(2 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		objects, cut := b.driver.State()
+		var err error
+		switch {
+		case len(objects) != 2 || cut != 0:
+			err = fmt.Errorf("%d ports are cut off; the dataplane has\n%s", cut, objects)
+		case b.journal.size() != 0:
+			err = errors.New("the journal has attachments")
+		case len(b.inventory.Attachments()) != 0:
+			err = errors.New("the inventory has attachments")
+		default:
+			return
+		}
+		select {
+		case <-deadline:
+			b.t.Fatal(err)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,98 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package inspect is the agent's read-only socket: what the agent has, what it
+// wants and how it fares, as JSON over HTTP on a unix socket of mode 0600.
+// Nothing can be changed through it. The JSON of an interface is a promise to
+// programs: `polynic get interfaces -o json` prints it as it is.
+package inspect
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/model"
+)
+
+// View is what the server shows; the agent implements it. Every method may be
+// called at any time from any goroutine, and returns quickly with a value that
+// is not altered afterwards.
+type View interface {
+	// Interfaces lists the pod interfaces that exist, in any order. One on its
+	// way out is listed until its addresses may be given to others.
+	Interfaces() []Interface
+	// Plan is what the dataplane should have.
+	Plan() desired.Set
+	Status() Status
+}
+
+// State tells how a pod interface fares.
+type State string
+
+// The states of an interface.
+const (
+	// StateUp: made as planned.
+	StateUp State = "up"
+	// StateDown: planned, but not, or not wholly, there; Status.Problems says
+	// why.
+	StateDown State = "down"
+	// StateLeaving: cut off; its links are being removed.
+	StateLeaving State = "leaving"
+)
+
+// Interface is one pod interface. Every field is always there in the JSON.
+type Interface struct {
+	Namespace string     `json:"namespace"`
+	Pod       string     `json:"pod"`
+	Name      string     `json:"interface"`
+	Type      podif.Type `json:"type"`
+	Network   string     `json:"network"`
+	// IPs are the pod's own addresses, IPv4 before IPv6; [] when none.
+	IPs []netip.Prefix `json:"ips"`
+	// MAC is the pod's side.
+	MAC model.MAC `json:"mac"`
+	// MTU in bytes, without the Ethernet header.
+	MTU   int    `json:"mtu"`
+	State State  `json:"state"`
+	Node  string `json:"node"`
+	// Port is the name of the switch's end.
+	Port string `json:"port"`
+	// Memif is null for other types.
+	Memif *Memif `json:"memif"`
+}
+
+// Memif is what a memif interface has beside the others.
+type Memif struct {
+	ID        uint32 `json:"id"`
+	Socket    string `json:"socket"`
+	Connected bool   `json:"connected"`
+}
+
+// Status is how the agent fares.
+type Status struct {
+	Node    string `json:"node"`
+	Version string `json:"version"`
+	// Ready: requests are served. Since is when that last changed.
+	Ready bool      `json:"ready"`
+	Since time.Time `json:"since"`
+	// Problems are those that exist now; [] when none.
+	Problems []Problem `json:"problems"`
+	Counts   Counts    `json:"counts"`
+}
+
+// Problem is one thing that is not as it should be.
+type Problem struct {
+	// Object names what is concerned, for example an object of the plan.
+	Object string `json:"object"`
+	Reason string `json:"reason"`
+}
+
+// Counts are sizes.
+type Counts struct {
+	Attachments int `json:"attachments"`
+	Interfaces  int `json:"interfaces"`
+	// Objects is the size of the plan.
+	Objects int `json:"objects"`
+}
