@@ -1,0 +1,89 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/polynic/polynic/internal/inspect"
+	"github.com/polynic/polynic/internal/lab"
+)
+
+func newGet() *cobra.Command {
+	command := &cobra.Command{
+		Use:     "get",
+		Short:   "Show what a node has",
+		Example: "  sudo polynic get interfaces",
+	}
+	command.AddCommand(newGetInterfaces())
+	return command
+}
+
+func newGetInterfaces() *cobra.Command {
+	var stateDir, socket, namespace string
+	format := newFormat("wide", "json")
+	command := &cobra.Command{
+		Use:     "interfaces [POD]",
+		Aliases: []string{"interface", "if"},
+		Short:   "Show the interfaces of pods",
+		Long: `Show the pod interfaces that exist on the node of a lab, or on a real one (--agent). The state is up,
+down (planned, but not wholly there) or leaving. Wide adds the node and the name of the switch's end.`,
+		Example: `  sudo polynic get interfaces
+  sudo polynic get interfaces multi-if-pod -o wide
+  sudo polynic get interfaces -o json --agent /run/polynic/inspect.sock`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	stateFlag(command, &stateDir)
+	format.flag(command)
+	command.Flags().StringVarP(&namespace, "namespace", "n", "", "only pods of this namespace")
+	command.Flags().StringVar(&socket, "agent", "", "inspect `socket` of an agent, instead of the lab's")
+	command.RunE = action(func(cmd *cobra.Command, args []string) error {
+		if socket == "" {
+			var err error
+			if socket, err = lab.InspectSocket(stateDir); err != nil {
+				return err
+			}
+		}
+		all, err := inspect.NewClient(socket).Interfaces(cmd.Context())
+		if err != nil {
+			return err
+		}
+		rows := slices.DeleteFunc(all, func(i inspect.Interface) bool {
+			return namespace != "" && i.Namespace != namespace || len(args) > 0 && i.Pod != args[0]
+		})
+		if format.value == "json" {
+			return writeJSON(cmd.OutOrStdout(), rows)
+		}
+		return writeInterfaces(cmd.OutOrStdout(), rows, format.value)
+	})
+	return command
+}
+
+func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error {
+	isWide := format == "wide"
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	columns := []string{"NAMESPACE", "POD", "INTERFACE", "TYPE", "NETWORK", "IPS", "MAC", "MTU", "STATE"}
+	if isWide {
+		columns = append(columns, "NODE", "PORT")
+	}
+	fmt.Fprintln(out, strings.Join(columns, "\t"))
+	for _, i := range rows {
+		columns = []string{
+			i.Namespace, i.Pod, i.Name, i.Type.String(), i.Network, list(i.IPs), i.MAC.String(),
+			strconv.Itoa(i.MTU), string(i.State),
+		}
+		if isWide {
+			columns = append(columns, i.Node, i.Port)
+		}
+		fmt.Fprintln(out, strings.Join(columns, "\t"))
+	}
+	return out.Flush()
+}

@@ -1,0 +1,74 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/polynic/polynic/internal/lab"
+	"github.com/polynic/polynic/internal/manifest"
+)
+
+func newLabApply() *cobra.Command {
+	var stateDir string
+	var files []string
+	command := &cobra.Command{
+		Use:   "apply -f FILE...",
+		Short: "Run the pods of manifests",
+		Long: `Run the pods of manifests and return once every one is wired and its containers run. A pod that is
+refused is named with the reason, leaves nothing behind, and does not keep the others away. The same
+manifest again changes nothing; one that asks an existing pod for something else is refused.`,
+		Example: `  sudo polynic lab apply -f pod.yaml
+  sudo polynic lab apply -f manifests/ -f more.yaml
+  cat pod.yaml | sudo polynic lab apply -f -`,
+		Args: cobra.NoArgs,
+	}
+	stateFlag(command, &stateDir)
+	filesFlag(command, &files)
+	command.RunE = action(func(cmd *cobra.Command, _ []string) error {
+		documents, readErr := readManifests(files, cmd.InOrStdin())
+		request := lab.ApplyRequest{}
+		for _, d := range documents {
+			notes(cmd.ErrOrStderr(), d)
+			if d.Pod != nil {
+				request.Pods = append(request.Pods, d.Pod)
+			}
+			if d.ConfigMap != nil {
+				request.ConfigMaps = append(request.ConfigMaps, d.ConfigMap)
+			}
+		}
+		if len(request.Pods)+len(request.ConfigMaps) == 0 {
+			return errors.Join(readErr, nothing(files))
+		}
+		err := lab.Apply(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr()))
+		if readErr != nil {
+			return errors.Join(readErr, err)
+		}
+		return said(err)
+	})
+	return command
+}
+
+func filesFlag(command *cobra.Command, files *[]string) {
+	command.Flags().StringArrayVarP(files, "file", "f", nil, "`file` or folder of manifests, - for the standard input; may be repeated")
+	_ = command.MarkFlagRequired("file") // it exists
+}
+
+// notes tells what a document's author should know although it is no error.
+func notes(w io.Writer, d manifest.Document) {
+	for _, warning := range d.Warnings {
+		fmt.Fprintln(w, warning)
+	}
+	if reason := d.Skipped(); reason != "" {
+		fmt.Fprintln(w, reason)
+	}
+}
+
+func nothing(files []string) error {
+	return fmt.Errorf("no pod or config map in %q", files)
+}

@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/polynic/polynic/internal/lab"
+)
+
+func newLabDelete() *cobra.Command {
+	var stateDir, namespace string
+	var files []string
+	command := &cobra.Command{
+		Use:   "delete POD... | -f FILE...",
+		Short: "Delete pods",
+		Long: `Delete pods, and return once their processes have ended and their addresses and links are gone.
+Containers have two seconds to end after SIGTERM, less where the pod says so.`,
+		Example: `  sudo polynic lab delete multi-if-pod
+  sudo polynic lab delete web -n shop
+  sudo polynic lab delete -f pod.yaml`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if (len(args) == 0) == (len(files) == 0) {
+				return errors.New("give either pods or -f FILE")
+			}
+			return nil
+		},
+	}
+	stateFlag(command, &stateDir)
+	command.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pods that are named")
+	command.Flags().StringArrayVarP(&files, "file", "f", nil, "`file` or folder of manifests, - for the standard input; may be repeated")
+	command.RunE = action(func(cmd *cobra.Command, args []string) error {
+		request := lab.DeleteRequest{}
+		for _, pod := range args {
+			request.Pods = append(request.Pods, lab.Name{Namespace: namespace, Name: pod})
+		}
+		documents, err := readManifests(files, cmd.InOrStdin())
+		if err != nil {
+			return err
+		}
+		for _, d := range documents {
+			if d.Pod != nil {
+				request.Pods = append(request.Pods, lab.Name{Namespace: d.Pod.Namespace, Name: d.Pod.Name})
+			}
+			if d.ConfigMap != nil {
+				request.ConfigMaps = append(request.ConfigMaps, lab.Name{Namespace: d.ConfigMap.Namespace, Name: d.ConfigMap.Name})
+			}
+		}
+		if len(request.Pods)+len(request.ConfigMaps) == 0 {
+			return nothing(files)
+		}
+		return said(lab.Delete(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())))
+	})
+	return command
+}

@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Command polynic is polynic's command line: it runs a lab on one machine, and
+// shows what a node has and what a manifest would get.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// version is set by the build.
+var version = "unknown"
+
+// The exit codes.
+const (
+	codeError       = 1
+	codeUsage       = 2
+	codeInterrupted = 130
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+func run(ctx context.Context, args []string) int {
+	root := newRoot() //nolint:contextcheck // commands take theirs from ExecuteContext
+	root.SetArgs(args)
+	command, err := root.ExecuteContextC(ctx)
+	var exit exitCode
+	var failure failed
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return int(exit)
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "polynic: interrupted")
+		return codeInterrupted
+	case errors.As(err, &failure):
+		fmt.Fprintln(os.Stderr, "polynic:", err)
+		return codeError
+	default: // what cobra found wrong with the command line
+		fmt.Fprintf(os.Stderr, "polynic: %v; see `%s --help`\n", err, command.CommandPath())
+		return codeUsage
+	}
+}
+
+// failed marks an error of the work itself, as against one of the command
+// line.
+type failed struct{ error }
+
+func (f failed) Unwrap() error { return f.error }
+
+// exitCode is the error of a command whose own words have been said.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// action is what a command does, with its errors marked.
+func action(do func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := do(cmd, args); err != nil {
+			return failed{err}
+		}
+		return nil
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "polynic",
+		Short: "Pods with many interfaces",
+		Long: `polynic gives a Kubernetes pod, beside eth0, any number of tap and veth interfaces, asked for by
+the annotation contivpp.io/custom-if. This program runs it on one machine with no cluster (lab), says
+what a manifest would get (explain), and shows what a node has (get).`,
+		Example:       "  sudo polynic lab up\n  sudo polynic lab apply -f pod.yaml\n  sudo polynic get interfaces -o wide",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newLab(), newGet(), newExplain(), newVersion(), newLabProcess())
+	return root
+}

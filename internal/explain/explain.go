@@ -1,0 +1,202 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package explain says what a manifest would get: the interfaces of each pod,
+// their addresses and routes, or what is wrong and where. It decides nothing by
+// itself: the grammar, what is served, the addresses' ranges and the routes are
+// those that the agent uses.
+package explain
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/attach"
+	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/ipam"
+	"github.com/polynic/polynic/internal/manifest"
+	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/plan"
+	"github.com/polynic/polynic/internal/watch"
+)
+
+// mainIfName is what a runtime calls a pod's main interface.
+const mainIfName = "eth0"
+
+// Explainer explains for one node.
+type Explainer struct {
+	config   config.Config
+	mainType podif.Type
+	ranges   []netip.Prefix
+	node     plan.Node
+}
+
+// New makes an explainer for the node of an agent's configuration.
+func New(c config.Config) (*Explainer, error) {
+	mainType, err := c.Network.Eth0Type(podif.Veth)
+	if err != nil {
+		return nil, err
+	}
+	e := &Explainer{config: c, mainType: mainType}
+	for _, s := range c.Network.Subnets {
+		share, err := ipam.NodeRange(s.CIDR, s.NodePrefixLen, c.NodeID)
+		if err != nil {
+			return nil, err
+		}
+		e.ranges = append(e.ranges, share)
+	}
+	addresses, err := ipam.New(e.ranges...)
+	if err != nil {
+		return nil, err
+	}
+	e.node.Default = desired.Network{Name: model.DefaultNetwork, Gateways: addresses.Gateways()}
+	return e, nil
+}
+
+// Pod writes what a document's pod would get. It reports false where the pod
+// would be refused; the reasons are written then.
+func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
+	pod := watch.ModelPod(d.Pod)
+	problems := slices.Concat(pod.Problems, podif.Validate(pod.Request, mainIfName))
+	if problems.Err() == nil {
+		problems = append(problems, notServed(pod.Request, d.Pod.Annotations[podif.CustomIfAnnotation])...)
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "pod %s (%s)", pod.Ref, d.Position)
+	isRefused := problems.Err() != nil
+	if isRefused {
+		text.WriteString(" would be refused")
+	}
+	text.WriteString("\n")
+	for _, p := range problems {
+		text.WriteString("  " + strings.ReplaceAll(d.Describe(p), "\n", "\n  ") + "\n")
+	}
+	if _, err := io.WriteString(w, text.String()); err != nil || isRefused {
+		return !isRefused, err
+	}
+	return true, e.interfaces(w, pod)
+}
+
+// notServed lists what is well-formed and cannot be given yet, with where it is
+// in the annotation.
+func notServed(request podif.Request, annotation string) podif.Problems {
+	var problems podif.Problems
+	for _, i := range request {
+		err := attach.Served(i)
+		if err == nil {
+			continue
+		}
+		p := podif.Problem{
+			Severity: podif.Error, Key: podif.CustomIfAnnotation, Interface: i.Name,
+			Reason: strings.TrimPrefix(err.Error(), "interface "+i.Name+": "),
+		}
+		p.Offset, p.Length = locate(annotation, i.Name)
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// locate finds the element that asks for an interface.
+func locate(annotation, name string) (offset, length int) {
+	at := 0
+	for element := range strings.SplitSeq(annotation, ",") {
+		trimmed := strings.TrimSpace(element)
+		if first, _, _ := strings.Cut(trimmed, "/"); strings.TrimSpace(first) == name {
+			return at + strings.Index(element, trimmed), len(trimmed)
+		}
+		at += len(element) + 1
+	}
+	return 0, 0
+}
+
+// interfaces writes the pod's interfaces as the plan would have them.
+func (e *Explainer) interfaces(w io.Writer, pod model.Pod) error {
+	request := append(podif.Request{{Name: mainIfName, Type: e.mainType, Network: model.DefaultNetwork}}, pod.Request...)
+	ports, err := e.ports(request)
+	if err != nil {
+		return err
+	}
+	rows := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(rows, "  INTERFACE\tTYPE\tNETWORK\tADDRESSES\tMTU\tROUTES")
+	for _, i := range request {
+		port := ports[i.Name]
+		fmt.Fprintf(rows, "  %s\t%s\t%s\t%s\t%d\t%s\n", i.Name, i.Type, i.Network, e.addresses(port), port.MTU, routes(port.Pod))
+	}
+	return rows.Flush()
+}
+
+// ports plans an attachment with addresses as an empty node would give them.
+func (e *Explainer) ports(request podif.Request) (map[string]desired.Port, error) {
+	addresses, err := ipam.New(e.ranges...)
+	if err != nil {
+		return nil, err
+	}
+	att := model.Attachment{
+		ID:  model.AttachmentID{ContainerID: "explain", IfName: mainIfName},
+		MTU: e.config.Network.MTU,
+	}
+	for _, i := range request {
+		made := model.Interface{Name: i.Name, Type: i.Type, Network: i.Network, Queues: e.config.Network.TapQueues}
+		if i.Network == model.DefaultNetwork {
+			made.Addresses, err = addresses.Allocate()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("interface %s: %w", i.Name, err)
+		}
+		att.Interfaces = append(att.Interfaces, made)
+	}
+	objects, err := e.node.Attachment(att)
+	if err != nil {
+		return nil, err
+	}
+	ports := map[string]desired.Port{}
+	for _, o := range objects {
+		if p, ok := desired.PortOf(o); ok {
+			ports[p.Pod.Name] = p
+		}
+	}
+	return ports, nil
+}
+
+func (e *Explainer) addresses(p desired.Port) string {
+	var words []string
+	for _, address := range p.Pod.Addresses {
+		family := "IPv6"
+		if address.Addr().Is4() {
+			family = "IPv4"
+		}
+		from := slices.IndexFunc(e.ranges, func(r netip.Prefix) bool { return r.Contains(address.Addr()) })
+		words = append(words, fmt.Sprintf("one %s of %s", family, e.ranges[from]))
+	}
+	if words == nil {
+		return "none"
+	}
+	return strings.Join(words, ", ")
+}
+
+// routes says what of the pod's traffic leaves by this interface.
+func routes(end desired.PodEnd) string {
+	var gateways []string
+	number := 0
+	for _, r := range end.Routes {
+		if r.Dst.Bits() == 0 {
+			gateways = append(gateways, r.Via.String())
+			number = r.Table
+		}
+	}
+	via := strings.Join(gateways, ", ")
+	switch {
+	case via == "":
+		return "none; addresses and routes are up to the pod"
+	case number == desired.MainTable:
+		return "everything, via " + via
+	default:
+		return fmt.Sprintf("from its own addresses and from sockets bound to it, via %s (table %d)", via, number)
+	}
+}

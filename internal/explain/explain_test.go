@@ -1,0 +1,98 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package explain
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/internal/manifest"
+)
+
+func explainer(t *testing.T, change func(*config.Config)) *Explainer {
+	t.Helper()
+	c := config.Default()
+	change(&c)
+	e, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// The whole output is in the command line's scripts.
+func TestPodsAreServedOrRefused(t *testing.T) {
+	e := explainer(t, func(*config.Config) {})
+	for annotation, want := range map[string]bool{
+		"tap1/tap, veth1/veth/stub": true, "": true, ",": true,
+		"m/memif": false, "v/veth/blue": false, "v/Veth": false, "eth0/veth": false, "a/tap,a/tap": false,
+	} {
+		text := "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {contivpp.io/custom-if: '" + annotation + "'}}"
+		documents, err := manifest.Read(strings.NewReader(text), "p.yaml")
+		if err != nil || len(documents) != 1 {
+			t.Fatalf("%d documents, %v", len(documents), err)
+		}
+		var b strings.Builder
+		got, err := e.Pod(&b, documents[0])
+		if err != nil || got != want || strings.Contains(b.String(), "would be refused") == want {
+			t.Errorf("%q: served %t, %v, want %t:\n%s", annotation, got, err, want, b.String())
+		}
+	}
+}
+
+func TestANodeThatCannotBe(t *testing.T) {
+	for name, change := range map[string]func(*config.Config){
+		"type":  func(c *config.Config) { c.Network.Eth0 = "tun" },
+		"range": func(c *config.Config) { c.NodeID = 70000 },
+	} {
+		c := config.Default()
+		change(&c)
+		if _, err := New(c); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// A pod that asks for more addresses than the node has is told so.
+func TestARangeThatIsTooSmall(t *testing.T) {
+	e := explainer(t, func(c *config.Config) { c.Network.Subnets[0].NodePrefixLen = 29 })
+	request, problems := podif.Parse("a/veth,b/veth,c/veth,d/veth,e/veth,f/veth")
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if _, err := e.ports(request); err == nil || !strings.HasPrefix(err.Error(), "interface ") {
+		t.Errorf("error %v, want one that names the interface", err)
+	}
+}
+
+func TestLocate(t *testing.T) {
+	const annotation = "a/tap,  bb / memif ,, c/veth/x"
+	for name, want := range map[string]string{"a": "a/tap", "bb": "bb / memif", "c": "c/veth/x", "d": ""} {
+		at, length := locate(annotation, name)
+		if got := annotation[at : at+length]; got != want {
+			t.Errorf("locate(%q) shows %q, want %q", name, got, want)
+		}
+	}
+}
+
+// Every interface of every annotation that can be read is found again.
+func FuzzLocate(f *testing.F) {
+	f.Add("a/tap,  bb / memif ,, c/veth/x")
+	f.Add(" tap1/tap")
+	f.Fuzz(func(t *testing.T, annotation string) {
+		request, problems := podif.Parse(annotation)
+		if problems.Err() != nil || !utf8.ValidString(annotation) {
+			return
+		}
+		for _, i := range request {
+			at, length := locate(annotation, i.Name)
+			if part := annotation[at : at+length]; !strings.HasPrefix(part, i.Name) || strings.Contains(part, ",") {
+				t.Errorf("%q: interface %s is shown as %q", annotation, i.Name, part)
+			}
+		}
+	})
+}

@@ -1,0 +1,149 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/polynic/polynic/internal/lab"
+	"github.com/polynic/polynic/internal/lab/node"
+	"github.com/polynic/polynic/internal/lab/podspec"
+	"github.com/polynic/polynic/internal/lab/sandbox"
+	"github.com/polynic/polynic/internal/lab/state"
+	"github.com/polynic/polynic/internal/netns"
+)
+
+// goneTimeout is how long the agent may take, after a DEL, until nothing of
+// the pod exists any more.
+const goneTimeout = 15 * time.Second
+
+// bringUp does for a pod what kubelet and a container runtime do: its manifest
+// is where the agent sees it, then the sandbox, then the containers.
+func (d *Daemon) bringUp(ctx context.Context, p *pod, tell func(string)) error {
+	record := p.now()
+	if err := record.Write(d.Dir); err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	manifest, err := json.Marshal(record.Manifest)
+	if err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	if err := state.WriteBytes(d.manifestFile(&record), manifest); err != nil {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	ns := d.Dir.Netns(record.NetnsName())
+	if err := netns.Pin(ns); err != nil {
+		return err
+	}
+	if err := node.Loopback(ns); err != nil {
+		return err
+	}
+	ips, err := d.network.Add(ctx, d.sandbox(&record))
+	if err != nil {
+		return err
+	}
+	if err := p.update(d.Dir, func(r *lab.Pod) { r.IPs = ips }); err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	tell("is wired: " + words(ips))
+	return d.startContainers(ctx, p, tell)
+}
+
+// tearDown removes a pod: its containers, its attachment, its namespace, and
+// every file. What is gone already is no error. It returns once the agent has
+// nothing of it either.
+func (d *Daemon) tearDown(ctx context.Context, p *pod) error {
+	if err := p.update(d.Dir, func(r *lab.Pod) { r.Step = lab.Stopping }); err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	record := p.now()
+	if err := stopContainers(ctx, &record); err != nil {
+		return err
+	}
+	if err := d.network.Del(ctx, d.sandbox(&record)); err != nil {
+		return fmt.Errorf("detach: %w", err)
+	}
+	if err := netns.Unpin(d.Dir.Netns(record.NetnsName())); err != nil {
+		return err
+	}
+	if err := os.Remove(d.manifestFile(&record)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	if err := d.waitGone(ctx, &record); err != nil {
+		return err
+	}
+	p.watchers.Wait() // they would write the record again
+	if err := os.RemoveAll(record.Folder(d.Dir)); err != nil {
+		return fmt.Errorf("folder: %w", err)
+	}
+	p.record = nil
+	return nil
+}
+
+// waitGone waits until the agent lists no interface of the pod.
+func (d *Daemon) waitGone(ctx context.Context, record *lab.Pod) error {
+	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
+	defer cancel()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	ref := record.Ref()
+	for {
+		interfaces, err := d.inspect.Interfaces(ctx)
+		left := 0
+		for _, i := range interfaces {
+			if i.Namespace == ref.Namespace && i.Pod == ref.Name {
+				left++
+			}
+		}
+		if err == nil && left == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("the agent still has %d interfaces of it after %s (%w)", left, goneTimeout, errors.Join(ctx.Err(), err))
+		}
+	}
+}
+
+func (d *Daemon) sandbox(record *lab.Pod) sandbox.Sandbox {
+	return sandbox.Sandbox{ID: record.Sandbox, Netns: d.Dir.Netns(record.NetnsName()), Pod: record.Ref()}
+}
+
+func (d *Daemon) manifestFile(record *lab.Pod) string {
+	ref := record.Ref()
+	return filepath.Join(d.Dir.Node(lab.NodeName).Manifests(), ref.Namespace+"_"+ref.Name+".json")
+}
+
+// spec is the pod with what has to be known to run it.
+func (d *Daemon) spec(record *lab.Pod) (podspec.Pod, error) {
+	configMaps, err := d.configMaps(record.Manifest.Namespace)
+	if err != nil {
+		return podspec.Pod{}, err
+	}
+	var hostIPs []netip.Addr
+	for _, prefix := range node.Uplink() {
+		hostIPs = append(hostIPs, prefix.Addr())
+	}
+	return podspec.Pod{
+		Pod: record.Manifest, ConfigMaps: configMaps, Folder: record.Folder(d.Dir),
+		Node: lab.NodeName, IPs: record.IPs, HostIPs: hostIPs,
+	}, nil
+}
+
+func words(addresses []netip.Addr) string {
+	list := make([]string, len(addresses))
+	for i, a := range addresses {
+		list[i] = a.String()
+	}
+	return strings.Join(list, ", ")
+}

@@ -1,0 +1,131 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/internal/lab/state"
+)
+
+// Settings are what a lab is started with. They stay the same until it is
+// taken down.
+type Settings struct {
+	// Dataplane is "linux".
+	Dataplane string `json:"dataplane"`
+	// Nodes is 1.
+	Nodes int `json:"nodes"`
+	// IPFamily is "ipv4", "ipv6" or "dual".
+	IPFamily string `json:"ipFamily"`
+	// Eth0, MTU and TapQueues are as in the agent's configuration.
+	Eth0      string `json:"eth0"`
+	MTU       int    `json:"mtu"`
+	TapQueues int    `json:"tapQueues"`
+	// PodSubnets replace the default ones of their families: CIDR, or
+	// CIDR,LENGTH to say how long a node's prefix is.
+	PodSubnets []string `json:"podSubnets,omitempty"`
+}
+
+// DefaultSettings are those of a lab started without any.
+func DefaultSettings() Settings {
+	agent := config.Default()
+	return Settings{
+		Dataplane: agent.Dataplane,
+		Nodes:     1,
+		IPFamily:  "dual",
+		Eth0:      agent.Network.Eth0,
+		MTU:       agent.Network.MTU,
+		TapQueues: agent.Network.TapQueues,
+	}
+}
+
+// The pod subnets by default, and how long a node's prefix is.
+const (
+	defaultSubnet4, nodeLen4 = "10.1.0.0/16", 24
+	defaultSubnet6, nodeLen6 = "fd00:10:1::/48", 64
+)
+
+// Config is the configuration of the node's agent.
+func (s Settings) Config(dir state.Dir) (config.Config, error) {
+	node := dir.Node(NodeName)
+	c := config.Default()
+	c.NodeName = NodeName
+	c.NodeID = 1
+	c.Dataplane = s.Dataplane
+	c.StateDir = node.AgentState()
+	c.RunDir = node.Run()
+	c.PodSource = "dir:" + node.Manifests()
+	c.Network.MTU = s.MTU
+	c.Network.Eth0 = s.Eth0
+	c.Network.TapQueues = s.TapQueues
+	subnets, err := s.subnets()
+	if err != nil {
+		return c, err
+	}
+	c.Network.Subnets = subnets
+	if s.Nodes != 1 {
+		return c, fmt.Errorf("--nodes %d: a lab has one node in this version", s.Nodes)
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("settings of the lab: %w", err)
+	}
+	return c, nil
+}
+
+func (s Settings) equal(o Settings) bool {
+	return s.Dataplane == o.Dataplane && s.Nodes == o.Nodes && s.IPFamily == o.IPFamily && s.Eth0 == o.Eth0 &&
+		s.MTU == o.MTU && s.TapQueues == o.TapQueues && slices.Equal(s.PodSubnets, o.PodSubnets)
+}
+
+// subnets lists one subnet for each family, IPv4 first.
+func (s Settings) subnets() ([]config.Subnet, error) {
+	v4, v6 := s.IPFamily != "ipv6", s.IPFamily != "ipv4"
+	if !slices.Contains([]string{"ipv4", "ipv6", "dual"}, s.IPFamily) {
+		return nil, fmt.Errorf("--ip-family %q is not known (want ipv4, ipv6 or dual)", s.IPFamily)
+	}
+	var all []config.Subnet
+	if v4 {
+		all = append(all, config.Subnet{CIDR: netip.MustParsePrefix(defaultSubnet4), NodePrefixLen: nodeLen4})
+	}
+	if v6 {
+		all = append(all, config.Subnet{CIDR: netip.MustParsePrefix(defaultSubnet6), NodePrefixLen: nodeLen6})
+	}
+	for _, text := range s.PodSubnets {
+		subnet, err := parseSubnet(text)
+		if err != nil {
+			return nil, fmt.Errorf("--pod-subnet %s: %w", text, err)
+		}
+		i := slices.IndexFunc(all, func(o config.Subnet) bool { return o.CIDR.Addr().Is4() == subnet.CIDR.Addr().Is4() })
+		if i < 0 {
+			return nil, fmt.Errorf("--pod-subnet %s is not of the family that --ip-family %s asks for", text, s.IPFamily)
+		}
+		all[i] = subnet
+	}
+	return all, nil
+}
+
+// parseSubnet reads CIDR or CIDR,LENGTH.
+func parseSubnet(text string) (config.Subnet, error) {
+	cidr, length, given := strings.Cut(text, ",")
+	prefix, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return config.Subnet{}, fmt.Errorf("want CIDR or CIDR,LENGTH, as in 10.1.0.0/16,24: %w", err)
+	}
+	subnet := config.Subnet{CIDR: prefix, NodePrefixLen: nodeLen6}
+	if prefix.Addr().Is4() {
+		subnet.NodePrefixLen = nodeLen4
+	}
+	if !given {
+		return subnet, nil
+	}
+	if subnet.NodePrefixLen, err = strconv.Atoi(length); err != nil {
+		return config.Subnet{}, fmt.Errorf("length of a node's prefix: %w", err)
+	}
+	return subnet, nil
+}

@@ -1,0 +1,100 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/polynic/polynic/internal/config"
+)
+
+func TestSubnets(t *testing.T) {
+	subnet := func(cidr string, length int) config.Subnet {
+		return config.Subnet{CIDR: netip.MustParsePrefix(cidr), NodePrefixLen: length}
+	}
+	for name, test := range map[string]struct {
+		change func(*Settings)
+		want   []config.Subnet
+	}{
+		"by default": {func(*Settings) {}, []config.Subnet{subnet("10.1.0.0/16", 24), subnet("fd00:10:1::/48", 64)}},
+		"IPv4":       {func(s *Settings) { s.IPFamily = "ipv4" }, []config.Subnet{subnet("10.1.0.0/16", 24)}},
+		"IPv6":       {func(s *Settings) { s.IPFamily = "ipv6" }, []config.Subnet{subnet("fd00:10:1::/48", 64)}},
+		"one replaced": {
+			func(s *Settings) { s.PodSubnets = []string{"fd00:2::/56"} },
+			[]config.Subnet{subnet("10.1.0.0/16", 24), subnet("fd00:2::/56", 64)},
+		},
+		"both replaced, and cut": {
+			func(s *Settings) { s.PodSubnets = []string{"fd00:2::/48,60", "10.2.0.0/20,29"} },
+			[]config.Subnet{subnet("10.2.0.0/20", 29), subnet("fd00:2::/48", 60)},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := DefaultSettings()
+			test.change(&s)
+			c, err := s.Config("/lab")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, c.Network.Subnets, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+				t.Errorf("subnets (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestConfigIsTheLabsOwn(t *testing.T) {
+	s := DefaultSettings()
+	s.Eth0, s.MTU, s.TapQueues = "tap", 9000, 4
+	c, err := s.Config("/lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []any{c.NodeName, c.NodeID, c.StateDir, c.RunDir, c.PodSource, c.Network.Eth0, c.Network.MTU, c.Network.TapQueues}
+	want := []any{
+		"node1", 1, "/lab/nodes/node1/agent", "/lab/nodes/node1/run", "dir:/lab/nodes/node1/manifests", "tap", 9000, 4,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+}
+
+func TestSettingsThatCannotBe(t *testing.T) {
+	for want, change := range map[string]func(*Settings){
+		`--ip-family "ipv5" is not known`:                  func(s *Settings) { s.IPFamily = "ipv5" },
+		"--nodes 2: ":                                      func(s *Settings) { s.Nodes = 2 },
+		`dataplane: "vpp"`:                                 func(s *Settings) { s.Dataplane = "vpp" },
+		"network.mtu: 100":                                 func(s *Settings) { s.MTU = 100 },
+		`network.eth0: "tun"`:                              func(s *Settings) { s.Eth0 = "tun" },
+		"network.tapQueues: 0":                             func(s *Settings) { s.TapQueues = 0 },
+		"--pod-subnet x: want CIDR":                        func(s *Settings) { s.PodSubnets = []string{"x"} },
+		"--pod-subnet 10.1.0.0/16,x: length":               func(s *Settings) { s.PodSubnets = []string{"10.1.0.0/16,x"} },
+		"--pod-subnet fd00::/48 is not of the family":      func(s *Settings) { s.IPFamily, s.PodSubnets = "ipv4", []string{"fd00::/48"} },
+		"network.subnets[0].cidr: 10.1.0.1/16 has bits":    func(s *Settings) { s.PodSubnets = []string{"10.1.0.1/16"} },
+		"network.subnets[0].nodePrefixLen: 16 is not long": func(s *Settings) { s.PodSubnets = []string{"10.1.0.0/16,16"} },
+	} {
+		s := DefaultSettings()
+		change(&s)
+		if _, err := s.Config("/lab"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+}
+
+func FuzzParseSubnet(f *testing.F) {
+	for _, text := range []string{"10.1.0.0/16", "10.1.0.0/16,24", "fd00::/48,64", ",", "1/2,3", "::/0,-1"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s := DefaultSettings()
+		s.PodSubnets = []string{text}
+		c, err := s.Config("/lab")
+		if err == nil && c.Validate() != nil {
+			t.Errorf("%q is taken, and refused by the agent: %v", text, c.Validate())
+		}
+	})
+}
