@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/polynic/polynic/api/cniwire"
-	"github.com/polynic/polynic/internal/desired"
-	"github.com/polynic/polynic/internal/model"
 )
 
 // Check compares the sandbox with what it should be, in the dataplane and with
@@ -87,21 +85,3 @@ func (a *Attacher) Status(context.Context) error {
 
 // timeLayout is how times are told to people.
 const timeLayout = "15:04:05"
-
-// ports lists the ports among an attachment's objects, in interface order.
-func ports(objects []desired.Object) []desired.Port {
-	var list []desired.Port
-	for _, o := range objects {
-		if p, ok := desired.PortOf(o); ok {
-			list = append(list, p)
-		}
-	}
-	return list
-}
-
-// Describe is what an attachment looks like to its user, whether it is made
-// already or not.
-func (a *Attacher) Describe(att model.Attachment) (Result, error) {
-	att.Leaving = false
-	return a.result(att)
-}
