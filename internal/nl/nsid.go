@@ -4,7 +4,10 @@
 package nl
 
 import (
+	"errors"
 	"fmt"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/netns"
 )
@@ -23,7 +26,8 @@ func (h *Handle) NSID(other *netns.Handle) (int, error) {
 	if id != anyNSID {
 		return id, nil
 	}
-	if err := h.SetNetNsIdByFd(other.FD(), anyNSID); err != nil {
+	// The kernel gives one by itself when links lead there (EEXIST).
+	if err := h.SetNetNsIdByFd(other.FD(), anyNSID); err != nil && !errors.Is(err, unix.EEXIST) {
 		return 0, fmt.Errorf("give a namespace id: %w", err)
 	}
 	id, err = h.GetNetNsIdByFd(other.FD())
