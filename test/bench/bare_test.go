@@ -111,6 +111,7 @@ func (b *bare) veth(inPod *nl.Handle, pod *netns.Handle, e end) (int, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU, attrs.Group = e.twin, bareMTU, bareGroup
 	attrs.HardwareAddr = hardware(0x02, e)
+	attrs.NumTxQueues, attrs.NumRxQueues = 1, 1 // of the peer too, as ours
 	veth := &netlink.Veth{
 		LinkAttrs: attrs, PeerName: e.name, PeerHardwareAddr: hardware(0x06, e),
 		PeerNamespace: netlink.NsFd(pod.FD()), PeerMTU: bareMTU, PeerTxQLen: -1,

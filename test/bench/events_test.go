@@ -37,14 +37,17 @@ type events struct {
 // the node's has an id for it, which those at the paths get here.
 func watch(t *testing.T, node *netns.Handle, pods ...string) *events {
 	t.Helper()
-	handle := rtnl(t, node)
-	defer handle.Close()
+	socket, err := nl.NewSocket(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
 	for _, path := range pods {
 		pod, err := netns.Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := handle.NSID(pod); err != nil {
+		if _, err := socket.NSID(pod); err != nil {
 			t.Fatal(err)
 		}
 		_ = pod.Close()

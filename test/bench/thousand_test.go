@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/nl"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -94,15 +95,18 @@ func dumpAll(t *testing.T, n *node, pods []*harness.Pod) {
 
 func dumpSpace(t *testing.T, ns *netns.Handle) {
 	t.Helper()
-	handle := rtnl(t, ns)
-	defer handle.Close()
-	const every = 0 // routing protocol
+	socket, err := nl.NewSocket(ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	const ours = 80 // routing protocol
 	for _, list := range []func() error{
-		func() error { _, err := handle.LinkList(); return err },
-		func() error { _, err := handle.AddrList(); return err },
-		func() error { _, err := handle.RouteList(every); return err },
-		func() error { _, err := handle.RuleList(every); return err },
-		func() error { _, err := handle.NeighList(); return err },
+		func() error { _, err := socket.Links(); return err },
+		func() error { _, err := socket.Addresses(); return err },
+		func() error { _, err := socket.Routes(ours); return err },
+		func() error { _, err := socket.Rules(ours); return err },
+		func() error { _, err := socket.Neighbors(); return err },
 	} {
 		if err := list(); err != nil {
 			t.Fatal(err)
