@@ -60,7 +60,7 @@ type Socket struct {
 const maxRequests = 128
 
 // bufferLen has room for the longest answer, a link with all its attributes.
-const bufferLen = 32 << 10
+const bufferLen = 16 << 10
 
 // NewSocket makes a socket in the namespace, which it keeps alive.
 func NewSocket(ns *netns.Handle) (*Socket, error) {
