@@ -130,14 +130,15 @@ func (s *session) reachIn(space *space, ports []*port, wanted []desired.Object) 
 			p.settle(&b)
 		}
 	}
-	taken, err := s.leads(&b, space, wanted)
+	var inTheWay []desired.Route
+	err := s.leads(&b, space, wanted, func(r desired.Route) { inTheWay = append(inTheWay, r) })
 	if err == nil {
 		err = space.do(&b)
 	}
 	if err != nil {
 		return err
 	}
-	for _, route := range taken() {
+	for _, route := range inTheWay {
 		if err := s.replaceOurs(space, route); err != nil {
 			return err
 		}

@@ -17,21 +17,20 @@ import (
 
 // leads asks for what leads the network's traffic for the pod's addresses to
 // their ports: routes, and neighbour entries that save the network from asking
-// who has an address. Once the batch was carried out, taken lists the routes
-// whose places were taken.
-func (s *session) leads(b *nl.Batch, space *space, wanted []desired.Object) (taken func() []desired.Route, err error) {
-	var inTheWay []desired.Route
+// who has an address. taken is called, while the batch is carried out, with
+// routes whose place is taken.
+func (s *session) leads(b *nl.Batch, space *space, wanted []desired.Object, taken func(desired.Route)) error {
 	for _, o := range wanted {
+		var err error
 		switch o := o.(type) {
 		case desired.Route:
 			err = s.onPort(space, o.Network, o.Interface, func(int) {
-				wrong := func(err error) error { return fmt.Errorf("route to %s: %w", o.Dst, err) }
 				b.AddRoute(s.switchRoute(o)).OnError(func(err error) error {
 					if errors.Is(err, unix.EEXIST) {
-						inTheWay = append(inTheWay, o)
+						taken(o)
 						return nil
 					}
-					return wrong(err)
+					return fmt.Errorf("route to %s: %w", o.Dst, err)
 				})
 			})
 		case desired.Neighbor:
@@ -43,10 +42,10 @@ func (s *session) leads(b *nl.Batch, space *space, wanted []desired.Object) (tak
 		case desired.Network, desired.Veth, desired.Tap:
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", o.Key(), err)
+			return fmt.Errorf("%s: %w", o.Key(), err)
 		}
 	}
-	return func() []desired.Route { return inTheWay }, nil
+	return nil
 }
 
 // onPort calls do with the switch end of the owner's port, if that is in the
