@@ -19,10 +19,9 @@ type file struct {
 	seq  uint64 // of the next record
 }
 
-// create writes a new file that holds the header and the live attachments, and
-// has it on the disk when it returns. Where that does not succeed no file is
+// create writes a new file that holds the header and what is live, and has it on the disk when it returns. Where that does not succeed no file is
 // left, because a disk that is full needs the space.
-func create(path string, h header, live *index) (*file, error) {
+func create(path string, h header, live live) (*file, error) {
 	out, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, cause(err)
@@ -36,12 +35,12 @@ func create(path string, h header, live *index) (*file, error) {
 	return f, nil
 }
 
-func (f *file) fill(h header, live *index) error {
+func (f *file) fill(h header, live live) error {
 	if err := f.append(record{Op: opHeader, Header: &h}); err != nil {
 		return err
 	}
-	for _, text := range live.ordered() {
-		if err := f.append(record{Op: opPut, Attachment: text}); err != nil {
+	for r := range live.records() {
+		if err := f.append(r); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // Whatever is in the file, Open makes a journal that works of it, and finds the
@@ -33,15 +36,22 @@ func FuzzOpen(f *testing.F) {
 func FuzzRecord(f *testing.F) {
 	f.Add(oldPut)
 	f.Add(`{"op":"delete","seq":2,"id":{"containerID":"abc","ifName":"eth0"}}`)
+	f.Add(`{"op":"allocate","seq":1,"allocation":{"id":"abc","devices":["contivpp.io/memif/0"],"secret":"x"}}`)
+	f.Add(`{"op":"free","seq":2,"freed":"abc"}`)
 	dir := folder(f)
 	path := filepath.Join(dir, "journal")
 	f.Fuzz(func(t *testing.T, text string) {
 		if err := os.WriteFile(path, []byte(header(1, node)+line(text)+line(oldPut)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, _ := reopen(t, path)
-		again, report := reopen(t, path)
-		intact(t, report)
+		first, got := open(t, path)
+		shut(t, first)
+		second, again := open(t, path)
+		shut(t, second)
+		intact(t, second.Report())
 		same(t, again, got)
+		if diff := cmp.Diff(first.Allocations(), second.Allocations(), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("allocations of the second start (-first +second):\n%s", diff)
+		}
 	})
 }

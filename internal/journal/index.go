@@ -13,10 +13,37 @@ import (
 	"github.com/polynic/polynic/internal/model"
 )
 
-// index holds the live attachments as they are written, in the order in which
-// they were first put, which is the order in which their addresses were given.
-type index struct {
-	live map[model.AttachmentID]entry
+// live is what the file would hold without its dead records.
+type live struct {
+	attachments *index[model.AttachmentID]
+	allocations *index[string]
+}
+
+func newLive() live {
+	return live{attachments: newIndex[model.AttachmentID](), allocations: newIndex[string]()}
+}
+
+// records goes through the records of what is live.
+func (l live) records() iter.Seq[record] {
+	return func(yield func(record) bool) {
+		for _, text := range l.attachments.ordered() {
+			if !yield(record{Op: opPut, Attachment: text}) {
+				return
+			}
+		}
+		for _, text := range l.allocations.ordered() {
+			if !yield(record{Op: opAllocate, Allocation: text}) {
+				return
+			}
+		}
+	}
+}
+
+// index holds the live ones of one kind as they are written, in the order in
+// which they were first put, which is the order in which addresses or devices
+// were given.
+type index[ID comparable] struct {
+	live map[ID]entry
 	next uint64
 }
 
@@ -25,9 +52,9 @@ type entry struct {
 	text json.RawMessage
 }
 
-func newIndex() *index { return &index{live: map[model.AttachmentID]entry{}} }
+func newIndex[ID comparable]() *index[ID] { return &index[ID]{live: map[ID]entry{}} }
 
-func (x *index) put(id model.AttachmentID, text json.RawMessage) {
+func (x *index[ID]) put(id ID, text json.RawMessage) {
 	born := x.next
 	if old, ok := x.live[id]; ok {
 		born = old.born
@@ -37,23 +64,32 @@ func (x *index) put(id model.AttachmentID, text json.RawMessage) {
 	x.live[id] = entry{born: born, text: text}
 }
 
-func (x *index) has(id model.AttachmentID) bool {
+func (x *index[ID]) has(id ID) bool {
 	_, ok := x.live[id]
 	return ok
 }
 
-func (x *index) remove(id model.AttachmentID) { delete(x.live, id) }
+func (x *index[ID]) remove(id ID) { delete(x.live, id) }
 
-// ordered goes through the live attachments, the oldest first.
-func (x *index) ordered() iter.Seq2[model.AttachmentID, json.RawMessage] {
-	ids := slices.SortedFunc(maps.Keys(x.live), func(a, b model.AttachmentID) int {
+// ordered goes through the live ones, the oldest first.
+func (x *index[ID]) ordered() iter.Seq2[ID, json.RawMessage] {
+	ids := slices.SortedFunc(maps.Keys(x.live), func(a, b ID) int {
 		return cmp.Compare(x.live[a].born, x.live[b].born)
 	})
-	return func(yield func(model.AttachmentID, json.RawMessage) bool) {
+	return func(yield func(ID, json.RawMessage) bool) {
 		for _, id := range ids {
 			if !yield(id, x.live[id].text) {
 				return
 			}
 		}
 	}
+}
+
+// listed gives what the index names in the index's order.
+func listed[ID comparable, V any](x *index[ID], values map[ID]V) []V {
+	list := make([]V, 0, len(values))
+	for id := range x.ordered() {
+		list = append(list, values[id])
+	}
+	return list
 }

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: The polynic authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package journal is the durable record of a node's attachments: which sandbox
-// has which addresses. It is what a restarted agent knows before it has asked
-// anybody.
+// Package journal is the durable record of a node's attachments, which sandbox
+// has which addresses, and of what kubelet was given for containers that ask for
+// memif devices. It is what a restarted agent knows before it has asked anybody.
 //
 // The file is append-only, one checksummed record a line, and begins with a
 // header that names the format, the node and the boot. It is rewritten without
@@ -15,8 +15,9 @@
 // fsync, which would cost every pod some 4 ms: only a crash of the whole machine
 // loses what the kernel holds, and after one no sandbox is left for which the
 // record could matter. Open sees that from the boot id, and drops every
-// attachment. A record that must outlive a reboot would need an fsync of its
-// own; there is none yet.
+// attachment. Allocations are different: after a reboot kubelet gives containers
+// what it was given before, without asking again. So they are kept, and
+// PutAllocation has its record on the disk when it returns.
 //
 // Damage: a record that does not verify is skipped and those around it are
 // kept; a file that as a whole is not this node's journal is set aside. Report
@@ -53,15 +54,17 @@ type Journal struct {
 	path   string
 	opts   Options
 	report Report
+	// allocations are those found by Open.
+	allocations []model.MemifAllocation
 
 	mu   sync.Mutex
 	dir  *os.File // held open for its lock and for fsync; nil once closed
 	file *file    // nil as long as it could not be written
-	live *index
+	live live
 	// rewriteAt is the size at which the file is rewritten next.
 	rewriteAt int64
 	// owed are the deletions that could not be written.
-	owed []model.AttachmentID
+	owed []record
 }
 
 // Report is what Open found.
@@ -77,16 +80,16 @@ func (j *Journal) Put(a model.Attachment) error {
 	if err != nil {
 		return fmt.Errorf("journal %s: attachment %s: %w", j.path, a.ID, err)
 	}
-	if len(text) > maxAttachment {
+	if len(text) > maxText {
 		return fmt.Errorf("journal %s: attachment %s: %d bytes, more than %d (ask for fewer interfaces)",
-			j.path, a.ID, len(text), maxAttachment)
+			j.path, a.ID, len(text), maxText)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err := j.append(record{Op: opPut, Attachment: text}); err != nil {
 		return fmt.Errorf("journal %s: attachment %s: %w", j.path, a.ID, err)
 	}
-	j.live.put(a.ID, text)
+	j.live.attachments.put(a.ID, text)
 	return nil
 }
 
@@ -96,13 +99,14 @@ func (j *Journal) Put(a model.Attachment) error {
 func (j *Journal) Delete(id model.AttachmentID) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.live.has(id) {
+	if !j.live.attachments.has(id) {
 		return nil
 	}
-	err := j.append(record{Op: opDelete, ID: &id})
-	j.live.remove(id)
+	gone := record{Op: opDelete, ID: &id}
+	err := j.append(gone)
+	j.live.attachments.remove(id)
 	if err != nil {
-		j.owed = append(j.owed, id)
+		j.owed = append(j.owed, gone)
 		return fmt.Errorf("journal %s: deletion of attachment %s: %w", j.path, id, err)
 	}
 	return nil
@@ -140,7 +144,7 @@ func (j *Journal) append(r record) error {
 		}
 	}
 	for len(j.owed) > 0 {
-		if err := j.file.append(record{Op: opDelete, ID: &j.owed[0]}); err != nil {
+		if err := j.file.append(j.owed[0]); err != nil {
 			return err
 		}
 		j.owed = j.owed[1:]

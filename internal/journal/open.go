@@ -19,7 +19,7 @@ import (
 
 // Open reads the journal at path, which is made, with its folder, where it is
 // missing (mode 0600 and 0700), and gives the attachments in the order in which
-// they were first put. The folder is locked until Close; a second Open of it
+// they were first put; Allocations gives the rest. The folder is locked until Close; a second Open of it
 // fails with ErrInUse. A disk that can be read and not written is no error
 // here: each Put will say so.
 func Open(path string, opts Options) (*Journal, []model.Attachment, error) {
@@ -30,7 +30,7 @@ func Open(path string, opts Options) (*Journal, []model.Attachment, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("journal %s: %w", path, err)
 	}
-	j := &Journal{path: path, opts: opts, dir: dir, live: newIndex()}
+	j := &Journal{path: path, opts: opts, dir: dir, live: newLive()}
 	attachments, err := j.load()
 	if err != nil {
 		dir.Close()
@@ -67,18 +67,22 @@ func (j *Journal) load() ([]model.Attachment, error) {
 	case err != nil:
 		in.Close()
 		return nil, cause(err)
-	case c.boot != j.opts.BootID:
-		j.report.Rebooted = len(c.attachments)
-		return nil, in.Close()
 	}
 	j.report.Lost, j.report.Torn = c.lost, c.torn
-	j.live = c.index
+	j.allocations = listed(c.live.allocations, c.allocations)
+	if c.boot != j.opts.BootID {
+		j.report.Rebooted = len(c.attachments)
+		j.live.allocations = c.live.allocations
+		return nil, in.Close()
+	}
+	j.live = c.live
+	attachments := listed(c.live.attachments, c.attachments)
 	if !writable {
-		return c.list(), in.Close()
+		return attachments, in.Close()
 	}
 	// Good for the next record, should there be no room for a new file.
 	j.file = &file{out: in, end: c.end, torn: true, seq: c.seq}
-	return c.list(), nil
+	return attachments, nil
 }
 
 // lockDir makes the folder and locks it. The lock goes with the process.

@@ -16,11 +16,11 @@ import (
 // an older one begins here, once there is an older one.
 const version = 1
 
-// The longest attachment, as text, and the longest line that is read, in bytes.
-// An attachment with 1,500 interfaces fits.
+// The longest attachment or allocation, as text, and the longest line that is
+// read, in bytes. An attachment with 1,500 interfaces fits.
 const (
-	maxAttachment = 256 << 10
-	maxLine       = maxAttachment + 1<<10
+	maxText = 256 << 10
+	maxLine = maxText + 1<<10
 )
 
 type op string
@@ -29,6 +29,9 @@ const (
 	opHeader op = "header"
 	opPut    op = "put"
 	opDelete op = "delete"
+
+	opAllocate op = "allocate"
+	opFree     op = "free"
 )
 
 // record is one line of the file: the CRC-32C of the JSON text in hexadecimal,
@@ -42,6 +45,10 @@ type record struct {
 	// again without the caller's slices.
 	Attachment json.RawMessage     `json:"attachment,omitempty"`
 	ID         *model.AttachmentID `json:"id,omitempty"`
+	// Allocation is that of an allocate, as text like Attachment, and Freed the
+	// id of that of a free.
+	Allocation json.RawMessage `json:"allocation,omitempty"`
+	Freed      string          `json:"freed,omitempty"`
 }
 
 // header is the first record of a file.

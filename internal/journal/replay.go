@@ -13,11 +13,13 @@ import (
 	"github.com/polynic/polynic/internal/model"
 )
 
-// contents is what a file holds: the attachments put and not deleted.
+// contents is what a file holds: the attachments put and not deleted, the
+// allocations made and not freed.
 type contents struct {
 	boot        string
-	index       *index
+	live        live
 	attachments map[model.AttachmentID]model.Attachment
+	allocations map[string]model.MemifAllocation
 	// lost counts the records that are missing or do not verify; torn says that
 	// the last line has no end.
 	lost int
@@ -42,8 +44,9 @@ func replay(r io.Reader, node string) (*contents, error) {
 		return nil, err
 	}
 	c := &contents{
-		boot: h.Boot, index: newIndex(), seq: 1, end: in.pos,
+		boot: h.Boot, live: newLive(), seq: 1, end: in.pos,
 		attachments: map[model.AttachmentID]model.Attachment{},
+		allocations: map[string]model.MemifAllocation{},
 	}
 	for {
 		line, err := in.next()
@@ -85,23 +88,7 @@ func (c *contents) apply(line []byte) bool {
 	if err != nil || r.Seq < c.seq {
 		return false
 	}
-	switch r.Op {
-	case opPut:
-		var a model.Attachment
-		if err := json.Unmarshal(r.Attachment, &a); err != nil || a.ID.IsZero() {
-			return false
-		}
-		c.index.put(a.ID, r.Attachment)
-		c.attachments[a.ID] = a
-	case opDelete:
-		if r.ID == nil {
-			return false
-		}
-		c.index.remove(*r.ID)
-		delete(c.attachments, *r.ID)
-	case opHeader:
-		return false // a file has one, at its beginning
-	default:
+	if !c.change(r) {
 		return false
 	}
 	// The gap says how many records the unread lines were: damage may join or
@@ -111,13 +98,38 @@ func (c *contents) apply(line []byte) bool {
 	return true
 }
 
-// list gives the attachments in the order in which they were first put.
-func (c *contents) list() []model.Attachment {
-	list := make([]model.Attachment, 0, len(c.attachments))
-	for id := range c.index.ordered() {
-		list = append(list, c.attachments[id])
+// change makes a record's change; false means that there is none in it.
+func (c *contents) change(r record) bool {
+	switch r.Op {
+	case opPut:
+		var a model.Attachment
+		if err := json.Unmarshal(r.Attachment, &a); err != nil || a.ID.IsZero() {
+			return false
+		}
+		c.live.attachments.put(a.ID, r.Attachment)
+		c.attachments[a.ID] = a
+	case opDelete:
+		if r.ID == nil {
+			return false
+		}
+		c.live.attachments.remove(*r.ID)
+		delete(c.attachments, *r.ID)
+	case opAllocate:
+		a, ok := decodeAllocation(r.Allocation)
+		if !ok {
+			return false
+		}
+		c.live.allocations.put(a.ID, r.Allocation)
+		c.allocations[a.ID] = a
+	case opFree:
+		c.live.allocations.remove(r.Freed)
+		delete(c.allocations, r.Freed)
+	case opHeader:
+		return false // a file has one, at its beginning
+	default:
+		return false
 	}
-	return list
+	return true
 }
 
 // lines cuts a file into lines.
