@@ -1,0 +1,149 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package allocation keeps what kubelet was given for containers that ask for
+// memif devices. An allocation is a private folder and a secret. Kubelet asks
+// for it once, before it knows that the container will run, and goes on using
+// it when the agent, kubelet or the machine were restarted; and it never tells
+// that it needs it no more.
+package allocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/polynic/polynic/internal/memifdir"
+	"github.com/polynic/polynic/internal/model"
+)
+
+// Journal remembers allocations over restarts and reboots.
+type Journal interface {
+	PutAllocation(a model.MemifAllocation) error
+	DeleteAllocation(id string) error
+}
+
+// Store holds the allocations. All methods may be called concurrently.
+type Store struct {
+	dir     memifdir.Dir
+	journal Journal
+
+	mu   sync.Mutex
+	held []*held // the oldest first
+}
+
+type held struct {
+	model.MemifAllocation
+	// superseded is since when a newer allocation has one of the devices; zero
+	// while none has.
+	superseded time.Time
+	// seen is the kubelet that listed the devices; zero for none.
+	seen uint64
+}
+
+// New makes a store without allocations. Restore comes before anything else.
+func New(dir memifdir.Dir, journal Journal) *Store {
+	return &Store{dir: dir, journal: journal}
+}
+
+// Restore takes up what the journal kept, in the order in which it was given,
+// and makes the folders that went with a reboot. The error tells of folders that
+// cannot be made; all the rest is taken up.
+func (s *Store) Restore(found []model.MemifAllocation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, a := range found {
+		errs = append(errs, s.dir.Make(a.ID))
+		s.add(a)
+	}
+	return errors.Join(errs...)
+}
+
+// Allocate gives a container that gets these devices a folder and a secret. It
+// returns once both are on the disk. When it fails nothing is given.
+func (s *Store) Allocate(devices []string) (model.MemifAllocation, error) {
+	devices = slices.Clone(devices)
+	slices.Sort(devices)
+	if len(devices) == 0 || len(slices.Compact(slices.Clone(devices))) < len(devices) {
+		return model.MemifAllocation{}, fmt.Errorf("memif devices [%s]: want at least one, and each once", strings.Join(devices, ", "))
+	}
+	a := model.MemifAllocation{ID: randomText(), Devices: devices, Secret: model.NewSecret(randomText())}
+	// Written down first: a folder that is not is never found again.
+	err := s.journal.PutAllocation(a)
+	if err == nil {
+		if err = s.dir.Make(a.ID); err != nil {
+			err = errors.Join(err, s.journal.DeleteAllocation(a.ID))
+		}
+	}
+	if err != nil {
+		return model.MemifAllocation{}, fmt.Errorf("memif devices [%s]: %w", strings.Join(devices, ", "), err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.add(a)
+	return a, nil
+}
+
+// add is called with mu held.
+func (s *Store) add(a model.MemifAllocation) {
+	for _, older := range s.held {
+		if older.superseded.IsZero() && overlap(older.Devices, a.Devices) {
+			older.superseded = time.Now()
+		}
+	}
+	s.held = append(s.held, &held{MemifAllocation: a})
+}
+
+// Find gives the allocation of a container that has the devices, and no others.
+// The error wraps ErrUnknown where there is none, and memifdir.ErrMissing where
+// its folder is gone.
+func (s *Store) Find(devices []string) (model.MemifAllocation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.newest(devices)
+	if h == nil {
+		return model.MemifAllocation{}, fmt.Errorf("memif devices [%s]: %w", strings.Join(devices, ", "), ErrUnknown)
+	}
+	return h.MemifAllocation, s.dir.Check(h.ID)
+}
+
+// newest is the allocation of exactly these devices, provided that none of them
+// was given again since.
+func (s *Store) newest(devices []string) *held {
+	for _, h := range slices.Backward(s.held) {
+		if overlap(h.Devices, devices) {
+			if len(h.Devices) == len(devices) && !slices.ContainsFunc(h.Devices, func(d string) bool { return !slices.Contains(devices, d) }) {
+				return h
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(d string) bool { return slices.Contains(b, d) })
+}
+
+// Free takes an allocation back that was not handed out after all.
+func (s *Store) Free(ctx context.Context, id string) error {
+	return s.forget(ctx, id)
+}
+
+// forget removes the folder first: one that is not in the journal is never
+// found again.
+func (s *Store) forget(ctx context.Context, id string) error {
+	if err := s.dir.Remove(ctx, id); err != nil {
+		return err
+	}
+	err := s.journal.DeleteAllocation(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = slices.DeleteFunc(s.held, func(h *held) bool { return h.ID == id })
+	return err
+}
