@@ -51,6 +51,7 @@ func files(t *testing.T) []string {
 			return err
 		case d.IsDir() && (path == ".git" || path == "bin"):
 			return filepath.SkipDir
+		case path == ".git": // a worktree's, which says where the repository is
 		case d.Type().IsRegular():
 			all = append(all, filepath.ToSlash(path))
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/polynic/polynic/internal/cniserver"
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/deviceplugin"
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/inventory"
 	"github.com/polynic/polynic/internal/journal"
@@ -63,6 +64,12 @@ func Run(ctx context.Context, o Options) error {
 	if err := a.takeUp(ctx, kept); err != nil {
 		return err
 	}
+	if o.Config.Memif.Enabled {
+		if a.memifs, err = a.newMemifs(kept); err != nil {
+			return err
+		}
+		defer a.memifs.Close()
+	}
 	return a.run(ctx)
 }
 
@@ -86,6 +93,7 @@ type agent struct {
 	reconciler *reconcile.Reconciler
 	attacher   *attach.Attacher
 	plane      *plane
+	memifs     *deviceplugin.Plugin // nil where none are offered
 	readiness  readiness
 }
 
@@ -104,7 +112,7 @@ func compose(o Options, kept kept, plane *plane) (*agent, error) {
 	a.reconciler = reconcile.New(plane.driver, reconcile.Options{
 		Log:            o.Log,
 		RepairInterval: o.Config.RepairInterval.Duration,
-		Gone:           func(owner model.AttachmentID) { a.attacher.Gone(owner) },
+		Gone:           a.gone,
 	})
 	a.attacher = attach.New(attach.Config{
 		Log:        o.Log,
@@ -142,6 +150,10 @@ func (a *agent) run(ctx context.Context) error {
 	group.Go(func() error { return a.reconciler.Run(base) })
 	group.Go(func() error { return a.source.Run(base, a.inventory) })
 	group.Go(func() error { return inspect.NewServer(a, a.Log).Serve(base, questions) })
+	if a.memifs != nil {
+		// At once: kubelet fails pods that it starts before it knows their devices.
+		group.Go(func() error { return a.memifs.Run(base) })
+	}
 	group.Go(func() error {
 		defer stop()
 		serving, end := context.WithCancel(ctx)

@@ -36,5 +36,5 @@ func Remove(ctx context.Context, o Options) error {
 	if err := driver.RemoveAll(ctx); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()))
+	return errors.Join(os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()), os.RemoveAll(o.Config.MemifDir()))
 }

@@ -33,11 +33,14 @@ type Config struct {
 	PodSource string `json:"podSource"`
 	// Network is the pod network.
 	Network Network `json:"network"`
+	// Memif is how containers get memif interfaces.
+	Memif Memif `json:"memif"`
 	// RepairInterval is how often everything is compared with the dataplane,
 	// beside the comparisons that events cause.
 	RepairInterval Duration `json:"repairInterval"`
 	// AwayLimit is how long agent or dataplane may be away before the CNI verb
-	// STATUS says so (and the node turns NotReady).
+	// STATUS says so (and the node turns NotReady), and memif devices are
+	// unhealthy.
 	AwayLimit Duration `json:"awayLimit"`
 }
 
@@ -64,6 +67,18 @@ type Subnet struct {
 	// NodePrefixLen is the length of one node's range; it must be longer than
 	// the subnet's and leave at least 3 host bits.
 	NodePrefixLen int `json:"nodePrefixLen"`
+}
+
+// Memif is the configuration of the memif device plugin.
+type Memif struct {
+	// Enabled offers memif devices to kubelet.
+	Enabled bool `json:"enabled"`
+	// KubeletDir is kubelet's folder (its flag --root-dir).
+	KubeletDir string `json:"kubeletDir"`
+	// Devices is how many devices the node offers, 1 to 10000.
+	Devices int `json:"devices"`
+	// FirstID is the id of a pod's first memif interface, 0 or 1.
+	FirstID int `json:"firstID"`
 }
 
 // Duration is a time.Duration that is written as text ("30s").
@@ -98,6 +113,7 @@ func Default() Config {
 			TapQueues:  1,
 			Masquerade: &yes,
 		},
+		Memif:          Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: Duration{30 * time.Second},
 		AwayLimit:      Duration{time.Minute},
 	}

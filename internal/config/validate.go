@@ -19,6 +19,8 @@ const (
 	MaxMTU       = 65535
 	MaxTapQueues = 16
 	MaxNodeID    = 65535
+
+	MaxMemifDevices = 10000
 )
 
 // Validate reports everything wrong, each with the path of its field.
@@ -51,6 +53,7 @@ func (c Config) Validate() error {
 		bad("awayLimit", "%s is not positive", c.AwayLimit)
 	}
 	errs = append(errs, c.Network.validate(c.NodeID)...)
+	errs = append(errs, c.Memif.validate()...)
 	return errors.Join(errs...)
 }
 
@@ -88,6 +91,23 @@ func (n Network) validate(nodeID int) []error {
 		if err := s.validateSplit(nodeID); err != nil {
 			bad(field+".nodePrefixLen", "%w", err)
 		}
+	}
+	return errs
+}
+
+func (m Memif) validate() []error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("memif."+field+": "+format, args...))
+	}
+	if !filepath.IsAbs(m.KubeletDir) {
+		bad("kubeletDir", "%q is not an absolute path", m.KubeletDir)
+	}
+	if m.Devices < 1 || m.Devices > MaxMemifDevices {
+		bad("devices", "%d is not between 1 and %d", m.Devices, MaxMemifDevices)
+	}
+	if m.FirstID < 0 || m.FirstID > 1 {
+		bad("firstID", "%d is neither 0 nor 1", m.FirstID)
 	}
 	return errs
 }
@@ -134,6 +154,9 @@ func (c Config) RelaySocket() string { return filepath.Join(c.RunDir, "relay.soc
 
 // NetnsDir is where namespaces of custom and stub networks are pinned.
 func (c Config) NetnsDir() string { return filepath.Join(c.RunDir, "netns") }
+
+// MemifDir is where the folders are that containers with memif devices see.
+func (c Config) MemifDir() string { return filepath.Join(c.RunDir, "memif") }
 
 // TombstoneDir is where polynic-cni leaves DELs that the agent did not answer.
 func (c Config) TombstoneDir() string { return filepath.Join(c.StateDir, "tombstones") }

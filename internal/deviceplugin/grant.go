@@ -23,8 +23,8 @@ func (p *Plugin) Containers(ctx context.Context, pod model.PodRef) ([]model.Memi
 		return nil, err
 	}
 	var containers []model.MemifContainer
-	for _, c := range listed {
-		a, err := p.config.Allocations.Find(c.Devices)
+	for _, c := range listed.Containers {
+		a, err := p.config.Allocations.Find(listed.Kubelet, c.Devices)
 		if err != nil {
 			return nil, fmt.Errorf("container %s: %w", c.Name, err)
 		}

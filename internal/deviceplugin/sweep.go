@@ -15,7 +15,7 @@ const (
 	// The pauses before a look for allocations that are needed no more. After a
 	// change kubelet's own view follows within seconds.
 	firstSweep, longSweep = time.Second, 5 * time.Minute
-	// sweepLimit bounds one look.
+	// sweepLimit bounds one look, with the removal of what is found.
 	sweepLimit = time.Minute
 )
 
@@ -46,12 +46,13 @@ func (p *Plugin) sweep(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
 	defer cancel()
+	sight := allocation.Sight{Moment: p.config.Allocations.Moment()}
 	listing, err := p.kubelet.List(ctx)
 	if err != nil {
 		p.config.Log.DebugContext(ctx, "kubelet does not say which devices are in use", slog.Any("error", err))
 		return
 	}
-	sight := allocation.Sight{Kubelet: listing.Kubelet, Used: p.config.Used()}
+	sight.Kubelet, sight.Used = listing.Kubelet, p.config.Used()
 	for _, c := range listing.Containers {
 		sight.Listed = append(sight.Listed, c.Devices)
 	}

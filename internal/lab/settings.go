@@ -61,6 +61,8 @@ func (s Settings) Config(dir state.Dir) (config.Config, error) {
 	c.StateDir = node.AgentState()
 	c.RunDir = node.Run()
 	c.PodSource = "dir:" + node.Manifests()
+	c.Memif.Enabled = true
+	c.Memif.KubeletDir = node.Kubelet()
 	c.Network.MTU = s.MTU
 	c.Network.Eth0 = s.Eth0
 	c.Network.TapQueues = s.TapQueues

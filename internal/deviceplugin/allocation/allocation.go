@@ -32,8 +32,9 @@ type Store struct {
 	dir     memifdir.Dir
 	journal Journal
 
-	mu   sync.Mutex
-	held []*held // the oldest first
+	mu     sync.Mutex
+	held   []*held // the oldest first
+	moment Moment
 }
 
 type held struct {
@@ -41,9 +42,14 @@ type held struct {
 	// superseded is since when a newer allocation has one of the devices; zero
 	// while none has.
 	superseded time.Time
-	// seen is the kubelet that listed the devices; zero for none.
-	seen uint64
+	// seen is the kubelet that listed the devices last, zero for none, and
+	// seenAt when that was.
+	seen   uint64
+	seenAt Moment
 }
+
+// Moment orders what is found and what is swept.
+type Moment uint64
 
 // New makes a store without allocations. Restore comes before anything else.
 func New(dir memifdir.Dir, journal Journal) *Store {
@@ -99,16 +105,18 @@ func (s *Store) add(a model.MemifAllocation) {
 	s.held = append(s.held, &held{MemifAllocation: a})
 }
 
-// Find gives the allocation of a container that has the devices, and no others.
-// The error wraps ErrUnknown where there is none, and memifdir.ErrMissing where
+// Find gives the allocation of a container that has the devices, and no others,
+// as a kubelet says (Sight.Kubelet). The error wraps ErrUnknown where there is none, and memifdir.ErrMissing where
 // its folder is gone.
-func (s *Store) Find(devices []string) (model.MemifAllocation, error) {
+func (s *Store) Find(kubelet uint64, devices []string) (model.MemifAllocation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.newest(devices)
 	if h == nil {
 		return model.MemifAllocation{}, fmt.Errorf("memif devices [%s]: %w", strings.Join(devices, ", "), ErrUnknown)
 	}
+	s.moment++
+	h.seen, h.seenAt = kubelet, s.moment
 	return h.MemifAllocation, s.dir.Check(h.ID)
 }
 

@@ -74,7 +74,7 @@ func (b *bench) allocate(t *testing.T, devices ...string) model.MemifAllocation 
 // finds asks that exactly these devices lead to the allocation.
 func (b *bench) finds(t *testing.T, want model.MemifAllocation, devices ...string) {
 	t.Helper()
-	got, err := b.Find(devices)
+	got, err := b.Find(noKubelet, devices)
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("devices %v: %v (-want +got):\n%s", devices, err, diff)
 	}
@@ -82,7 +82,7 @@ func (b *bench) finds(t *testing.T, want model.MemifAllocation, devices ...strin
 
 func (b *bench) isUnknown(t *testing.T, devices ...string) {
 	t.Helper()
-	if got, err := b.Find(devices); !errors.Is(err, allocation.ErrUnknown) || !strings.Contains(err.Error(), devices[0]) {
+	if got, err := b.Find(noKubelet, devices); !errors.Is(err, allocation.ErrUnknown) || !strings.Contains(err.Error(), devices[0]) {
 		t.Errorf("devices %v: %v, %v, want ErrUnknown and the devices", devices, got, err)
 	}
 }
@@ -100,6 +100,9 @@ func (b *bench) folders(t *testing.T) []string {
 	}
 	return names
 }
+
+// noKubelet is one that sweeps know nothing of.
+const noKubelet = 1000
 
 func TestAllocationsAreFoundAgain(t *testing.T) {
 	b := newBench(t)
@@ -202,7 +205,7 @@ func TestMissingFolder(t *testing.T) {
 	if err := os.Remove(b.dir().Path(a.ID)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Find([]string{"d0"}); !errors.Is(err, memifdir.ErrMissing) {
+	if _, err := b.Find(noKubelet, []string{"d0"}); !errors.Is(err, memifdir.ErrMissing) {
 		t.Errorf("error %v, want ErrMissing", err)
 	}
 }
@@ -229,8 +232,9 @@ func TestForgetting(t *testing.T) {
 		{Kubelet: 2, Listed: one, Used: map[string]bool{goes.ID: true}}, // its sandbox is still there
 	} {
 		b.sweep(t, sight)
-		b.finds(t, stays, "d0")
-		b.finds(t, goes, "d1", "d2")
+		if len(b.folders(t)) != 2 {
+			t.Fatalf("%+v: folders %v, want both", sight, b.folders(t))
+		}
 	}
 	b.sweep(t, allocation.Sight{Kubelet: 2, Listed: one})
 	b.finds(t, stays, "d0")
@@ -241,6 +245,23 @@ func TestForgetting(t *testing.T) {
 	if diff := cmp.Diff([]string{stays.ID}, b.folders(t)); diff != "" {
 		t.Errorf("folders (-want +got):\n%s", diff)
 	}
+}
+
+// What was found for an ADD counts as listed, but not for a sweep that looked
+// before.
+func TestForgettingWhatWasFound(t *testing.T) {
+	b := newBench(t)
+	a := b.allocate(t, "d0")
+	before := b.Moment()
+	if _, err := b.Find(1, []string{"d0"}); err != nil {
+		t.Fatal(err)
+	}
+	b.sweep(t, allocation.Sight{Kubelet: 1, Moment: before})
+	if len(b.folders(t)) != 1 {
+		t.Fatalf("allocation %s is forgotten because of what kubelet said before it was there", a.ID)
+	}
+	b.sweep(t, allocation.Sight{Kubelet: 1, Moment: b.Moment()})
+	b.isUnknown(t, "d0")
 }
 
 // An init container's allocation is superseded by that of the container that
@@ -297,7 +318,7 @@ func TestAtTheSameTime(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				if got, err := b.Find([]string{device}); err != nil || got.ID != a.ID {
+				if got, err := b.Find(noKubelet, []string{device}); err != nil || got.ID != a.ID {
 					t.Errorf("found %v, %v", got, err)
 				}
 			}

@@ -15,8 +15,10 @@ import (
 // they are done.
 const supersededLimit = 10 * time.Minute
 
-// Sight is who needs allocations at this moment.
+// Sight is who needs allocations at a moment.
 type Sight struct {
+	// Moment is from before the rest was looked up.
+	Moment Moment
 	// Kubelet tells one kubelet process from another, never zero. One that was
 	// just started lists nothing, until it has heard of its pods.
 	Kubelet uint64
@@ -27,8 +29,8 @@ type Sight struct {
 }
 
 // Sweep forgets what nobody can need any more: no attachment uses it, kubelet
-// does not list its devices, and either the same kubelet did so at an earlier
-// Sweep, or the devices were given to others long since. All else is kept, at
+// does not list its devices, and either the same kubelet did so before (at a
+// Sweep or a Find), or the devices were given to others long since. All else is kept, at
 // the most one allocation for each device. Sweep is called by one at a time.
 func (s *Store) Sweep(ctx context.Context, sight Sight) error {
 	var errs []error
@@ -47,18 +49,25 @@ func (s *Store) unneeded(sight Sight) []string {
 	for _, devices := range sight.Listed {
 		if h := s.newest(devices); h != nil {
 			listed[h] = true
-			h.seen = sight.Kubelet
+			h.seen, h.seenAt = sight.Kubelet, max(h.seenAt, sight.Moment)
 		}
 	}
 	var ids []string
 	for _, h := range s.held {
-		wasListed := h.seen == sight.Kubelet
+		wasListed := h.seen == sight.Kubelet && h.seenAt <= sight.Moment
 		wasSuperseded := !h.superseded.IsZero() && time.Since(h.superseded) >= supersededLimit
 		if !listed[h] && !sight.Used[h.ID] && (wasListed || wasSuperseded) {
 			ids = append(ids, h.ID)
 		}
 	}
 	return ids
+}
+
+// Moment is now.
+func (s *Store) Moment() Moment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.moment
 }
 
 // Held is the number of allocations.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
@@ -30,6 +31,9 @@ const (
 	// maxAnswer is the longest answer that is taken, in bytes, as in kubelet's
 	// own client.
 	maxAnswer = 16 << 20
+	// patience is how long an answer is waited for, also of a kubelet that is
+	// just being restarted.
+	patience = 10 * time.Second
 	// Kubelet answers 100 questions a second. These are the pauses before one
 	// that was too many is asked again.
 	firstPause, longPause = 20 * time.Millisecond, 500 * time.Millisecond
@@ -42,17 +46,18 @@ type Container struct {
 	Devices []string
 }
 
-// Listing is what kubelet tells of all its pods.
+// Listing is what kubelet tells of one pod, or of all.
 type Listing struct {
 	// Kubelet tells one process of kubelet from the next: it is the number of
 	// the connection that the answer came by. It is never zero.
 	Kubelet uint64
-	// Containers are those with devices, of every pod.
+	// Containers are those with devices.
 	Containers []Container
 }
 
 // Client asks kubelet. It connects when it is asked, and again whenever kubelet
-// was restarted. All methods may be called concurrently.
+// was restarted. A kubelet that is away, or is asked too often, is waited for, a
+// short time. All methods may be called concurrently.
 type Client struct {
 	resource    string
 	conn        *grpc.ClientConn
@@ -66,7 +71,11 @@ func New(socket, resource string) (*Client, error) {
 	c := &Client{resource: resource}
 	conn, err := grpc.NewClient("passthrough:///kubelet",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer), grpc.WaitForReady(true)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: firstPause, Multiplier: 2, Jitter: 0.2, MaxDelay: longPause},
+			MinConnectTimeout: patience,
+		}),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			c.connections.Add(1)
 			return unixsock.Dial(ctx, socket)
@@ -82,31 +91,58 @@ func New(socket, resource string) (*Client, error) {
 func (c *Client) Close() error { return c.conn.Close() }
 
 // Pod gives the containers of a pod that have devices of the resource; none
-// where kubelet knows no such pod. A kubelet that is asked too often is asked
-// again until ctx ends.
-func (c *Client) Pod(ctx context.Context, ref model.PodRef) ([]Container, error) {
+// where kubelet knows no such pod.
+func (c *Client) Pod(ctx context.Context, ref model.PodRef) (Listing, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return c.listing(func() ([]*api.PodResources, error) {
+		pod, err := c.get(ctx, ref)
+		if err == nil || isFinal(err) {
+			return []*api.PodResources{pod}, err
+		}
+		// It has no Get, does not allow it, or does not know the pod: what it
+		// says then is different in each version. List always tells.
+		all, err := c.list(ctx)
+		return slices.DeleteFunc(all, func(p *api.PodResources) bool {
+			return p.GetNamespace() != ref.Namespace || p.GetName() != ref.Name
+		}), err
+	})
+}
+
+// List gives all containers that have devices of the resource.
+func (c *Client) List(ctx context.Context) (Listing, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return c.listing(func() ([]*api.PodResources, error) { return c.list(ctx) })
+}
+
+// listing asks until it is known by which connection the answer came.
+func (c *Client) listing(ask func() ([]*api.PodResources, error)) (Listing, error) {
+	for {
+		number := c.connections.Load()
+		pods, err := ask()
+		if err != nil {
+			return Listing{}, fmt.Errorf("kubelet's pod resources: %w", err)
+		}
+		if number != c.connections.Load() {
+			continue
+		}
+		listing := Listing{Kubelet: number}
+		for _, pod := range pods {
+			listing.Containers = append(listing.Containers, c.containers(pod)...)
+		}
+		return listing, nil
+	}
+}
+
+func (c *Client) get(ctx context.Context, ref model.PodRef) (*api.PodResources, error) {
 	var pod *api.PodResources
 	err := patiently(ctx, func() error {
 		answer, err := c.kubelet.Get(ctx, &api.GetPodResourcesRequest{PodNamespace: ref.Namespace, PodName: ref.Name})
 		pod = answer.GetPodResources()
 		return err
 	})
-	if err != nil && !isFinal(err) {
-		// It has no Get, does not allow it, or does not know the pod: what it
-		// says then is different in each version. List always tells.
-		var all []*api.PodResources
-		all, err = c.list(ctx)
-		at := slices.IndexFunc(all, func(p *api.PodResources) bool {
-			return p.GetNamespace() == ref.Namespace && p.GetName() == ref.Name
-		})
-		if err == nil && at >= 0 {
-			pod = all[at]
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("kubelet's pod resources: pod %s: %w", ref, err)
-	}
-	return c.containers(pod), nil
+	return pod, err
 }
 
 // isFinal reports whether asking otherwise would come to the same.
@@ -116,25 +152,6 @@ func isFinal(err error) bool {
 		return true
 	default:
 		return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	}
-}
-
-// List gives all containers that have devices of the resource.
-func (c *Client) List(ctx context.Context) (Listing, error) {
-	for {
-		number := c.connections.Load()
-		all, err := c.list(ctx)
-		if err != nil {
-			return Listing{}, fmt.Errorf("kubelet's pod resources: %w", err)
-		}
-		if number != c.connections.Load() {
-			continue // it is not known which of the connections the answer came by
-		}
-		listing := Listing{Kubelet: number}
-		for _, pod := range all {
-			listing.Containers = append(listing.Containers, c.containers(pod)...)
-		}
-		return listing, nil
 	}
 }
 
@@ -167,11 +184,12 @@ func (c *Client) containers(pod *api.PodResources) []Container {
 	return list
 }
 
-// patiently repeats a question that came too often, until ctx ends.
+// patiently repeats, until ctx ends, a question that came too often, or to a
+// kubelet that was just ending.
 func patiently(ctx context.Context, ask func() error) error {
 	for pause := firstPause; ; pause = min(2*pause, longPause) {
 		err := ask()
-		if status.Code(err) != codes.ResourceExhausted {
+		if code := status.Code(err); code != codes.ResourceExhausted && code != codes.Unavailable {
 			return err
 		}
 		select {

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/polynic/polynic/internal/lab"
 	"github.com/polynic/polynic/internal/lab/sandbox"
 	"github.com/polynic/polynic/internal/netns"
@@ -22,6 +24,13 @@ func (d *Daemon) adopt(ctx context.Context) error {
 	records, err := lab.ReadPods(d.Dir)
 	if err != nil {
 		return fmt.Errorf("records of pods: %w", err)
+	}
+	uids := make([]types.UID, len(records))
+	for i, record := range records {
+		uids[i] = record.Manifest.UID
+	}
+	if err := d.kubelet.Retain(uids); err != nil {
+		return err
 	}
 	eachPod(records, func(record *lab.Pod) {
 		name := lab.Name{Namespace: record.Manifest.Namespace, Name: record.Manifest.Name}
@@ -51,12 +60,12 @@ func (d *Daemon) adoptPod(ctx context.Context, name lab.Name, record *lab.Pod) (
 		}
 		return "goes on", nil
 	}
-	before := *record
-	if err := d.tearDown(ctx, p); err != nil {
-		return "", err
+	if record.Step != lab.Running {
+		return "was on its way, and is removed", d.discard(ctx, p)
 	}
-	if before.Step != lab.Running {
-		return "was on its way, and is removed", nil
+	before := *record
+	if err := d.tearDown(ctx, p); err != nil { // it keeps its devices
+		return "", err
 	}
 	anew := &lab.Pod{Manifest: before.Manifest, Step: lab.Starting, Sandbox: sandbox.NewID()}
 	if err := d.startPod(ctx, p, anew, func(string) {}); err != nil {

@@ -112,7 +112,7 @@ func (d *Daemon) startPod(ctx context.Context, p *pod, record *lab.Pod, tell fun
 	}
 	if err != nil {
 		// The context may be over; a pod half-made is still to be removed.
-		return errors.Join(err, d.tearDown(context.WithoutCancel(ctx), p))
+		return errors.Join(err, d.discard(context.WithoutCancel(ctx), p))
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/lab"
 	"github.com/polynic/polynic/internal/lab/container"
+	"github.com/polynic/polynic/internal/lab/kubelet"
 	"github.com/polynic/polynic/internal/lab/node"
 	"github.com/polynic/polynic/internal/lab/process"
 	"github.com/polynic/polynic/internal/lab/sandbox"
@@ -38,12 +39,17 @@ type Config struct {
 	Log    *slog.Logger
 }
 
+// memifResource is what kubelet is asked for by containers with memif
+// interfaces.
+const memifResource = "contivpp.io/memif"
+
 // Daemon is the running daemon.
 type Daemon struct {
 	Config
 	agent    config.Config
 	inspect  *inspect.Client
 	network  *sandbox.Network
+	kubelet  *kubelet.Kubelet
 	runner   container.Runner
 	kept     []*node.Kept // in the order of their start
 	pods     table
@@ -61,6 +67,9 @@ func Run(ctx context.Context, cfg Config) error {
 		d.watchers.wait()
 		for _, k := range d.kept {
 			k.Wait()
+		}
+		if d.kubelet != nil {
+			d.kubelet.Stop()
 		}
 	}()
 	if err := d.start(ctx); err != nil {
@@ -87,6 +96,12 @@ func (d *Daemon) start(ctx context.Context) error {
 		return err
 	}
 	d.inspect = inspect.NewClient(d.agent.InspectSocket())
+	d.kubelet, err = kubelet.Start(ctx, kubelet.Config{
+		Log: d.Log, Dir: d.Dir.Node(lab.NodeName).Kubelet(), Resources: []string{memifResource},
+	})
+	if err != nil {
+		return err
+	}
 	if err := d.startNode(ctx); err != nil {
 		return err
 	}

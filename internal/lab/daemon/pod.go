@@ -40,6 +40,9 @@ func (d *Daemon) bringUp(ctx context.Context, p *pod, tell func(string)) error {
 	if err := state.WriteBytes(d.manifestFile(&record), manifest); err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}
+	if err := d.kubelet.Admit(ctx, record.Manifest); err != nil {
+		return err
+	}
 	ns := d.Dir.Netns(record.NetnsName())
 	if err := netns.Pin(ns); err != nil {
 		return err
@@ -56,6 +59,15 @@ func (d *Daemon) bringUp(ctx context.Context, p *pod, tell func(string)) error {
 	}
 	tell("is wired: " + words(ips))
 	return d.startContainers(ctx, p, tell)
+}
+
+// discard removes a pod for good: its devices are free again.
+func (d *Daemon) discard(ctx context.Context, p *pod) error {
+	uid := p.now().Manifest.UID
+	if err := d.tearDown(ctx, p); err != nil {
+		return err
+	}
+	return d.kubelet.Forget(uid)
 }
 
 // tearDown removes a pod: its containers, its attachment, its namespace, and
@@ -137,6 +149,7 @@ func (d *Daemon) spec(record *lab.Pod) (podspec.Pod, error) {
 	return podspec.Pod{
 		Pod: record.Manifest, ConfigMaps: configMaps, Folder: record.Folder(d.Dir),
 		Node: lab.NodeName, IPs: record.IPs, HostIPs: hostIPs,
+		Grants: d.kubelet.Grants(record.Manifest.UID),
 	}, nil
 }
 

@@ -41,7 +41,7 @@ func (d *Daemon) removePod(ctx context.Context, name lab.Name) error {
 		return lab.ErrNoPod
 	}
 	// Once begun it is not given up: half a pod is of no use to anybody.
-	return d.tearDown(context.WithoutCancel(ctx), p)
+	return d.discard(context.WithoutCancel(ctx), p)
 }
 
 // down removes every pod and stops the node. Nobody else works on pods.

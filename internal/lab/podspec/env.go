@@ -13,15 +13,17 @@ import (
 )
 
 // environment is a container's environment, as a list of NAME=VALUE, and the
-// variables that the manifest defines, which references may name.
-func (p Pod) environment(c *corev1.Container, field string) (list []string, defined map[string]string, err error) {
+// variables that its command may refer to: those of the manifest and those of
+// its devices. As with kubelet, the manifest's win, and a variable of it does
+// not refer to those of devices.
+func (p Pod) environment(c *corev1.Container, field string) (list []string, known map[string]string, err error) {
 	// Those that a container runtime sets by itself; the manifest's win.
 	all := map[string]string{
 		"PATH":     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME":     "/root",
 		"HOSTNAME": p.hostname(),
 	}
-	defined = map[string]string{}
+	defined := map[string]string{}
 	for i := range c.Env {
 		v := &c.Env[i]
 		value, ok, err := p.value(v, defined)
@@ -32,11 +34,14 @@ func (p Pod) environment(c *corev1.Container, field string) (list []string, defi
 			defined[v.Name] = value
 		}
 	}
-	maps.Copy(all, defined)
+	known = map[string]string{}
+	maps.Copy(known, p.Grants[c.Name].Env)
+	maps.Copy(known, defined)
+	maps.Copy(all, known)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		list = append(list, name+"="+all[name])
 	}
-	return list, defined, nil
+	return list, known, nil
 }
 
 // value is one variable's; false where an optional source is missing.

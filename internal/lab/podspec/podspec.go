@@ -36,6 +36,8 @@ type Pod struct {
 	// are unknown before the pod is attached; fields that tell them are empty
 	// until then.
 	IPs, HostIPs []netip.Addr
+	// Grants is what containers get of their devices, by their names.
+	Grants map[string]container.Grant
 }
 
 // Containers are the pod's containers in the order of the manifest.
@@ -78,6 +80,7 @@ func (p Pod) container(c *corev1.Container, field string) (container.Spec, error
 	if err != nil {
 		return container.Spec{}, err
 	}
+	mounts = slices.Concat(p.Grants[c.Name].Mounts, mounts)
 	user, err := p.user(c, field)
 	if err != nil {
 		return container.Spec{}, err

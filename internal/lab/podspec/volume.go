@@ -52,6 +52,13 @@ func (p Pod) volumePath(v *corev1.Volume) string {
 // those that are empty at first, files for ConfigMaps, and what a hostPath
 // asks to be made.
 func (p Pod) MakeVolumes() error {
+	for name, grant := range p.Grants {
+		for _, m := range grant.Mounts {
+			if err := os.MkdirAll(m.Source, 0o755); err != nil { // as container runtimes do
+				return fmt.Errorf("container %s: mount %s: %w", name, m.Target, err)
+			}
+		}
+	}
 	for i := range p.Spec.Volumes {
 		if err := p.makeVolume(&p.Spec.Volumes[i]); err != nil {
 			return refuse(index("spec.volumes", i), "%v", err)

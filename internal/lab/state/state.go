@@ -81,6 +81,9 @@ func (n NodeDir) RelayState() string { return filepath.Join(string(n), "relay") 
 // Run holds the node's sockets.
 func (n NodeDir) Run() string { return filepath.Join(string(n), "run") }
 
+// Kubelet is the folder of the part of kubelet that device plugins know.
+func (n NodeDir) Kubelet() string { return filepath.Join(string(n), "kubelet") }
+
 // Manifests is the folder that the agent reads pods from.
 func (n NodeDir) Manifests() string { return filepath.Join(string(n), "manifests") }
 
