@@ -54,6 +54,7 @@ func TestDefaults(t *testing.T) {
 			TapQueues:  1,
 			Masquerade: &yes,
 		},
+		Memif:          config.Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: config.Duration{Duration: 30 * time.Second},
 		AwayLimit:      config.Duration{Duration: time.Minute},
 	}
@@ -80,6 +81,7 @@ network:
   eth0: tap
   tapQueues: 4
   masquerade: false
+memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1}
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -94,6 +96,7 @@ network:
 			},
 			MTU: 9000, Eth0: "tap", TapQueues: 4, Masquerade: &no,
 		},
+		Memif:          config.Memif{Enabled: true, KubeletDir: "/kubelet", Devices: 7, FirstID: 1},
 		RepairInterval: config.Duration{Duration: 10 * time.Second},
 		AwayLimit:      config.Duration{Duration: 90 * time.Second},
 	}
@@ -127,6 +130,7 @@ func TestPaths(t *testing.T) {
 		c.InspectSocket(): "/run/polynic/inspect.sock",
 		c.RelaySocket():   "/run/polynic/relay.sock",
 		c.NetnsDir():      "/run/polynic/netns",
+		c.MemifDir():      "/run/polynic/memif",
 		c.TombstoneDir():  "/state/tombstones",
 		c.JournalFile():   "/state/journal",
 	} {

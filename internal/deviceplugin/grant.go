@@ -28,7 +28,7 @@ func (p *Plugin) Containers(ctx context.Context, pod model.PodRef) ([]model.Memi
 		if err != nil {
 			return nil, fmt.Errorf("container %s: %w", c.Name, err)
 		}
-		containers = append(containers, model.MemifContainer{Name: c.Name, MemifAllocation: a})
+		containers = append(containers, model.MemifContainer{Name: c.Name, Folder: p.config.Folders.Path(a.ID), MemifAllocation: a})
 	}
 	return containers, nil
 }

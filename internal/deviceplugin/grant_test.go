@@ -91,7 +91,7 @@ func TestGrants(t *testing.T) {
 	for i, container := range []string{"a", "c", "c"} {
 		g, env := grants[i], n.kubelet.Grants("uid-p")[container]
 		if g.Interface != fmt.Sprint("m", i) || g.ID != uint32(i+1) || g.Container.Name != container ||
-			g.Container.Secret.Reveal() != env.Env["MEMIF_SECRET"] || n.folders().Path(g.Container.ID) != env.Mounts[0].Source {
+			g.Container.Secret.Reveal() != env.Env["MEMIF_SECRET"] || g.Container.Folder != env.Mounts[0].Source {
 			t.Errorf("grant %d: %v, want what container %s has", i, g, container)
 		}
 	}
@@ -128,7 +128,7 @@ func TestInheritedDevices(t *testing.T) {
 	if err != nil || len(containers) != 1 || containers[0].Name != "b" || len(containers[0].Devices) != 3 {
 		t.Fatalf("containers %v, %v, want b with 3 devices", containers, err)
 	}
-	if first := n.kubelet.Grants(p.UID)["first"]; first.Mounts[0].Source == n.folders().Path(containers[0].ID) {
+	if first := n.kubelet.Grants(p.UID)["first"]; first.Mounts[0].Source == containers[0].Folder {
 		t.Error("an init container has the folder of another")
 	}
 	if healthy, _ := n.kubelet.Healthy(deviceplugin.Resource); len(healthy) != 4 || len(n.folderNames(t)) != 3 {

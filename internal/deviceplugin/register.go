@@ -47,8 +47,8 @@ type registrar struct {
 
 	listener net.Listener
 	serving  sync.WaitGroup
-	// isNew says that kubelet has just come, whoever listens still.
-	isNew bool
+	// with is the socket of the kubelet that took the registration last.
+	with  os.FileInfo
 	pause time.Duration // before the next attempt, should this one fail
 	said  string        // the last reason that was logged
 }
@@ -94,7 +94,7 @@ func (r *registrar) watch(ctx context.Context) error {
 	if err := watcher.Add(r.dir); err != nil {
 		return err
 	}
-	r.isNew, r.pause = true, firstPause
+	r.pause = firstPause
 	due := time.NewTimer(0)
 	defer due.Stop()
 	for {
@@ -112,7 +112,7 @@ func (r *registrar) watch(ctx context.Context) error {
 			case !ok || event.Name == r.dir: // the folder itself went
 				return fmt.Errorf("%s: %w", r.dir, os.ErrNotExist)
 			case event.Name == r.kubeletSocket() && event.Has(fsnotify.Create):
-				r.isNew, r.pause = true, firstPause
+				r.pause = firstPause
 				due.Reset(0)
 			case event.Name == r.socket() && event.Has(fsnotify.Remove):
 				due.Reset(0)
@@ -138,13 +138,13 @@ func (r *registrar) attempt(ctx context.Context) (time.Duration, error) {
 	if err := r.listen(ctx); err != nil {
 		return 0, err
 	}
-	if !r.isNew && !r.streams.none() {
-		return never, nil
+	kubelet, err := os.Stat(r.kubeletSocket())
+	if errors.Is(err, os.ErrNotExist) || isSame(r.with, kubelet) && !r.streams.none() {
+		return never, nil // when another kubelet comes, its socket is seen
 	}
-	if _, err := os.Stat(r.kubeletSocket()); err != nil {
-		return never, nil //nolint:nilerr // there is no kubelet; when it comes, its socket is seen
+	if err == nil {
+		err = r.register(ctx)
 	}
-	err := r.register(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return never, nil
@@ -154,17 +154,22 @@ func (r *registrar) attempt(ctx context.Context) (time.Duration, error) {
 		r.pause = min(2*next, longPause)
 		return next, nil
 	}
-	r.isNew, r.pause, r.said = false, firstPause, ""
+	r.with, r.pause, r.said = kubelet, firstPause, ""
 	r.log.InfoContext(ctx, "memif devices are offered to kubelet", slog.String("resource", Resource))
 	return listenLimit, nil
+}
+
+// isSame reports whether both are one socket. Inodes are used again.
+func isSame(a, b os.FileInfo) bool {
+	return a != nil && b != nil && os.SameFile(a, b) && a.ModTime().Equal(b.ModTime())
 }
 
 // listen makes the plugin's socket, unless it is there. Kubelets that are
 // connected stay so.
 func (r *registrar) listen(ctx context.Context) error {
 	if r.listener != nil {
-		if _, err := os.Stat(r.socket()); err == nil {
-			return nil
+		if _, err := os.Stat(r.socket()); !errors.Is(err, os.ErrNotExist) {
+			return err
 		}
 		if err := r.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			return err

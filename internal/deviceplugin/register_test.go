@@ -148,7 +148,7 @@ func TestReboot(t *testing.T) {
 	}
 	found, err := n.plugin.Containers(t.Context(), model.PodRef{Namespace: "default", Name: "p"})
 	if err != nil || len(found) != 1 || found[0].Secret.Reveal() != grant.Env["MEMIF_SECRET"] ||
-		n.folders().Path(found[0].ID) != grant.Mounts[0].Source {
+		found[0].Folder != grant.Mounts[0].Source {
 		t.Errorf("found %v, %v, want what the container has", found, err)
 	}
 }

@@ -126,7 +126,7 @@ func TestRefusedRequests(t *testing.T) {
 // Health follows the dataplane's, but not at once.
 func TestHealth(t *testing.T) {
 	n := newNode(t)
-	n.hold = 300 * time.Millisecond
+	n.hold = 800 * time.Millisecond
 	n.startPlugin(t, "a boot")
 	n.startKubelet(t)
 	n.waitHealthy(t, 4)
@@ -136,13 +136,13 @@ func TestHealth(t *testing.T) {
 	select {
 	case <-changed:
 		t.Error("unhealthy at once")
-	case <-time.After(n.hold / 3):
+	case <-time.After(n.hold / 4):
 	}
 	n.setAway(nil)
 	select {
 	case <-changed:
 		t.Error("kubelet was told of what was over")
-	case <-time.After(2 * n.hold):
+	case <-time.After(n.hold + n.hold/2):
 	}
 	began := time.Now()
 	n.setAway(errors.New("the relay is away"))

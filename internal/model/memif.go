@@ -19,6 +19,8 @@ type MemifAllocation struct {
 // MemifContainer is a container of a pod that asks for memif devices.
 type MemifContainer struct {
 	Name string
+	// Folder is where the allocation's folder is on the node.
+	Folder string
 	MemifAllocation
 }
 

@@ -9,7 +9,6 @@ package podresources
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -147,12 +146,7 @@ func (c *Client) get(ctx context.Context, ref model.PodRef) (*api.PodResources, 
 
 // isFinal reports whether asking otherwise would come to the same.
 func isFinal(err error) bool {
-	switch status.Code(err) {
-	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted:
-		return true
-	default:
-		return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	}
+	return slices.Contains([]codes.Code{codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted}, status.Code(err))
 }
 
 func (c *Client) list(ctx context.Context) ([]*api.PodResources, error) {
