@@ -61,7 +61,7 @@ func (r *registrar) run(ctx context.Context) error {
 	}()
 	for {
 		err := r.watch(ctx)
-		if ctx.Err() != nil {
+		if err == nil {
 			return nil
 		}
 		r.say(ctx, err)
@@ -73,9 +73,9 @@ func (r *registrar) run(ctx context.Context) error {
 	}
 }
 
-// say logs a reason unless it was the last one already.
+// say logs a reason unless it was the last one already, or the end.
 func (r *registrar) say(ctx context.Context, reason error) {
-	if reason.Error() != r.said {
+	if reason.Error() != r.said && ctx.Err() == nil {
 		r.said = reason.Error()
 		r.log.WarnContext(ctx, "memif devices cannot be offered to kubelet; trying again", slog.Any("error", reason))
 	}
@@ -138,17 +138,11 @@ func (r *registrar) attempt(ctx context.Context) (time.Duration, error) {
 	if err := r.listen(ctx); err != nil {
 		return 0, err
 	}
-	kubelet, err := os.Stat(r.kubeletSocket())
-	if errors.Is(err, os.ErrNotExist) || isSame(r.with, kubelet) && !r.streams.none() {
+	kubelet := find(r.kubeletSocket())
+	if kubelet == nil || isSame(r.with, kubelet) && !r.streams.none() {
 		return never, nil // when another kubelet comes, its socket is seen
 	}
-	if err == nil {
-		err = r.register(ctx)
-	}
-	switch {
-	case ctx.Err() != nil:
-		return never, nil
-	case err != nil:
+	if err := r.register(ctx); err != nil {
 		r.say(ctx, err)
 		next := r.pause
 		r.pause = min(2*next, longPause)
@@ -157,6 +151,15 @@ func (r *registrar) attempt(ctx context.Context) (time.Duration, error) {
 	r.with, r.pause, r.said = kubelet, firstPause, ""
 	r.log.InfoContext(ctx, "memif devices are offered to kubelet", slog.String("resource", Resource))
 	return listenLimit, nil
+}
+
+// find gives nil where there is nothing.
+func find(path string) os.FileInfo {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil
+	}
+	return info
 }
 
 // isSame reports whether both are one socket. Inodes are used again.
@@ -168,8 +171,8 @@ func isSame(a, b os.FileInfo) bool {
 // connected stay so.
 func (r *registrar) listen(ctx context.Context) error {
 	if r.listener != nil {
-		if _, err := os.Stat(r.socket()); !errors.Is(err, os.ErrNotExist) {
-			return err
+		if find(r.socket()) != nil {
+			return nil
 		}
 		if err := r.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			return err
