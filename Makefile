@@ -11,6 +11,9 @@ BIN      ?= bin
 PROGRAMS ?= ./cmd/...
 VERSION   = $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS   = -s -w -X main.version=$(VERSION)
+# Without gRPC's tracing pages, for whose sake the linker would keep 5 MB of
+# code that nobody calls.
+TAGS      = grpcnotrace
 TOOL      = go tool -modfile=tools/go.mod
 # How thoroughly "bench" measures: quick takes a minute, full some six.
 FIGURES  ?= full
@@ -26,7 +29,7 @@ help: ## list the targets
 build: ## every program, static, into bin/
 	echo "==> build: $(PROGRAMS) into $(BIN)/"
 	mkdir -p $(BIN)
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/ $(PROGRAMS)
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ $(PROGRAMS)
 
 setup: ## install, or name, the Debian packages that demo and test need
 	test/setup

@@ -109,7 +109,7 @@ func TestAgentRestarts(t *testing.T) {
 	if err != nil || len(before) != 2 {
 		t.Fatalf("containers %v, %v", before, err)
 	}
-	for range 10 {
+	for range 100 {
 		n.stopPlugin(t)
 		n.waitHealthy(t, 0)
 		n.startPlugin(t, "a boot")

@@ -138,14 +138,9 @@ func overlap(a, b []string) bool {
 	return slices.ContainsFunc(a, func(d string) bool { return slices.Contains(b, d) })
 }
 
-// Free takes an allocation back that was not handed out after all.
+// Free forgets an allocation, and removes its folder. That comes first: one that
+// is not in the journal is never found again.
 func (s *Store) Free(ctx context.Context, id string) error {
-	return s.forget(ctx, id)
-}
-
-// forget removes the folder first: one that is not in the journal is never
-// found again.
-func (s *Store) forget(ctx context.Context, id string) error {
 	if err := s.dir.Remove(ctx, id); err != nil {
 		return err
 	}

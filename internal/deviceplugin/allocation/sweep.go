@@ -35,7 +35,7 @@ type Sight struct {
 func (s *Store) Sweep(ctx context.Context, sight Sight) error {
 	var errs []error
 	for _, id := range s.unneeded(sight) {
-		if err := s.forget(ctx, id); err != nil {
+		if err := s.Free(ctx, id); err != nil {
 			errs = append(errs, err)
 		}
 	}
