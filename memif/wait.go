@@ -1,0 +1,250 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package memif
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lookAgain is how often whoever sleeps looks at the rings without having been
+// woken: peers written in C may fail to see that they ought to wake us (package
+// shm says why).
+const lookAgain = 100 * time.Millisecond
+
+// Arm asks the peer for an interrupt after it has sent, and reports whether
+// packets are there now: then there may be none, and the caller must not sleep.
+//
+// It is for those who sleep in an epoll of their own, on DupInterrupt's file:
+// Receive until there is nothing, Arm, sleep if that was false, for 100 ms at
+// most, Disarm. Others use Wait.
+func (q *RxQueue) Arm() (ready bool, err error) {
+	q.enter()
+	defer q.leave(&err)
+	if q.gone {
+		return false, q.conn.Err()
+	}
+	q.interrupt.drain()
+	q.ring.UnmaskInterrupts()
+	slots, err := q.slots()
+	return slots > 0, err
+}
+
+// Disarm asks the peer for no more interrupts.
+func (q *RxQueue) Disarm() (err error) {
+	q.enter()
+	defer q.leave(&err)
+	if q.gone {
+		return q.conn.Err()
+	}
+	q.ring.MaskInterrupts()
+	return nil
+}
+
+// ready reports whether there are packets.
+func (q *RxQueue) ready() (yes bool, err error) {
+	q.enter()
+	defer q.leave(&err)
+	slots, err := q.slots()
+	return slots > 0, err
+}
+
+// DupInterrupt gives a duplicate of the queue's interrupt eventfd, which the
+// caller polls and closes, and does not read: Arm does. It stays valid, but
+// silent, when the connection has ended.
+func (q *RxQueue) DupInterrupt() (int, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.gone {
+		return -1, q.conn.Err()
+	}
+	fd, err := unix.FcntlInt(uintptr(q.interrupt.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("memif: duplicate interrupt: %w", err)
+	}
+	return fd, nil
+}
+
+// Wait waits until the queue has packets, or the connection ends. It is for one
+// goroutine at a time.
+func (q *RxQueue) Wait(ctx context.Context) error {
+	return q.sleeper.wait(ctx, q.conn, q.conn.rx[q.index:q.index+1])
+}
+
+// Wait waits until any queue has packets, or the connection ends. It is for one
+// goroutine at a time.
+func (c *Conn) Wait(ctx context.Context) error {
+	return c.sleeper.wait(ctx, c, c.rx)
+}
+
+// sleeper waits for packets on some queues: first it polls the rings, as long
+// as that has been of use lately, then it sleeps in the runtime's poller, on an
+// epoll instance with the queues' eventfds.
+type sleeper struct {
+	mu     sync.Mutex
+	closed bool
+	file   *os.File
+	raw    syscall.RawConn
+	futile int // polls in a row that found nothing
+}
+
+// adapt is after how many futile polls a sleeper polls but once, and how often
+// it tries again to poll for longer.
+const adapt = 8
+
+func (s *sleeper) wait(ctx context.Context, c *Conn, queues []*RxQueue) error {
+	busy := c.ifc.config.BusyPoll
+	if s.futile >= adapt && s.futile%adapt != 0 {
+		busy = 0
+	}
+	ready, err := poll(queues, busy)
+	if ready || err != nil {
+		s.futile = 0
+		return err
+	}
+	s.futile++
+	return s.sleep(ctx, c, queues)
+}
+
+// poll looks at the queues at least once, and for the given time.
+func poll(queues []*RxQueue, busy time.Duration) (bool, error) {
+	var start time.Time
+	if busy > 0 {
+		start = time.Now()
+	}
+	for {
+		for _, q := range queues {
+			if ready, err := q.ready(); ready || err != nil {
+				return ready, err
+			}
+		}
+		if busy <= 0 || time.Since(start) >= busy {
+			return false, nil
+		}
+		runtime.Gosched()
+	}
+}
+
+// sleep arms the queues and waits for an interrupt.
+func (s *sleeper) sleep(ctx context.Context, c *Conn, queues []*RxQueue) error {
+	if err := s.open(c, queues); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.file.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	for {
+		ready, err := arm(queues)
+		if !ready && err == nil {
+			err = s.doze(ctx)
+		}
+		switch {
+		case ready || err == nil:
+			return disarm(queues)
+		case ctx.Err() != nil:
+			_ = disarm(queues)
+			return context.Cause(ctx)
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			if ended := c.Err(); ended != nil {
+				return ended
+			}
+			return err
+		}
+	}
+}
+
+// doze waits until one of the eventfds is written to, or it is time to look
+// again, which is an os.ErrDeadlineExceeded.
+func (s *sleeper) doze(ctx context.Context) error {
+	if err := s.file.SetReadDeadline(time.Now().Add(lookAgain)); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err // whose deadline was just overwritten
+	}
+	return s.raw.Read(func(fd uintptr) bool {
+		var events [8]unix.EpollEvent
+		n, err := unix.EpollWait(int(fd), events[:], 0)
+		return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
+	})
+}
+
+func arm(queues []*RxQueue) (ready bool, err error) {
+	for _, q := range queues {
+		r, err := q.Arm()
+		if err != nil {
+			return false, err
+		}
+		ready = ready || r
+	}
+	return ready, nil
+}
+
+func disarm(queues []*RxQueue) error {
+	for _, q := range queues {
+		if err := q.Disarm(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open makes the epoll instance when it is first needed.
+func (s *sleeper) open(c *Conn, queues []*RxQueue) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return c.Err()
+	}
+	if s.file != nil {
+		return nil
+	}
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("memif: epoll: %w", err)
+	}
+	err = unix.SetNonblock(fd, true) // so that package os lets the poller have it
+	for _, q := range queues {
+		if err == nil {
+			err = q.watch(fd)
+		}
+	}
+	file := os.NewFile(uintptr(fd), "memif epoll")
+	raw, rawErr := file.SyscallConn()
+	if err := errors.Join(err, rawErr); err != nil {
+		file.Close()
+		return fmt.Errorf("memif: epoll: %w", err)
+	}
+	s.file, s.raw = file, raw
+	return nil
+}
+
+// watch adds the queue's eventfd to an epoll instance, edge-triggered: every
+// write to it is an event, whether or not it was read in between.
+func (q *RxQueue) watch(epoll int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.gone {
+		return q.conn.Err()
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET}
+	return unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, q.interrupt.fd, &event)
+}
+
+// close wakes a sleeper for the last time.
+func (s *sleeper) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.file != nil {
+		s.file.Close()
+	}
+}
