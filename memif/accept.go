@@ -130,7 +130,7 @@ func (l *Listener) find(init wire.Init) (*Interface, error) {
 	if l.guesses.wait() > 0 {
 		return nil, ErrGuesses
 	}
-	if !sameSecret(init.Secret, i.config.Secret) {
+	if !i.config.Secret.is(init.Secret) {
 		l.guesses.take()
 		return nil, ErrSecret
 	}

@@ -47,7 +47,7 @@ type Config struct {
 	// Mode is Ethernet or IP.
 	Mode Mode
 	// Secret, at most MaxSecret bytes, is compared by the master if it has one.
-	Secret string
+	Secret Secret
 	// Name of the interface and of the application, told to the peer; at most
 	// 31 bytes of each arrive.
 	Name, Application string
@@ -72,11 +72,11 @@ type Config struct {
 	// (ErrFault). DPDK in zero-copy mode needs it.
 	AcceptUnsealed bool
 	// BusyPoll is how long Wait looks at the rings before it sleeps. 0 means
-	// not at all.
+	// not at all; at most a second.
 	BusyPoll time.Duration
 
-	// HandshakeTimeout is how long a slave's handshake may take; 0 means 5 s. For
-	// masters, ListenConfig has it.
+	// HandshakeTimeout is how long a slave's handshake may take, from 1 ms to 1 h;
+	// 0 means 5 s. For masters, ListenConfig has it.
 	HandshakeTimeout time.Duration
 
 	// OnConnect and OnDisconnect are called, one at a time, from the goroutine
@@ -104,6 +104,8 @@ func (c Config) withDefaults() (Config, error) {
 		within("longest packet", c.MaxPacket, 64, MaxPacket),
 		within("length of the secret", len(c.Secret), 0, MaxSecret),
 		within("mode", int(c.Mode), int(Ethernet), int(IP)),
+		within("handshake timeout", c.HandshakeTimeout, time.Millisecond, time.Hour),
+		within("busy poll", c.BusyPoll, 0, time.Second),
 	)
 }
 
@@ -118,9 +120,9 @@ func defaults[T int | uint64 | time.Duration](v *T, value T) {
 	}
 }
 
-func within(what string, v, least, most int) error {
+func within[T int | time.Duration](what string, v, least, most T) error {
 	if v < least || v > most {
-		return fmt.Errorf("memif: %s is %d, want %d to %d", what, v, least, most)
+		return fmt.Errorf("memif: %s is %v, want %v to %v", what, v, least, most)
 	}
 	return nil
 }

@@ -25,13 +25,13 @@ func refusals(c *memif.ListenConfig) <-chan memif.Refusal {
 
 func next[T any](t testing.TB, events <-chan T) T {
 	t.Helper()
+	var e T
 	select {
-	case e := <-events:
-		return e
+	case e = <-events:
 	case <-time.After(patience):
 		t.Fatal("no event")
-		panic("unreachable")
 	}
+	return e
 }
 
 func TestRefusals(t *testing.T) {
@@ -163,7 +163,9 @@ func TestConfigurations(t *testing.T) {
 		{memif.Config{BufferSize: 63}, "buffer size"},
 		{memif.Config{MaxPacket: 65536}, "longest packet"},
 		{memif.Config{Mode: 2}, "mode is 2"},
-		{memif.Config{Secret: strings.Repeat("x", 24)}, "length of the secret is 24, want 0 to 23"},
+		{memif.Config{BusyPoll: -1}, "busy poll is -1ns, want 0s to 1s"},
+		{memif.Config{HandshakeTimeout: -1}, "handshake timeout is -1ns, want 1ms to 1h0m0s"},
+		{memif.Config{Secret: memif.Secret(strings.Repeat("x", 24))}, "length of the secret is 24, want 0 to 23"},
 	} {
 		if _, err := l.Add(c.config); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("master %+v: %v", c.config, err)

@@ -92,7 +92,9 @@ func variants() []variant {
 	for _, log2 := range []int{1, 4, 14} {
 		all = append(all, variant{
 			fmt.Sprint("rings of 2^", log2),
-			pmd{device: fmt.Sprint(",rsize=", log2)}, memif.Config{RingSize: 1 << log2}, 1518,
+			pmd{device: fmt.Sprint(",rsize=", log2)},
+			memif.Config{RingSize: 1 << log2},
+			1518,
 		})
 	}
 	return all

@@ -11,7 +11,7 @@ import (
 	"github.com/polynic/polynic/memif"
 )
 
-// chain is slave A - master A - Forward - master B - slave B, and the other way
+// The way is slave A - master A - Forward - master B - slave B, and the other way
 // round: every kind of ring is a source and a destination.
 func TestForward(t *testing.T) {
 	nothingLeft(t)
@@ -25,18 +25,18 @@ func TestForward(t *testing.T) {
 			masterA, slaveA := pair(t, c.a)
 			masterB, slaveB := pair(t, c.b)
 			lengths := mixed(500, 20000)
-			relay(t, slaveA, masterA, masterB, slaveB, lengths)
-			relay(t, masterA, slaveA, slaveB, masterB, lengths)
-			relay(t, slaveB, masterB, slaveA, masterA, lengths)
+			relay(t, [4]*memif.Interface{slaveA, masterA, masterB, slaveB}, lengths)
+			relay(t, [4]*memif.Interface{masterA, slaveA, slaveB, masterB}, lengths)
+			relay(t, [4]*memif.Interface{slaveB, masterB, slaveA, masterA}, lengths)
 		})
 	}
 }
 
-// relay sends packets from one interface over two others to a last one.
-func relay(t *testing.T, first, second, third, last *memif.Interface, lengths []int) {
+// relay sends packets from the first interface over two others to the last.
+func relay(t *testing.T, way [4]*memif.Interface, lengths []int) {
 	t.Helper()
-	tx, rx := connected(t, first).TxQueues()[0], connected(t, last).RxQueues()[0]
-	src, dst := connected(t, second).RxQueues()[0], connected(t, third).TxQueues()[0]
+	tx, rx := connected(t, way[0]).TxQueues()[0], connected(t, way[3]).RxQueues()[0]
+	src, dst := connected(t, way[1]).RxQueues()[0], connected(t, way[2]).TxQueues()[0]
 	in := packets(3, memif.MaxPacket)
 	for sent, received := 0, 0; received < len(lengths); {
 		if sent < len(lengths) {

@@ -92,7 +92,7 @@ func (s *script) message() (b []byte, fds []int) {
 	case 0, 1:
 		m = wire.Init{Version: rarely(s, wire.Version, 1), ID: uint32(rarely(s, 0, 1)), Mode: uint8(rarely(s, 0, 1)), Secret: rarely(s, memiftest.Secret("right"), memiftest.Secret("wrong"))}
 	case 2, 3:
-		m = wire.AddRegion{Index: rarely(s, s.regions, 3), Size: rarely(s, uint64(1<<16), uint64(1)<<(s.next(64)))}
+		m = wire.AddRegion{Index: rarely(s, s.regions, 3), Size: rarely(s, uint64(1<<16), uint64(1)<<s.next(64))}
 		s.regions++
 		fds = []int{rarely(s, s.files.sealed, s.files.unsealed)}
 	case 4, 5, 6:

@@ -225,7 +225,7 @@ func TestShrunkBeforeConnect(t *testing.T) {
 // for long.
 func TestBlockingInterrupt(t *testing.T) {
 	nothingLeft(t)
-	hostile, c, e := assault(t, memiftest.SlaveConfig{}, memif.Config{})
+	hostile, c, e := assault(t)
 	block(t, hostile.M2S[0])
 	*hostile.M2S[0].Head() = 8
 	start := time.Now()
@@ -237,7 +237,7 @@ func TestBlockingInterrupt(t *testing.T) {
 		t.Errorf("ended because %v", err)
 	}
 	// Reads of the receiver do not block either.
-	hostile, c, _ = assault(t, memiftest.SlaveConfig{}, memif.Config{})
+	hostile, c, _ = assault(t)
 	if err := unix.SetNonblock(hostile.S2M[0].Eventfd, false); err != nil {
 		t.Fatal(err)
 	}

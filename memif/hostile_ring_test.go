@@ -16,12 +16,13 @@ import (
 )
 
 // assault connects a hostile slave to a master.
-func assault(t testing.TB, c memiftest.SlaveConfig, config memif.Config) (*memiftest.Slave, *memif.Conn, events) {
+func assault(t testing.TB) (*memiftest.Slave, *memif.Conn, events) {
 	t.Helper()
+	config := memif.Config{}
 	e := record(&config)
 	l := listen(t, memif.ListenConfig{})
 	add(t, l, config)
-	hostile, err := memiftest.NewSlave(l.Addr().String(), c)
+	hostile, err := memiftest.NewSlave(l.Addr().String(), memiftest.SlaveConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func assault(t testing.TB, c memiftest.SlaveConfig, config memif.Config) (*memif
 // The ring protocol, seen by a peer with its hands in the memory.
 func TestRingAsAPeerSeesIt(t *testing.T) {
 	nothingLeft(t)
-	peer, c, _ := assault(t, memiftest.SlaveConfig{}, memif.Config{})
+	peer, c, _ := assault(t)
 	s2m, m2s := peer.S2M[0], peer.M2S[0]
 	if *s2m.Flags() != 1 {
 		t.Errorf("flags of the master's receive ring are %d: does it poll?", *s2m.Flags())
@@ -142,7 +143,7 @@ func TestHostileRings(t *testing.T) {
 		for i, use := range c.use {
 			t.Run(c.name, func(t *testing.T) {
 				nothingLeft(t)
-				hostile, conn, e := assault(t, memiftest.SlaveConfig{}, memif.Config{})
+				hostile, conn, e := assault(t)
 				c.do(hostile)
 				start := time.Now()
 				if err := use(conn); !errors.Is(err, c.want) {
@@ -175,8 +176,8 @@ func TestForwardBlames(t *testing.T) {
 		{"the destination", memiftest.Descriptor{Length: 64}, memiftest.Descriptor{Region: 9}, memif.ErrDescriptor, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a, connA, _ := assault(t, memiftest.SlaveConfig{}, memif.Config{})
-			b, connB, _ := assault(t, memiftest.SlaveConfig{}, memif.Config{})
+			a, connA, _ := assault(t)
+			b, connB, _ := assault(t)
 			*a.S2M[0].Descriptor(0), *a.S2M[0].Head() = c.src, 1
 			*b.M2S[0].Descriptor(0), *b.M2S[0].Head() = c.dst, 1
 			if n, err := memif.Forward(connB.TxQueues()[0], connA.RxQueues()[0], 8); n != 0 || !errors.Is(err, c.want) {

@@ -26,7 +26,7 @@ type ListenConfig struct {
 	// pairs and MaxRingSize.
 	QueuePairs, RingSize int
 	// HandshakeTimeout is how long a peer may take for its first message, and
-	// again for the rest of the handshake; 0 means 5 s.
+	// again for the rest of the handshake, from 1 ms to 1 h; 0 means 5 s.
 	HandshakeTimeout time.Duration
 
 	// PeerCheck, if set, is asked about each process that connects, before it
@@ -119,7 +119,12 @@ func NewListener(socket *net.UnixListener, c ListenConfig) (*Listener, error) {
 		c.Application = defaultApplication
 	}
 	defaults(&c.HandshakeTimeout, handshakeTimeout)
-	if err := errors.Join(within("queue pairs", c.QueuePairs, 1, MaxQueuePairs), ringSize(c.RingSize)); err != nil {
+	err := errors.Join(
+		within("queue pairs", c.QueuePairs, 1, MaxQueuePairs),
+		ringSize(c.RingSize),
+		within("handshake timeout", c.HandshakeTimeout, time.Millisecond, time.Hour),
+	)
+	if err != nil {
 		return nil, err
 	}
 	if err := shortenBacklog(socket); err != nil {

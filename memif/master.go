@@ -4,7 +4,6 @@
 package memif
 
 import (
-	"crypto/subtle"
 	"fmt"
 
 	"github.com/polynic/polynic/memif/internal/shm"
@@ -94,13 +93,6 @@ func (m *master) init(r wire.Init) error {
 	}
 	m.conn.allow(m.listener.config.HandshakeTimeout)
 	return nil
-}
-
-// sameSecret takes the same time whatever the slave sent.
-func sameSecret(sent [wire.SecretLen]byte, secret string) bool {
-	var want [wire.SecretLen]byte
-	copy(want[:], secret)
-	return subtle.ConstantTimeCompare(sent[:], want[:]) == 1
 }
 
 func (m *master) addRegion(r wire.AddRegion, fd int) error {

@@ -61,6 +61,7 @@ func (s *slave) handle(received wire.Message, fd int) (answer, error) {
 
 func (s *slave) offer() error {
 	for _, q := range s.conn.rx {
+		q.ring.MaskInterrupts()
 		q.offer()
 	}
 	return nil
@@ -88,8 +89,7 @@ func (s *slave) hello(r wire.Hello) (answer, error) {
 	if log < shm.MinLog2 {
 		return answer{}, fmt.Errorf("%w: the peer allows 2^%d slots", ErrRing, log)
 	}
-	init := wire.Init{Version: wire.Version, ID: s.config.ID, Mode: uint8(s.config.Mode), Name: s.config.Application}
-	copy(init.Secret[:], s.config.Secret)
+	init := wire.Init{Version: wire.Version, ID: s.config.ID, Mode: uint8(s.config.Mode), Secret: s.config.Secret.field(), Name: s.config.Application}
 	s.steps = append(s.steps, answer{init, -1})
 	pairs := s.config.QueuePairs
 	l := layout{

@@ -35,7 +35,7 @@ type pmd struct {
 	app    []string // more arguments of testpmd
 }
 
-//nolint:gochecknoglobals // each testpmd of this process needs a prefix of its own
+// Each testpmd of this process needs a prefix of its own.
 var prefixes atomic.Int64
 
 // startPMD starts a testpmd, and waits for its prompt. role is client or

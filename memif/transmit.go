@@ -85,12 +85,11 @@ var errFull = errors.New("ring is full")
 // tried again later.
 func (q *TxQueue) settle(w *writer, length int, err error) error {
 	switch {
-	case errors.Is(err, errFull) && w.slots <= q.ring.Slots()/2:
+	case errors.Is(err, errFull) && w.slots < q.most():
 		q.counters.Full++
 		w.used = 0
 		return err
 	case errors.Is(err, errFull), errors.Is(err, errTooLong):
-		// More than half of the ring could not hold it: waiting for more is of no use.
 		q.counters.TooLong++
 		w.used = 0
 	case err != nil:
@@ -104,6 +103,16 @@ func (q *TxQueue) settle(w *writer, length int, err error) error {
 		q.counters.Bytes += uint64(length)
 	}
 	return nil
+}
+
+// most is the number of slots after which it is of no use to wait for more. A
+// slave gets all of its own back. A master gets what the slave offers, which
+// may keep some: DPDK offers 32 at a time or none.
+func (q *TxQueue) most() uint16 {
+	if q.slave() {
+		return q.ring.Slots()
+	}
+	return q.ring.Slots()/2 + 1
 }
 
 // flush publishes the packets since before and wakes a peer that sleeps.

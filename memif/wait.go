@@ -16,17 +16,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lookAgain is how often whoever sleeps looks at the rings without having been
-// woken: peers written in C may fail to see that they ought to wake us (package
-// shm says why).
-const lookAgain = 100 * time.Millisecond
+// Whoever sleeps looks at the rings again without having been woken: a peer
+// written in C that sent at the moment when it fell asleep may fail to see that
+// it ought to wake us (package shm says why). That moment is soon over, so that
+// the next looks are ever later.
+const (
+	firstLook = 10 * time.Millisecond
+	lastLook  = time.Second
+)
 
 // Arm asks the peer for an interrupt after it has sent, and reports whether
 // packets are there now: then there may be none, and the caller must not sleep.
 //
 // It is for those who sleep in an epoll of their own, on DupInterrupt's file:
-// Receive until there is nothing, Arm, sleep if that was false, for 100 ms at
-// most, Disarm. Others use Wait.
+// Receive until there is nothing, Arm, sleep if that was false, Disarm. A peer
+// that sends in the very moment of Arm may not notice it: sleep for 10 ms at
+// most the first time after Arm, then longer. Others use Wait.
 func (q *RxQueue) Arm() (ready bool, err error) {
 	q.enter()
 	defer q.leave(&err)
@@ -141,10 +146,10 @@ func (s *sleeper) sleep(ctx context.Context, c *Conn, queues []*RxQueue) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	for {
+	for look := firstLook; ; look = min(10*look, lastLook) {
 		ready, err := arm(queues)
 		if !ready && err == nil {
-			err = s.doze(ctx)
+			err = s.doze(ctx, look)
 		}
 		switch {
 		case ready || err == nil:
@@ -163,8 +168,8 @@ func (s *sleeper) sleep(ctx context.Context, c *Conn, queues []*RxQueue) error {
 
 // doze waits until one of the eventfds is written to, or it is time to look
 // again, which is an os.ErrDeadlineExceeded.
-func (s *sleeper) doze(ctx context.Context) error {
-	if err := s.file.SetReadDeadline(time.Now().Add(lookAgain)); err != nil {
+func (s *sleeper) doze(ctx context.Context, look time.Duration) error {
+	if err := s.file.SetReadDeadline(time.Now().Add(look)); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

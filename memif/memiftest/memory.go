@@ -4,7 +4,6 @@
 package memiftest
 
 import (
-	"encoding/binary"
 	"errors"
 	"unsafe"
 
@@ -59,7 +58,7 @@ const descriptors = 128
 
 func (r Ring) u16(at int) *uint16 { return (*uint16)(unsafe.Pointer(&r.memory[at])) }
 
-// Cookie, Flags, Head and Tail are the ring's words, for anyone to write.
+// Cookie is, like the ring's other words below, for anyone to write.
 func (r Ring) Cookie() *uint32 { return (*uint32)(unsafe.Pointer(&r.memory[0])) }
 
 // Flags has bit 0 when interrupts are masked.
@@ -78,17 +77,6 @@ func (r Ring) Slots() int { return (len(r.memory) - descriptors) / shm.Descripto
 func (r Ring) Descriptor(index uint16) *Descriptor {
 	at := descriptors + int(index)%r.Slots()*shm.DescriptorLen
 	return (*Descriptor)(unsafe.Pointer(&r.memory[at]))
-}
-
-// Bytes is the whole ring.
-func (r Ring) Bytes() []byte { return r.memory }
-
-// Kick writes to the interrupt.
-func (r Ring) Kick() error {
-	var one [8]byte
-	binary.NativeEndian.PutUint64(one[:], 1)
-	_, err := unix.Write(r.Eventfd, one[:])
-	return err
 }
 
 // format makes an empty ring.

@@ -21,16 +21,24 @@ import (
 // Patience is how long a Peer waits for the other side.
 const Patience = 10 * time.Second
 
-// The messages of the control channel.
 type (
-	Message    = wire.Message
-	Ack        = wire.Ack
-	Hello      = wire.Hello
-	Init       = wire.Init
-	AddRegion  = wire.AddRegion
-	AddRing    = wire.AddRing
-	Connect    = wire.Connect
-	Connected  = wire.Connected
+	// Message is one of the messages of the control channel: those below.
+	Message = wire.Message
+	// Ack answers Init, AddRegion and AddRing.
+	Ack = wire.Ack
+	// Hello is the master's first message.
+	Hello = wire.Hello
+	// Init is the slave's first message.
+	Init = wire.Init
+	// AddRegion comes with the file of a region.
+	AddRegion = wire.AddRegion
+	// AddRing comes with the eventfd of a ring.
+	AddRing = wire.AddRing
+	// Connect ends the slave's list of regions and rings.
+	Connect = wire.Connect
+	// Connected answers Connect.
+	Connected = wire.Connected
+	// Disconnect says why the channel is about to be closed.
 	Disconnect = wire.Disconnect
 )
 

@@ -50,13 +50,11 @@ func NewSlave(address string, c SlaveConfig) (*Slave, error) {
 	}
 	s := &Slave{config: c, File: -1}
 	if err := s.makeMemory(); err != nil {
-		s.free()
-		return nil, err
+		return nil, errors.Join(err, s.free())
 	}
 	peer, err := Dial(address)
 	if err != nil {
-		s.free()
-		return nil, err
+		return nil, errors.Join(err, s.free())
 	}
 	s.Peer = peer
 	return s, nil

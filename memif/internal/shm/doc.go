@@ -48,7 +48,7 @@
 // here is never reordered against "store flags, then load head" there. Peers
 // written in C do the latter two with acquire and release only, so that an
 // interrupt of theirs may, rarely, not be sent: whoever sleeps on an interrupt
-// looks again after a while.
+// looks again a moment later.
 //
 // Descriptors are loaded by atomics too, not for their order but because it
 // makes the compiler load each exactly once.

@@ -56,14 +56,14 @@ func Attach(region []byte, offset uint32, log2 uint8) (Ring, error) {
 	return r, nil
 }
 
-// Format makes an empty ring at offset of a region of the caller's, with
-// interrupts masked.
+// Format makes an empty ring at offset of a region of the caller's. Interrupts
+// are wanted: there are receivers that only ever mask them.
 func Format(region []byte, offset uint32, log2 uint8) (Ring, error) {
 	r, err := locate(region, offset, log2)
 	if err != nil {
 		return Ring{}, err
 	}
-	atomic.StoreUint32(r.word(flagsHeadAt), maskBit)
+	atomic.StoreUint32(r.word(flagsHeadAt), 0)
 	atomic.StoreUint32(r.word(tailAt), 0)
 	atomic.StoreUint32(r.word(cookieAt), Cookie)
 	return r, nil
