@@ -24,16 +24,23 @@ import (
 // offer for writes; a write is watched instead.
 type interrupt struct {
 	fd      int
-	watch   *time.Timer // of a sender
-	kicking atomic.Bool
+	counter [8]byte // to read into
+
+	// A sender's. The watch runs from a kick until none has come for a while: to
+	// start it for each would cost as much as the kick.
+	watch   *time.Timer
+	watched atomic.Bool
+	kicks   atomic.Uint64 // twice their number, less 1 while one is under way
 
 	mu     sync.Mutex // held while fd is looked into, or closed
 	closed bool
+	seen   uint64 // kicks at the last look
 }
 
-// kickLimit is how long a write to an eventfd may take before it is looked
-// into. It takes a microsecond, or as long as the processor is given to others.
-const kickLimit = 2 * time.Millisecond
+// lookInterval is how often the watch looks, so that a write to an eventfd that
+// blocks does so for twice as long. It should take a microsecond, or as long as
+// the processor is given to others.
+const lookInterval = 5 * time.Millisecond
 
 func newEventfd() (int, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
@@ -67,14 +74,15 @@ func (i *interrupt) guard(c *Conn) {
 
 // kick wakes the receiver. The queue is locked.
 func (i *interrupt) kick() {
-	i.kicking.Store(true)
-	i.watch.Reset(kickLimit)
+	i.kicks.Add(1)
+	if !i.watched.Swap(true) {
+		i.watch.Reset(lookInterval)
+	}
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
 	// EAGAIN: the counter is full, and the receiver as awake as it can be.
 	_, _ = unix.Write(i.fd, one[:])
-	i.kicking.Store(false)
-	i.watch.Stop()
+	i.kicks.Add(1)
 }
 
 // look ends the connection, and the write, if a write to the eventfd is
@@ -82,23 +90,42 @@ func (i *interrupt) kick() {
 func (i *interrupt) look(c *Conn) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.closed || !i.kicking.Load() {
+	if i.closed {
 		return
 	}
-	poll := []unix.PollFd{{Fd: int32(i.fd), Events: unix.POLLOUT}}
-	if n, err := unix.Poll(poll, 0); n == 0 && err == nil {
+	kicks := i.kicks.Load()
+	switch {
+	case kicks != i.seen:
+		i.seen = kicks
+	case kicks%2 == 1 && i.full():
 		_ = c.fail(fmt.Errorf("%w: a wake-up blocks", ErrInterrupt))
-		i.drain()
+		drain(i.fd, make([]byte, len(i.counter)))
+	case kicks%2 == 0:
+		i.watched.Store(false)
+		if i.kicks.Load() == kicks {
+			return // whoever kicks from now on starts the watch
+		}
 	}
-	i.watch.Reset(kickLimit)
+	i.watched.Store(true)
+	i.watch.Reset(lookInterval)
 }
 
-// drain resets the counter, which also ends a write that is blocked.
-func (i *interrupt) drain() {
-	var counter [8]byte
-	_, err := unix.Preadv2(i.fd, [][]byte{counter[:]}, -1, unix.RWF_NOWAIT)
+// full reports whether a write would block.
+func (i *interrupt) full() bool {
+	poll := []unix.PollFd{{Fd: int32(i.fd), Events: unix.POLLOUT}}
+	n, err := unix.Poll(poll, 0)
+	return n == 0 && err == nil
+}
+
+// drain resets the counter before the receiver sleeps. The queue is locked.
+func (i *interrupt) drain() { drain(i.fd, i.counter[:]) }
+
+// drain reads an eventfd without waiting, which also ends a write that is
+// blocked.
+func drain(fd int, counter []byte) {
+	_, err := unix.Preadv2(fd, [][]byte{counter}, -1, unix.RWF_NOWAIT)
 	if errors.Is(err, unix.EOPNOTSUPP) { // before Linux 5.8
-		_, _ = unix.Read(i.fd, counter[:])
+		_, _ = unix.Read(fd, counter)
 	}
 }
 
