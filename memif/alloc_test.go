@@ -4,6 +4,8 @@
 package memif_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -53,9 +55,7 @@ func (c chain) move(t testing.TB, sent, received [][]byte) {
 // Moving packets allocates nothing, however long they are and whether or not
 // the receiver has to be woken.
 func TestPacketsAllocateNothing(t *testing.T) {
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		t.Skip("the race detector allocates for system calls")
-	}
+	skipWithRaceDetector(t)
 	nothingLeft(t)
 	c := newChain(t)
 	ctx := t.Context()
@@ -103,6 +103,56 @@ func TestPacketsAllocateNothing(t *testing.T) {
 				t.Errorf("%s of %d bytes: %v allocations", what, length, got)
 			}
 		}
+	}
+}
+
+// Nor does it when both ends sleep between any two packets.
+func TestWakesAllocateNothing(t *testing.T) {
+	skipWithRaceDetector(t)
+	nothingLeft(t)
+	master, slave := pair(t, memif.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	echoed := make(chan error)
+	go func() { echoed <- echoAll(ctx, slave) }()
+	p := make([]byte, 64)
+	got := testing.AllocsPerRun(500, func() {
+		if _, err := master.Write(ctx, p); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := master.Read(ctx, p); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got != 0 {
+		t.Errorf("a packet there and back: %v allocations", got)
+	}
+	cancel()
+	if err := next(t, echoed); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if wakes := slave.Status().Tx.Interrupts; wakes < 100 {
+		t.Errorf("%d wakes only", wakes)
+	}
+}
+
+// echoAll sends back what comes.
+func echoAll(ctx context.Context, i *memif.Interface) error {
+	p := make([]byte, memif.MaxPacket)
+	for {
+		n, err := i.Read(ctx, p)
+		if err != nil {
+			return err
+		}
+		if _, err := i.Write(ctx, p[:n]); err != nil {
+			return err
+		}
+	}
+}
+
+func skipWithRaceDetector(t *testing.T) {
+	t.Helper()
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		t.Skip("the race detector allocates for system calls")
 	}
 }
 

@@ -99,6 +99,11 @@ type sleeper struct {
 	closed bool
 	file   *os.File
 	raw    syscall.RawConn
+	// The end of the context of the last sleep wakes the sleeper. That stays so
+	// for the next one, most often of the same context: to ask for it allocates.
+	done   <-chan struct{}
+	forget func() bool
+
 	futile int // polls in a row that found nothing
 }
 
@@ -144,8 +149,7 @@ func (s *sleeper) sleep(ctx context.Context, c *Conn, queues []*RxQueue) error {
 	if err := s.open(c, queues); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = s.file.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	s.heed(ctx)
 	for look := firstLook; ; look = min(10*look, lastLook) {
 		ready, err := arm(queues)
 		if !ready && err == nil {
@@ -164,6 +168,21 @@ func (s *sleeper) sleep(ctx context.Context, c *Conn, queues []*RxQueue) error {
 			return err
 		}
 	}
+}
+
+// heed lets the end of the context wake the sleeper.
+func (s *sleeper) heed(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	done := ctx.Done()
+	if s.closed || done == nil || done == s.done {
+		return
+	}
+	if s.forget != nil {
+		s.forget()
+	}
+	file := s.file
+	s.done, s.forget = done, context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) })
 }
 
 // doze waits until one of the eventfds is written to, or it is time to look
@@ -249,6 +268,9 @@ func (s *sleeper) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	if s.forget != nil {
+		s.forget()
+	}
 	if s.file != nil {
 		s.file.Close()
 	}
