@@ -95,7 +95,7 @@ func (l *Listener) welcome(m *master) error {
 	default:
 	}
 	c.allow(l.config.HandshakeTimeout)
-	if err := c.control.send(m.hello(), -1); err != nil {
+	if err := c.send(answer{m.hello(), -1}); err != nil {
 		return err
 	}
 	return c.handshake(m)

@@ -5,6 +5,7 @@ package memif_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ func lengths() []int { return []int{64, 512, 1500, 9000} }
 
 // report says how long a packet took.
 func report(b *testing.B, took time.Duration) {
+	b.Helper()
 	b.ReportMetric(float64(took.Nanoseconds())/float64(b.N), "ns/packet")
 	b.ReportMetric(float64(b.N)/took.Seconds()/1e6, "Mpps")
 	b.ReportMetric(0, "ns/op") // would be that of the benchmark's own work too
@@ -103,5 +105,7 @@ func BenchmarkPingPong(b *testing.B) {
 	}
 	b.StopTimer()
 	cancel()
-	<-echoed
+	if err := <-echoed; !errors.Is(err, context.Canceled) {
+		b.Fatal(err)
+	}
 }

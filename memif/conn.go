@@ -121,12 +121,27 @@ func (c *Conn) handshake(s side) error {
 			return err
 		}
 		if a.m != nil {
-			if err := c.control.send(a.m, a.fd); err != nil {
+			if err := c.send(a); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// send sends an answer. If the peer is gone, the error is its last word.
+func (c *Conn) send(a answer) error {
+	err := c.control.send(a.m, a.fd)
+	if !errors.Is(err, ErrPeerGone) {
+		return err
+	}
+	for {
+		_, fd, err := c.receive()
+		closeFile(fd)
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // receive gives the next message that is no DISCONNECT.

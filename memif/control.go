@@ -32,6 +32,11 @@ func (c channel) receive() (m wire.Message, fd int, err error) {
 	var b [wire.Size + 1]byte // one more shows what is too long
 	oob := make([]byte, unix.CmsgSpace(4))
 	n, oobn, flags, _, err := c.ReadMsgUnix(b[:], oob) // with MSG_CMSG_CLOEXEC
+	if errors.Is(err, syscall.ECONNRESET) {
+		// The peer closed the channel before it read everything. The kernel says so
+		// once, and then gives what the peer had said before.
+		n, oobn, flags, _, err = c.ReadMsgUnix(b[:], oob)
+	}
 	fds := rights(oob[:oobn])
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -107,7 +112,7 @@ func (c channel) send(m wire.Message, fd int) error {
 	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
 		return ErrPeerGone
 	case err != nil:
-		return fmt.Errorf("%w: send %T: %w", ErrPeerGone, m, err)
+		return fmt.Errorf("%w: send %T: %w", ErrResources, m, err)
 	}
 	return nil
 }

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/polynic/polynic/memif"
+	"github.com/polynic/polynic/memif/memiftest"
 )
 
 // events records the callbacks of an interface.
@@ -144,6 +146,29 @@ func keepReceiving(q *memif.RxQueue) error {
 	for {
 		if _, err := q.Receive(p); err != nil {
 			return err
+		}
+	}
+}
+
+// A peer that says why it goes is heard, also if it did not read everything that
+// it was sent.
+func TestLastWordsAreHeard(t *testing.T) {
+	nothingLeft(t)
+	listening := memif.ListenConfig{}
+	told := refusals(&listening)
+	l := listen(t, listening)
+	add(t, l, memif.Config{})
+	for range 100 {
+		p, err := memiftest.Dial(l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// HELLO is not read.
+		if err := errors.Join(p.Send(memiftest.Disconnect{Reason: "not today"}), p.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if r := next(t, told); !errors.Is(r.Err, memif.ErrDisconnected) || !strings.Contains(r.Err.Error(), "not today") {
+			t.Fatalf("refused because %v", r.Err)
 		}
 	}
 }

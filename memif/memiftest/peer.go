@@ -173,8 +173,10 @@ func (p *Peer) End() (Disconnect, error) {
 			unix.Close(fd)
 		}
 		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET):
+		case errors.Is(err, io.EOF):
 			return said, nil
+		case errors.Is(err, unix.ECONNRESET): // is said once, before what is left to read
+			continue
 		case err != nil:
 			return said, err
 		}
