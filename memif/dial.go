@@ -14,7 +14,7 @@ import (
 // that worked.
 const (
 	firstRetry = 10 * time.Millisecond
-	lastRetry  = 500 * time.Millisecond
+	lastRetry  = 100 * time.Millisecond
 )
 
 // Dial makes a slave's interface, which connects to the master's socket at

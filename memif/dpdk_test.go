@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ import (
 	"github.com/polynic/polynic/memif"
 )
 
-var kills = flag.Int("kills", 20, "times that DPDK is killed and started again")
+var kills = flag.Int("kills", 4, "times that DPDK is killed and started again")
 
 // echo is an ICMP echo request of the given length, from 02:..:01 10.0.0.1 to
 // 10.0.0.2, whose payload says which it is.
@@ -270,4 +271,43 @@ func TestDPDKKilled(t *testing.T) {
 	}
 	slices.Sort(noticed)
 	t.Logf("%d kills; noticed and cleaned up after %v at the median, %v at most", *kills, noticed[len(noticed)/2], noticed[len(noticed)-1])
+}
+
+// A server that is killed and started again gets its client back.
+func TestDPDKServerKilled(t *testing.T) {
+	nothingLeft(t)
+	address := socket(t)
+	config := memif.Config{}
+	e := record(&config)
+	slave, err := memif.Dial(address, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slave.Close()
+	var before possessions
+	var took []time.Duration
+	for i := range *kills {
+		start := time.Now()
+		dpdk := startPMD(t, "server", address, pmd{})
+		next(t, e.connects)
+		took = append(took, time.Since(start))
+		dpdk.do(t, "set fwd icmpecho")
+		dpdk.do(t, "start")
+		ping(t, slave, []int{60, 1518})
+		dpdk.kill()
+		if err := next(t, e.disconnects); !errors.Is(err, memif.ErrPeerGone) {
+			t.Errorf("disconnected because %v", err)
+		}
+		if err := os.Remove(address); err != nil { // DPDK does not replace it
+			t.Fatal(err)
+		}
+		if i == 0 {
+			before = own(t)
+		}
+	}
+	if after := own(t); after != before {
+		t.Errorf("after the first %+v, after the last %+v", before, after)
+	}
+	slices.Sort(took)
+	t.Logf("%d kills; connected %v after DPDK was started at the median, %v at most", *kills, took[len(took)/2], took[len(took)-1])
 }

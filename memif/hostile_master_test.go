@@ -217,7 +217,10 @@ func TestRacingMaster(t *testing.T) {
 	l, _, e := trap(t, memif.Config{RingSize: 16, MaxPacket: 4000})
 	ends := map[memif.Reason]int{}
 	seed, done := uint64(0), 0
-	for ; done < *mutations || seed < 12; seed++ {
+	enough := func() bool {
+		return done >= *mutations && seed >= 12 && ends[memif.ErrDescriptor] > 0 && ends[memif.ErrIndex] > 0
+	}
+	for ; !enough() && seed < 500; seed++ {
 		m, err := memiftest.AcceptMaster(l, memiftest.WellBehaved())
 		if err != nil {
 			t.Fatal(err)
@@ -245,7 +248,7 @@ func TestRacingMaster(t *testing.T) {
 		done += int(s.writes.Load())
 		m.Close()
 	}
-	if ends[memif.ErrDescriptor] == 0 || ends[memif.ErrIndex] == 0 {
+	if !enough() {
 		t.Errorf("the mutations found little: %v", ends)
 	}
 	t.Logf("%d mutations over %d connections, which ended by %v", done, seed, ends)

@@ -108,7 +108,10 @@ func TestRacingSlave(t *testing.T) {
 	victim := connected(t, victimB).RxQueues()[0]
 	ends := map[memif.Reason]int{}
 	seed, done := uint64(0), 0
-	for ; done < *mutations || seed < 12; seed++ {
+	enough := func() bool {
+		return done >= *mutations && seed >= 12 && ends[memif.ErrDescriptor] > 0 && ends[memif.ErrIndex] > 0 && ends[memif.ErrPeerGone] > 0
+	}
+	for ; !enough() && seed < 500; seed++ {
 		hostile, err := memiftest.NewSlave(l.Addr().String(), memiftest.SlaveConfig{Log2: 4, BufferSize: 2048})
 		if err != nil {
 			t.Fatal(err)
@@ -140,7 +143,7 @@ func TestRacingSlave(t *testing.T) {
 		done += int(s.writes.Load())
 		hostile.Close()
 	}
-	if ends[memif.ErrDescriptor] == 0 || ends[memif.ErrIndex] == 0 || ends[memif.ErrPeerGone] == 0 {
+	if !enough() {
 		t.Errorf("the mutations found little: %v", ends)
 	}
 	t.Logf("%d mutations over %d connections, which ended by %v", done, seed, ends)

@@ -85,6 +85,14 @@ var errFull = errors.New("ring is full")
 // tried again later.
 func (q *TxQueue) settle(w *writer, length int, err error) error {
 	switch {
+	case err == nil && length > 0:
+		w.store(0)
+		q.next += w.used
+		q.counters.Packets++
+		q.counters.Bytes += uint64(length)
+		return nil
+	case err == nil:
+		q.counters.Empty++
 	case errors.Is(err, errFull) && w.slots < q.most():
 		q.counters.Full++
 		w.used = 0
@@ -92,15 +100,8 @@ func (q *TxQueue) settle(w *writer, length int, err error) error {
 	case errors.Is(err, errFull), errors.Is(err, errTooLong):
 		q.counters.TooLong++
 		w.used = 0
-	case err != nil:
-		return err
-	case length == 0:
-		q.counters.Empty++
 	default:
-		w.store(0)
-		q.next += w.used
-		q.counters.Packets++
-		q.counters.Bytes += uint64(length)
+		return err
 	}
 	return nil
 }

@@ -38,7 +38,12 @@ func (r Ring) Load(index uint16) Descriptor {
 // Store writes the descriptor at index, whose slot must be the caller's. The
 // peer sees it when head or tail has passed it.
 func (r Ring) Store(index uint16, d Descriptor) {
-	*(*Descriptor)(unsafe.Add(r.start, descriptorAt+uintptr(index&r.mask)*DescriptorLen)) = d
+	at := unsafe.Add(r.start, descriptorAt+uintptr(index&r.mask)*DescriptorLen)
+	// By words, as Load reads it: a processor waits for a load of what it has just
+	// stored in smaller pieces.
+	*(*uint64)(at) = uint64(d.Flags)<<flagsShift | uint64(d.Region)<<regionShift | uint64(d.Length)<<lengthShift
+	*(*uint32)(unsafe.Add(at, 8)) = d.Offset
+	*(*uint32)(unsafe.Add(at, 12)) = d.Metadata
 }
 
 // Slice is the part of the regions that a descriptor claims, or false if there
