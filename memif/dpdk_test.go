@@ -110,8 +110,7 @@ func TestDPDKClient(t *testing.T) {
 			l := listen(t, memif.ListenConfig{})
 			master := add(t, l, v.config)
 			dpdk := startPMD(t, "client", l.Addr().String(), v.pmd)
-			dpdk.do(t, "set fwd icmpecho")
-			dpdk.do(t, "start")
+			dpdk.forward(t, master, "icmpecho")
 			ping(t, master, []int{60, 64, 512, 1000, v.most, 61})
 			if s := master.Status(); !strings.HasPrefix(s.Peer.Application, "DPDK 2") || s.Peer.PID != dpdk.cmd.Process.Pid {
 				t.Errorf("peer %+v", s.Peer)
@@ -129,13 +128,12 @@ func TestDPDKServer(t *testing.T) {
 			nothingLeft(t)
 			address := socket(t)
 			dpdk := startPMD(t, "server", address, v.pmd)
-			dpdk.do(t, "set fwd icmpecho")
-			dpdk.do(t, "start")
 			slave, err := memif.Dial(address, v.config)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer slave.Close()
+			dpdk.forward(t, slave, "icmpecho")
 			ping(t, slave, []int{60, 64, 512, 1000, v.most, 61})
 			if s := slave.Status(); !strings.HasPrefix(s.Peer.Application, "DPDK 2") || s.Peer.PID != dpdk.cmd.Process.Pid {
 				t.Errorf("peer %+v", s.Peer)
@@ -149,8 +147,7 @@ func TestDPDKAbstractSocket(t *testing.T) {
 	l := listen(t, memif.ListenConfig{Address: "@memif-dpdk-test"})
 	master := add(t, l, memif.Config{})
 	dpdk := startPMD(t, "client", l.Addr().String(), pmd{})
-	dpdk.do(t, "set fwd icmpecho")
-	dpdk.do(t, "start")
+	dpdk.forward(t, master, "icmpecho")
 	ping(t, master, []int{60, 1518})
 }
 
@@ -188,8 +185,7 @@ func TestDPDKCounts(t *testing.T) {
 	l := listen(t, memif.ListenConfig{})
 	master := add(t, l, memif.Config{})
 	dpdk := startPMD(t, "client", l.Addr().String(), pmd{})
-	dpdk.do(t, "set fwd rxonly")
-	dpdk.do(t, "start")
+	dpdk.forward(t, master, "rxonly")
 	const sent = 100_000
 	batch := packets(100, 64)
 	for range sent / len(batch) {
@@ -204,8 +200,7 @@ func TestDPDKCounts(t *testing.T) {
 	for _, mode := range []string{"txonly", "flowgen"} {
 		dpdk.do(t, "clear port stats 0")
 		before := master.Status().Rx.Packets
-		dpdk.do(t, "set fwd "+mode)
-		dpdk.do(t, "start")
+		dpdk.forward(t, master, mode)
 		in := packets(256, 2048)
 		var last []byte
 		for n := 0; n < 100_000; {
@@ -248,8 +243,7 @@ func TestDPDKKilled(t *testing.T) {
 	for i := range *kills {
 		dpdk := startPMD(t, "client", l.Addr().String(), pmd{})
 		next(t, e.connects)
-		dpdk.do(t, "set fwd txonly")
-		dpdk.do(t, "start")
+		dpdk.forward(t, master, "txonly")
 		in := packets(64, 2048)
 		for range 100 {
 			if _, err := master.ReadBatch(soon(t), in); err != nil {
@@ -291,8 +285,7 @@ func TestDPDKServerKilled(t *testing.T) {
 		dpdk := startPMD(t, "server", address, pmd{})
 		next(t, e.connects)
 		took = append(took, time.Since(start))
-		dpdk.do(t, "set fwd icmpecho")
-		dpdk.do(t, "start")
+		dpdk.forward(t, slave, "icmpecho")
 		ping(t, slave, []int{60, 1518})
 		dpdk.kill()
 		if err := next(t, e.disconnects); !errors.Is(err, memif.ErrPeerGone) {

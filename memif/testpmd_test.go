@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/polynic/polynic/memif"
 	"github.com/polynic/polynic/test/need"
 )
 
@@ -120,6 +121,15 @@ func (p *testpmd) do(t testing.TB, command string) string {
 		t.Fatalf("testpmd: %v", err)
 	}
 	return p.prompt(t)
+}
+
+// forward starts its forwarding when it is connected: DPDK 22.11 may crash when
+// it forwards while it is being connected.
+func (p *testpmd) forward(t testing.TB, i *memif.Interface, mode string) {
+	t.Helper()
+	connected(t, i)
+	p.do(t, "set fwd "+mode)
+	p.do(t, "start")
 }
 
 // count is a counter of "show port stats".
