@@ -212,3 +212,29 @@ func TestFullRing(t *testing.T) {
 		}
 	}
 }
+
+// A slave waits for its whole ring if a packet needs that much.
+func TestPacketAsLongAsTheRing(t *testing.T) {
+	nothingLeft(t)
+	master, slave := pair(t, memif.Config{RingSize: 4, BufferSize: 512})
+	tx, rx := connected(t, slave).TxQueues()[0], connected(t, master).RxQueues()[0]
+	long, in := [][]byte{pattern(1, 4*512)}, packets(4, 4*512)
+	if n, err := tx.Transmit(packets(1, 10)); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if n, err := tx.Transmit(long); n != 0 || err != nil {
+		t.Errorf("into three of four slots: %d, %v", n, err)
+	}
+	if n, err := rx.Receive(in); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if n, err := tx.Transmit(long); n != 1 || err != nil {
+		t.Errorf("into an empty ring: %d, %v", n, err)
+	}
+	if n, err := rx.Receive(in); n != 1 || err != nil || !bytes.Equal(in[0], long[0]) {
+		t.Errorf("received %d packets, %v", n, err)
+	}
+	if got, want := tx.Counters(), (memif.TxCounters{Packets: 2, Bytes: 10 + 4*512, Full: 1}); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
+}

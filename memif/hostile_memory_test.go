@@ -25,6 +25,11 @@ var (
 	shrinks   = flag.Int("shrinks", 100, "regions that are shrunk under traffic")
 )
 
+// soonEnough bounds how long a hostile peer may hold anything up: what it does
+// would otherwise last for ever. Where the processor is not shared with other
+// programs it is a few milliseconds.
+const soonEnough = time.Second
+
 // scribbler rewrites the words and descriptors of rings while the other side
 // uses them.
 type scribbler struct {
@@ -233,7 +238,7 @@ func TestBlockingInterrupt(t *testing.T) {
 	*hostile.M2S[0].Head() = 8
 	start := time.Now()
 	_ = transmit(c) // may or may not notice
-	if d := time.Since(start); d > 100*time.Millisecond {
+	if d := time.Since(start); d > soonEnough {
 		t.Errorf("the wake-up took %v", d)
 	}
 	if err := next(t, e.disconnects); !errors.Is(err, memif.ErrInterrupt) {

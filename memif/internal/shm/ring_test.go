@@ -101,7 +101,7 @@ func TestHeadBesideFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const rounds = 300_000
+	const rounds = 100_000
 	race := func(name string, ours, theirs func(i int), lost func(i int) bool) {
 		var running sync.WaitGroup
 		running.Go(func() {
@@ -158,7 +158,7 @@ func TestPublication(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const rounds = 200_000
+	const rounds = 100_000
 	var running sync.WaitGroup
 	running.Go(func() {
 		for i := uint32(0); i < rounds; {
