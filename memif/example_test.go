@@ -61,32 +61,60 @@ func Example() {
 	// hello, slave
 }
 
-// An application in a pod finds its socket and its secret in the environment,
-// and sends back what it gets, in bursts, as long as it runs: also when the
-// switch at the other end is restarted.
+// An application sends back what it gets, in bursts, as long as it runs: also
+// when the switch at the other end is restarted.
 func ExampleDial() {
-	ctx := context.Background()
-	port, err := memif.Dial(os.Getenv("MEMIF_SOCKET"), memif.Config{
-		Secret:      memif.Secret(os.Getenv("MEMIF_SECRET")),
-		Application: "echo 1.0",
-	})
+	echo := func(ctx context.Context, port *memif.Interface) error {
+		packets := make([][]byte, 64)
+		for i := range packets {
+			packets[i] = make([]byte, 9216)
+		}
+		for {
+			n, err := port.ReadBatch(ctx, packets)
+			if err != nil {
+				return err
+			}
+			if _, err := port.WriteBatch(ctx, packets[:n]); err != nil {
+				return err
+			}
+		}
+	}
+
+	// In a pod, these two are os.Getenv of MEMIF_SOCKET and MEMIF_SECRET.
+	const socket, secret = "@memif-example", "tell nobody"
+	port, err := memif.Dial(socket, memif.Config{Secret: secret, Application: "echo 1.0"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer port.Close()
-	packets := make([][]byte, 64)
-	for i := range packets {
-		packets[i] = make([]byte, 9216)
+	ctx, cancel := context.WithCancel(context.Background())
+	echoed := make(chan error)
+	go func() { echoed <- echo(ctx, port) }()
+
+	// The switch comes later.
+	listener, err := memif.Listen(memif.ListenConfig{Address: socket})
+	if err != nil {
+		log.Fatal(err)
 	}
-	for {
-		n, err := port.ReadBatch(ctx, packets)
-		if err != nil {
-			log.Fatal(err)
-		}
-		if _, err := port.WriteBatch(ctx, packets[:n]); err != nil {
-			log.Fatal(err)
-		}
+	defer listener.Close()
+	master, err := listener.Add(memif.Config{Secret: secret})
+	if err != nil {
+		log.Fatal(err)
 	}
+	if _, err := master.Write(ctx, []byte("hello")); err != nil {
+		log.Fatal(err)
+	}
+	packet := make([]byte, 2048)
+	n, err := master.Read(ctx, packet)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s from %s\n", packet[:n], master.Status().Peer.Application)
+	cancel()
+	fmt.Println(<-echoed)
+	// Output:
+	// hello from echo 1.0
+	// context canceled
 }
 
 // One goroutine per queue takes what comes, connection after connection.
