@@ -65,13 +65,13 @@
 //
 // # Errors
 //
-// An error of a queue means that its connection has ended or is about to, and
-// will be the same from then on; packets that do not fit are no error, but are
-// counted. Each such error wraps a Reason: errors.Is(err, [ErrPeerGone]). One
-// loop over the connections of an Interface is therefore: [Interface.Connected],
-// use the queues until there is an error, and again; [Interface.Connected] gives
-// [ErrClosed] in the end. [Interface.Status] and [Listener.Refused] count by
-// Reason what has happened.
+// An error of Receive, Transmit or Forward means that a connection has ended or
+// is about to; packets that do not fit are no error, but are counted. Each such
+// error wraps a Reason: errors.Is(err, [ErrPeerGone]). The loop of whoever uses
+// queues is therefore: [Interface.Connected], use the queues of the Conn until
+// there is an error, wait for [Conn.Done], and again, until Connected gives
+// [ErrClosed]. [Interface.Status] and [Listener.Refused] count by Reason what has
+// happened.
 //
 // # Trust
 //

@@ -4,7 +4,6 @@
 package memif_test
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"math/rand/v2"
@@ -12,7 +11,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -227,42 +225,4 @@ func TestShrunkBeforeConnect(t *testing.T) {
 	if r := next(t, told); !errors.Is(r.Err, memif.ErrFault) {
 		t.Errorf("refused because %v", r.Err)
 	}
-}
-
-// Whoever fills the counter of an eventfd and makes it block, holds up nobody
-// for long.
-func TestBlockingInterrupt(t *testing.T) {
-	nothingLeft(t)
-	hostile, c, e := assault(t)
-	block(t, hostile.M2S[0])
-	*hostile.M2S[0].Head() = 8
-	start := time.Now()
-	_ = transmit(c) // may or may not notice
-	if d := time.Since(start); d > soonEnough {
-		t.Errorf("the wake-up took %v", d)
-	}
-	if err := next(t, e.disconnects); !errors.Is(err, memif.ErrInterrupt) {
-		t.Errorf("ended because %v", err)
-	}
-	// Reads of the receiver do not block either.
-	hostile, c, _ = assault(t)
-	if err := unix.SetNonblock(hostile.S2M[0].Eventfd, false); err != nil {
-		t.Fatal(err)
-	}
-	if err := look(c); err != nil {
-		t.Error(err)
-	}
-}
-
-func block(t *testing.T, r memiftest.Ring) {
-	t.Helper()
-	full := uint64(1<<64 - 2)
-	b := unsafe.Slice((*byte)(unsafe.Pointer(&full)), 8)
-	if n, err := unix.Write(r.Eventfd, bytes.Clone(b)); n != 8 || err != nil {
-		t.Fatal(n, err)
-	}
-	if err := unix.SetNonblock(r.Eventfd, false); err != nil {
-		t.Fatal(err)
-	}
-	*r.Flags() = 0
 }

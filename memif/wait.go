@@ -64,7 +64,8 @@ func (q *RxQueue) ready() (yes bool, err error) {
 }
 
 // DupInterrupt gives a duplicate of the queue's interrupt eventfd, which the
-// caller polls and closes, and does not read: Arm does. It stays valid, but
+// caller polls and closes, and does not read: Arm does. Poll it edge-triggered
+// (EPOLLET): a hostile peer can make it readable for ever. It stays valid, but
 // silent, when the connection has ended.
 func (q *RxQueue) DupInterrupt() (int, error) {
 	q.mu.Lock()
@@ -79,14 +80,16 @@ func (q *RxQueue) DupInterrupt() (int, error) {
 	return fd, nil
 }
 
-// Wait waits until the queue has packets, or the connection ends. It is for one
+// Wait waits until the queue has packets, or may have, as its peer can wake it
+// for nothing. The error is that of the context or of the connection's end, or
+// says that there were no file descriptors left to sleep on. It is for one
 // goroutine at a time.
 func (q *RxQueue) Wait(ctx context.Context) error {
 	return q.sleeper.wait(ctx, q.conn, q.conn.rx[q.index:q.index+1])
 }
 
-// Wait waits until any queue has packets, or the connection ends. It is for one
-// goroutine at a time.
+// Wait waits until any queue has packets, as RxQueue.Wait does for one. It is
+// for one goroutine at a time, with none in RxQueue.Wait meanwhile.
 func (c *Conn) Wait(ctx context.Context) error {
 	return c.sleeper.wait(ctx, c, c.rx)
 }
