@@ -18,7 +18,7 @@ import (
 	"github.com/polynic/polynic/memif"
 )
 
-var kills = flag.Int("kills", 4, "times that DPDK is killed and started again")
+var kills = flag.Int("kills", 3, "times that DPDK is killed and started again")
 
 // echo is an ICMP echo request of the given length, from 02:..:01 10.0.0.1 to
 // 10.0.0.2, whose payload says which it is.
