@@ -78,7 +78,7 @@ func (s *session) configureSwitchEnds(ports []*port) error {
 	failpoint.Hit("switch-end")
 	for _, p := range ports {
 		s.links[p.Pod.Name] = p.inSwitch.Index
-		s.driver.index.setLink(linkKey{p.space.nsid, p.inSwitch.Index}, linkMark{s.owner, p.SwitchMAC, p.MTU})
+		s.driver.index.setLink(linkKey{p.space.nsid, p.inSwitch.Index}, switchMark(p.Port))
 	}
 	return nil
 }
@@ -99,7 +99,7 @@ func (s *session) configurePodEnds(ports []*port) error {
 	}
 	failpoint.Hit("pod-end")
 	for _, p := range ports {
-		s.driver.index.setLink(linkKey{p.pod.nsid, p.inPod.Index}, linkMark{s.owner, p.Pod.MAC, p.MTU})
+		s.driver.index.setLink(linkKey{p.pod.nsid, p.inPod.Index}, podMark(p.Port))
 	}
 	return nil
 }
