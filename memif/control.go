@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,9 +21,6 @@ import (
 type channel struct {
 	*net.UnixConn
 }
-
-// Farewells must not wait for a peer that does not read.
-const farewellTimeout = 100 * time.Millisecond
 
 // receive waits for the next message, until the read deadline. fd is -1 when
 // none came along, otherwise the caller's to close.
@@ -127,7 +123,11 @@ func (c channel) farewell(err error) {
 	if reason == ErrProcess {
 		text = reason.Error() // what the hook said is not for the peer
 	}
-	if c.SetWriteDeadline(time.Now().Add(farewellTimeout)) == nil {
-		_ = c.send(wire.Disconnect{Code: uint32(reason), Reason: text}, -1)
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
 	}
+	b := wire.Encode(wire.Disconnect{Code: uint32(reason), Reason: text})
+	// At once or not at all: a peer that does not read is not waited for.
+	_ = raw.Control(func(fd uintptr) { _ = unix.Sendto(int(fd), b[:], unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, nil) })
 }

@@ -134,12 +134,14 @@ func ExampleInterface_Connected() {
 			}
 		}
 	}
-	serve := func(ctx context.Context, port *memif.Interface) error {
+	serve := func(ctx context.Context, port *memif.Interface, begun chan<- *memif.Conn) error {
 		for {
 			conn, err := port.Connected(ctx)
 			if err != nil {
 				return err // the context's, or memif.ErrClosed
 			}
+			fmt.Println(len(conn.RxQueues()), "queues from", conn.Peer().Application)
+			begun <- conn
 			var queues sync.WaitGroup
 			for _, q := range conn.RxQueues() {
 				queues.Go(func() { drain(ctx, q) })
@@ -159,18 +161,14 @@ func ExampleInterface_Connected() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	served := make(chan error)
-	go func() { served <- serve(context.Background(), port) }()
+	begun, served := make(chan *memif.Conn), make(chan error)
+	go func() { served <- serve(context.Background(), port, begun) }()
 
 	slave, err := memif.Dial(listener.Addr().String(), memif.Config{QueuePairs: 4})
 	if err != nil {
 		log.Fatal(err)
 	}
-	conn, err := port.Connected(context.Background())
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(len(conn.RxQueues()), "queues from", conn.Peer().Application)
+	conn := <-begun
 	slave.Close()
 	<-conn.Done()
 	port.Close()
