@@ -21,13 +21,44 @@ type port struct {
 	switchNeedsQdisc bool // see settle
 }
 
+// open opens the namespaces that a port's ends are in.
+func (s *session) open(p desired.Port) (*port, error) {
+	space, err := s.driver.space(p.Network)
+	if err != nil {
+		return nil, err
+	}
+	pod, err := s.pod(p.Pod.Netns)
+	if err != nil {
+		return nil, err
+	}
+	return &port{Port: p, space: space, pod: pod}, nil
+}
+
+// portsOf has the wanted ports of one type made, or found.
+func portsOf[T desired.Object](wanted []desired.Object, get func(T) (*port, error)) ([]*port, error) {
+	var ports []*port
+	for _, o := range wanted {
+		object, ok := o.(T)
+		if !ok {
+			continue
+		}
+		p, err := get(object)
+		if err != nil {
+			about, _ := desired.PortOf(o)
+			return nil, named(about, err)
+		}
+		ports = append(ports, p)
+	}
+	return ports, nil
+}
+
 // make makes all that the owner should have, as far as it is not there. While
 // the relay makes the taps, the veths are made. Each namespace gets what belongs
 // into it in one batch per kind of port, and last the switch is told where the
 // pod's addresses are.
 func (s *session) make(ctx context.Context, wanted []desired.Object) error {
 	opened := s.openTaps(ctx, wanted)
-	ports, err := s.makeVeths(wanted)
+	ports, err := portsOf(wanted, s.makeVeth)
 	if err == nil {
 		err = s.configure(ports)
 	}
@@ -37,7 +68,7 @@ func (s *session) make(ctx context.Context, wanted []desired.Object) error {
 	if err != nil {
 		return err
 	}
-	taps, err := s.findTaps(wanted)
+	taps, err := portsOf(wanted, s.findTap)
 	if err == nil {
 		err = s.configure(taps)
 	}

@@ -15,34 +15,13 @@ import (
 	"github.com/polynic/polynic/internal/nl"
 )
 
-// makeVeths makes the pairs that are missing, each end in its own namespace
-// from birth.
-func (s *session) makeVeths(wanted []desired.Object) ([]*port, error) {
-	var ports []*port
-	for _, o := range wanted {
-		v, ok := o.(desired.Veth)
-		if !ok {
-			continue
-		}
-		p, err := s.makeVeth(v)
-		if err != nil {
-			return nil, named(v.Port, err)
-		}
-		ports = append(ports, p)
-	}
-	return ports, nil
-}
-
+// makeVeth makes the pair if it is missing, each end in its own namespace from
+// birth.
 func (s *session) makeVeth(v desired.Veth) (*port, error) {
-	space, err := s.driver.space(v.Network)
+	p, err := s.open(v.Port)
 	if err != nil {
 		return nil, err
 	}
-	pod, err := s.pod(v.Pod.Netns)
-	if err != nil {
-		return nil, err
-	}
-	p := &port{Port: v.Port, space: space, pod: pod}
 	err = p.addVeth(linkName(s.owner, v.Pod.Name))
 	failpoint.Hit("veth-create")
 	if !errors.Is(err, unix.EEXIST) {
