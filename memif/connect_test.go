@@ -140,8 +140,9 @@ func TestStatus(t *testing.T) {
 	if got := slave.Status().Peer; got.Application != "switch" || got.Interface != "port7" {
 		t.Errorf("the slave's peer: %+v", got)
 	}
-	connected(t, slave).Disconnect("enough")
-	<-connected(t, slave).Done()
+	first := connected(t, slave)
+	first.Disconnect("enough")
+	<-first.Done()
 	eventually(t, func() bool { return master.Status().Connects == 2 }, func() string { return "not connected again" })
 	s := master.Status()
 	if s.Ends[memif.ErrDisconnected] != 1 || !strings.Contains(s.LastEnd.Error(), "enough") || s.Rx.Packets != 2 {
