@@ -51,8 +51,7 @@ func files(t *testing.T) []string {
 			return err
 		case d.IsDir() && (path == ".git" || path == "bin"):
 			return filepath.SkipDir
-		case path == ".git": // a worktree's, which says where the repository is
-		case d.Type().IsRegular():
+		case d.Type().IsRegular() && path != ".git": // a file in a work tree
 			all = append(all, filepath.ToSlash(path))
 		}
 		return nil

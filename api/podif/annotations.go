@@ -51,7 +51,8 @@ func FromAnnotations(annotations map[string]string) (Annotations, Problems) {
 }
 
 // parseWord reads an annotation that is one word; check gives the reason to
-// refuse it.
+// refuse it. Nothing is made of these annotations yet, which whoever wrote one
+// has to know.
 func parseWord(key, value string, check func(string) string) (string, Problems) {
 	word := part{text: value}.trim()
 	p := Problem{Severity: Error, Key: key, Offset: word.at, Length: len(word.text)}
@@ -61,7 +62,7 @@ func parseWord(key, value string, check func(string) string) (string, Problems) 
 	if p.Reason = check(word.text); p.Reason != "" {
 		return "", Problems{p}
 	}
-	return word.text, nil
+	return word.text, Problems{{Severity: Warning, Key: key, Reason: "the annotation is understood, and has no effect yet"}}
 }
 
 // checkLabel refuses a label that could not be one element of an etcd key.

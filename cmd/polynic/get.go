@@ -23,7 +23,7 @@ func newGet() *cobra.Command {
 		Short:   "Show what a node has",
 		Example: "  sudo polynic get interfaces",
 	}
-	command.AddCommand(newGetInterfaces())
+	group(command, newGetInterfaces())
 	return command
 }
 

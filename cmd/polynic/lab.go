@@ -33,7 +33,7 @@ Several labs run beside each other, each in its own state folder (--state, or PO
   sudo polynic lab exec multi-if-pod -- ip address
   sudo polynic lab down`,
 	}
-	command.AddCommand(newLabUp(), newLabDown(), newLabApply(), newLabDelete(), newLabExec(), newLabStatus(), newLabDemo())
+	group(command, newLabUp(), newLabDown(), newLabApply(), newLabDelete(), newLabExec(), newLabStatus(), newLabDemo())
 	return command
 }
 

@@ -4,12 +4,15 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/lab"
 	"github.com/polynic/polynic/internal/manifest"
 )
@@ -36,6 +39,7 @@ manifest again changes nothing; one that asks an existing pod for something else
 		for _, d := range documents {
 			notes(cmd.ErrOrStderr(), d)
 			if d.Pod != nil {
+				warnings(cmd.ErrOrStderr(), d)
 				request.Pods = append(request.Pods, d.Pod)
 			}
 			if d.ConfigMap != nil {
@@ -43,13 +47,16 @@ manifest again changes nothing; one that asks an existing pod for something else
 			}
 		}
 		if len(request.Pods)+len(request.ConfigMaps) == 0 {
-			return errors.Join(readErr, nothing(files))
+			return cmp.Or(readErr, nothing(files))
 		}
 		err := lab.Apply(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr()))
-		if readErr != nil {
-			return errors.Join(readErr, err)
+		if readErr == nil {
+			return said(err)
 		}
-		return said(err)
+		if errors.Is(err, lab.ErrRefused) {
+			return readErr // of what was refused the events told
+		}
+		return errors.Join(readErr, err)
 	})
 	return command
 }
@@ -69,6 +76,15 @@ func notes(w io.Writer, d manifest.Document) {
 	}
 }
 
+// warnings tells what of a pod's annotations is not read, or has no effect. Its
+// errors come with the refusal.
+func warnings(w io.Writer, d manifest.Document) {
+	_, problems := podif.FromAnnotations(d.Pod.Annotations)
+	for _, p := range problems.Warnings() {
+		fmt.Fprintln(w, d.Describe(p))
+	}
+}
+
 func nothing(files []string) error {
-	return fmt.Errorf("no pod or config map in %q", files)
+	return fmt.Errorf("no pod or config map in %s; give -f a manifest that has one", strings.Join(files, ", "))
 }

@@ -6,11 +6,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -47,7 +49,9 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintln(os.Stderr, "polynic: interrupted")
 		return codeInterrupted
 	case errors.As(err, &failure):
-		fmt.Fprintln(os.Stderr, "polynic:", err)
+		for line := range strings.SplitSeq(err.Error(), "\n") { // errors that were joined
+			fmt.Fprintln(os.Stderr, "polynic:", line)
+		}
 		return codeError
 	default: // what cobra found wrong with the command line
 		fmt.Fprintf(os.Stderr, "polynic: %v; see `%s --help`\n", err, command.CommandPath())
@@ -88,6 +92,32 @@ what a manifest would get (explain), and shows what a node has (get).`,
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newLab(), newGet(), newExplain(), newVersion(), newLabProcess())
+	group(root, newLab(), newGet(), newExplain(), newVersion(), newLabProcess())
 	return root
+}
+
+// group gives a command those below it. Cobra shows the help, and is content,
+// where a word is none of them; here it is an error, also with flags behind it,
+// which only the command that was meant would know.
+func group(command *cobra.Command, below ...*cobra.Command) {
+	command.AddCommand(below...)
+	command.SuggestionsMinimumDistance = 2
+	command.DisableFlagsInUseLine = true
+	command.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		hint := ""
+		if near := command.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = fmt.Sprintf(" (did you mean %s?)", strings.Join(near, " or "))
+		}
+		return fmt.Errorf("there is no command %q%s", args[0], hint)
+	}
+	command.RunE = func(*cobra.Command, []string) error { return command.Help() }
+	command.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if cmd == command {
+			return cmp.Or(command.Args(command, command.Flags().Args()), err)
+		}
+		return err
+	})
 }

@@ -15,9 +15,6 @@ import (
 	"github.com/polynic/polynic/internal/relay/relayapi"
 )
 
-// podNetnsDir is where container runtimes keep the namespaces of pods.
-const podNetnsDir = "/run/netns"
-
 // plane is the dataplane that the configuration names, with what it needs.
 type plane struct {
 	driver dataplane.Driver
@@ -31,7 +28,7 @@ func openDataplane(c config.Config, log *slog.Logger) (*plane, error) {
 	case "linux":
 		relay := relayapi.New(c.RelaySocket(), log)
 		driver, err := linux.New(linux.Config{
-			Log: log, Relay: relay, NetnsDir: c.NetnsDir(), PodNetnsDir: podNetnsDir,
+			Log: log, Relay: relay, NetnsDir: c.NetnsDir(), PodNetnsDir: c.PodNetnsDir,
 			StateFile: filepath.Join(c.RunDir, "linux.json"),
 		})
 		if err != nil {

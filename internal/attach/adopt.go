@@ -19,7 +19,8 @@ import (
 // Adopt makes attachments of the ports found in the dataplane whose owners are
 // not among the known, because the journal was damaged or went, and writes them
 // down. It comes before Restore. What cannot be made out, because its namespace
-// is not found, is left out, and removed by the reconciler like any stray.
+// is not found, is left out, and removed by the reconciler like any stray; its
+// addresses are given to nobody before.
 func (a *Attacher) Adopt(ctx context.Context, found desired.Set, known []model.Attachment) []model.Attachment {
 	owners := map[model.AttachmentID][]desired.Object{}
 	for _, o := range found.Sorted() {
@@ -32,6 +33,9 @@ func (a *Attacher) Adopt(ctx context.Context, found desired.Set, known []model.A
 	for owner, objects := range owners {
 		att := attachmentOf(owner, objects)
 		if att.Netns.Path == "" {
+			a.config.Log.WarnContext(ctx, "removing what the journal does not know: its network namespace is not found",
+				slog.String("sandbox", owner.String()), slog.String("pod", att.Pod.String()))
+			a.hold(att)
 			continue
 		}
 		a.order(ctx, &att)
@@ -90,4 +94,20 @@ func (a *Attacher) order(ctx context.Context, att *model.Attachment) {
 	slices.SortStableFunc(att.Interfaces, func(x, y model.Interface) int {
 		return cmp.Or(cmp.Compare(rank[x.Name], rank[y.Name]), cmp.Compare(x.Name, y.Name))
 	})
+}
+
+// hold has a sandbox removed that is no attachment, and keeps its addresses until
+// nothing of it exists. Restore takes them, once it is known which are another's.
+func (a *Attacher) hold(att model.Attachment) {
+	a.held[att.ID] = att.Addresses()
+	a.config.Reconciler.Forget(att.ID, nil)
+}
+
+// takeHeld takes the held addresses that nobody else has. The caller holds a.mu.
+func (a *Attacher) takeHeld() {
+	for id, addresses := range a.held {
+		a.held[id] = slices.DeleteFunc(addresses, func(address netip.Addr) bool {
+			return a.config.Addresses.Take(address) != nil // another's, or of a former range
+		})
+	}
 }

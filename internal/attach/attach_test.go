@@ -31,7 +31,7 @@ func TestAddAnswersWithEveryInterface(t *testing.T) {
 	prefix := func(s string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(s)} }
 	want := attach.Result{NetnsPath: r.NetnsPath, Interfaces: []attach.ResultInterface{
 		{
-			Name: "eth0", Type: podif.Veth, Network: "default", MAC: model.PodMAC("c1", ""), MTU: 1450,
+			Name: "eth0", Type: podif.Veth, Network: "default", MAC: model.PodMAC("c1", "eth0"), MTU: 1450,
 			Addresses: prefix("10.1.1.2/32"), Gateways: []netip.Addr{gateway},
 			Routes: []attach.ResultRoute{
 				{Dst: netip.MustParsePrefix("10.1.1.1/32")},
@@ -55,6 +55,32 @@ func TestAddAnswersWithEveryInterface(t *testing.T) {
 		t.Error(err)
 	}
 	b.expectEmpty()
+}
+
+// Whoever reads the agent's log learns what of a pod's annotations comes to
+// nothing.
+func TestAddLogsWarnings(t *testing.T) {
+	b := start(t, "10.1.1.0/24")
+	ref := b.pod("web", "tap1/tap")
+	pod := b.pods.pods["web"]
+	_, pod.Problems = podif.FromAnnotations(map[string]string{
+		podif.CustomIfAnnotation: "tap1/tap,", podif.ServiceEndpointIfAnnotation: "tap1", "contivpp.io/custom-ifs": "tap2/tap",
+	})
+	b.pods.pods["web"] = pod
+	b.mustAdd(b.request(ref))
+	lines := b.logs.lines("level=WARN")
+	for _, warning := range []string{
+		"contivpp.io/custom-if: an empty element", "contivpp.io/service-endpoint-if: the annotation", "contivpp.io/custom-ifs: this annotation is not read",
+	} {
+		if !slices.ContainsFunc(lines, func(line string) bool {
+			return strings.Contains(line, "pod=default/web") && strings.Contains(line, warning)
+		}) {
+			t.Errorf("nothing of %q in %q", warning, lines)
+		}
+	}
+	if len(lines) != 3 {
+		t.Errorf("%d lines, want one for each warning: %q", len(lines), lines)
+	}
 }
 
 func TestRefusals(t *testing.T) {

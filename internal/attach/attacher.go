@@ -6,6 +6,7 @@ package attach
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -60,14 +61,17 @@ type Attacher struct {
 	turns  *turns
 	recent recentlyDeleted
 
-	// mu guards config.Addresses, and keeps what is journaled and what is in the
-	// inventory the same.
+	// mu guards config.Addresses and held, and keeps what is journaled and what is
+	// in the inventory the same.
 	mu sync.Mutex
+	// held are the addresses of sandboxes that are no attachments and have links
+	// still; Gone frees them.
+	held map[model.AttachmentID][]netip.Addr
 }
 
 // New makes the pod path. Restore comes before any verb.
 func New(config Config) *Attacher {
-	return &Attacher{config: config, turns: newTurns()}
+	return &Attacher{config: config, turns: newTurns(), held: map[model.AttachmentID][]netip.Addr{}}
 }
 
 // maxRecent bounds the memory of recentlyDeleted: far more sandboxes than a

@@ -68,6 +68,8 @@ func (a *Attacher) remove(ctx context.Context, att model.Attachment) {
 func (a *Attacher) Gone(owner desired.Owner) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.config.Addresses.Release(a.held[owner]...)
+	delete(a.held, owner)
 	att, ok := a.config.Inventory.Attachment(owner)
 	if !ok || !att.Leaving {
 		return

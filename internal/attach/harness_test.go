@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/attach"
+	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/fake"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/inventory"
@@ -48,9 +50,36 @@ type bench struct {
 	driver   *fake.Driver
 	journal  *memory
 	pods     *podSource
+	logs     *logs
 	sandbox  int
 
-	inventory *inventory.Inventory
+	inventory  *inventory.Inventory
+	reconciler *reconcile.Reconciler
+}
+
+// logs is a log that may be read while it is written.
+type logs struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// lines are those with a text in them.
+func (l *logs) lines(text string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []string
+	for line := range strings.Lines(l.text.String()) {
+		if strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 // memory is a journal that can be full.
@@ -104,39 +133,58 @@ func (s *podSource) Get(_ context.Context, ref model.PodRef) (model.Pod, bool, e
 // start runs the pod path with room for the given pod range.
 func start(t *testing.T, pods string) *bench {
 	t.Helper()
+	b := prepare(t, pods)
+	b.run(nil)
+	return b
+}
+
+// run takes up what a former agent left: attachments in its journal, and what
+// is in the dataplane beside these.
+func (b *bench) run(known []model.Attachment) {
+	b.t.Helper()
+	found, err := b.driver.Observe(b.t.Context(), dataplane.Scope{Everything: true})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	adopted := b.attacher.Adopt(b.t.Context(), found, known)
+	if err := b.attacher.Restore(append(known, adopted...)); err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.reconciler.Run(ctx) }()
+	b.t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			b.t.Error(err)
+		}
+	})
+}
+
+// prepare makes the pod path; nothing runs yet.
+func prepare(t *testing.T, pods string) *bench {
+	t.Helper()
 	need.Root(t)
 	b := &bench{
 		t: t, driver: fake.New(), journal: &memory{kept: map[model.AttachmentID]model.Attachment{}},
-		pods: &podSource{pods: map[string]model.Pod{}}, inventory: inventory.New(),
+		pods: &podSource{pods: map[string]model.Pod{}}, inventory: inventory.New(), logs: &logs{},
 	}
 	addresses, err := ipam.New(netip.MustParsePrefix(pods))
 	if err != nil {
 		t.Fatal(err)
 	}
-	reconciler := reconcile.New(b.driver, reconcile.Options{
+	b.reconciler = reconcile.New(b.driver, reconcile.Options{
 		Log: slog.New(slog.DiscardHandler), RepairInterval: time.Minute,
 		Gone: func(owner desired.Owner) { b.attacher.Gone(owner) },
 	})
 	b.attacher = attach.New(attach.Config{
-		Log: slog.New(slog.DiscardHandler),
+		Log: slog.New(slog.NewTextHandler(b.logs, nil)),
 		Node: plan.Node{Default: desired.Network{
 			Name: model.DefaultNetwork, Gateways: addresses.Gateways(), Pods: addresses.Ranges(),
 		}},
 		MainType: podif.Veth, MTU: 1450, TapQueues: 1,
-		Inventory: b.inventory, Pods: b.pods, Journal: b.journal, Addresses: addresses, Reconciler: reconciler,
+		Inventory: b.inventory, Pods: b.pods, Journal: b.journal, Addresses: addresses, Reconciler: b.reconciler,
 		AwayLimit: time.Minute,
-	})
-	if err := b.attacher.Restore(nil); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- reconciler.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
 	})
 	return b
 }
@@ -176,20 +224,29 @@ func (b *bench) mustAdd(r attach.Request) attach.Result {
 // expectEmpty waits until nothing of any sandbox is left.
 func (b *bench) expectEmpty() {
 	b.t.Helper()
+	b.eventually(func() error {
+		objects, cut := b.driver.State()
+		switch {
+		case len(objects) != 2 || cut != 0:
+			return fmt.Errorf("%d ports are cut off; the dataplane has\n%s", cut, objects)
+		case b.journal.size() != 0:
+			return errors.New("the journal has attachments")
+		case len(b.inventory.Attachments()) != 0:
+			return errors.New("the inventory has attachments")
+		}
+		return nil
+	})
+}
+
+// eventually tries until it succeeds.
+func (b *bench) eventually(try func() error) {
+	b.t.Helper()
 	deadline := time.After(2 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
-		objects, cut := b.driver.State()
-		var err error
-		switch {
-		case len(objects) != 2 || cut != 0:
-			err = fmt.Errorf("%d ports are cut off; the dataplane has\n%s", cut, objects)
-		case b.journal.size() != 0:
-			err = errors.New("the journal has attachments")
-		case len(b.inventory.Attachments()) != 0:
-			err = errors.New("the inventory has attachments")
-		default:
+		err := try()
+		if err == nil {
 			return
 		}
 		select {

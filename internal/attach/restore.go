@@ -52,12 +52,14 @@ func (a *Attacher) Restore(attachments []model.Attachment) error {
 			a.config.Reconciler.Set(att.ID, objects)
 		}
 	}
+	a.takeHeld()
 	return nil
 }
 
 // drop takes an attachment of the journal for deleted. What there may be of it
 // belongs to nobody, and is removed as such.
 func (a *Attacher) drop(att model.Attachment) {
+	a.hold(att)
 	log := a.config.Log.With(slog.String("sandbox", att.ID.String()))
 	log.Warn("a sandbox of the journal has an address that was given to another since: it is taken for deleted")
 	if err := a.config.Journal.Delete(att.ID); err != nil {

@@ -5,6 +5,7 @@ package attach
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 
 	"github.com/polynic/polynic/api/cniwire"
@@ -34,6 +35,10 @@ func (a *Attacher) wanted(ctx context.Context, r Request) ([]model.Interface, er
 			return nil, refusef(cniwire.CodeRefused, "pod %s: %w", r.Pod, err)
 		}
 		interfaces = append(interfaces, a.newInterface(i))
+	}
+	for _, p := range problems.Warnings() {
+		a.config.Log.WarnContext(ctx, "an annotation is not what it seems",
+			slog.String("pod", r.Pod.String()), slog.String("warning", p.Error()))
 	}
 	return interfaces, nil
 }

@@ -28,6 +28,9 @@ type Config struct {
 	StateDir string `json:"stateDir"`
 	// RunDir holds sockets and pinned namespaces; it may vanish at a reboot.
 	RunDir string `json:"runDir"`
+	// PodNetnsDir is where the container runtime keeps the namespaces of pods.
+	// It is read where the journal was lost only.
+	PodNetnsDir string `json:"podNetnsDir"`
 	// PodSource says where pods are read from: "dir:PATH", a folder of
 	// manifests.
 	PodSource string `json:"podSource"`
@@ -102,10 +105,11 @@ func (d *Duration) UnmarshalText(text []byte) error {
 func Default() Config {
 	yes := true
 	return Config{
-		NodeID:    1,
-		Dataplane: "linux",
-		StateDir:  "/var/lib/polynic",
-		RunDir:    "/run/polynic",
+		NodeID:      1,
+		Dataplane:   "linux",
+		StateDir:    "/var/lib/polynic",
+		RunDir:      "/run/polynic",
+		PodNetnsDir: "/run/netns",
 		Network: Network{
 			Subnets:    []Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
 			MTU:        1450,

@@ -41,12 +41,13 @@ func TestDefaults(t *testing.T) {
 	}
 	yes := true
 	want := config.Config{
-		NodeName:  "node-1",
-		NodeID:    1,
-		Dataplane: "linux",
-		StateDir:  "/var/lib/polynic",
-		RunDir:    "/run/polynic",
-		PodSource: "dir:/etc/polynic/pods",
+		NodeName:    "node-1",
+		NodeID:      1,
+		Dataplane:   "linux",
+		StateDir:    "/var/lib/polynic",
+		RunDir:      "/run/polynic",
+		PodNetnsDir: "/run/netns",
+		PodSource:   "dir:/etc/polynic/pods",
 		Network: config.Network{
 			Subnets:    []config.Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
 			MTU:        1450,
@@ -70,6 +71,7 @@ nodeID: 2
 dataplane: linux
 stateDir: /state
 runDir: /run/lab
+podNetnsDir: /run/docker/netns
 podSource: dir:/pods
 repairInterval: 10s
 awayLimit: 1m30s
@@ -88,7 +90,8 @@ memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1}
 	}
 	no := false
 	want := config.Config{
-		NodeName: "node-2", NodeID: 2, Dataplane: "linux", StateDir: "/state", RunDir: "/run/lab", PodSource: "dir:/pods",
+		NodeName: "node-2", NodeID: 2, Dataplane: "linux", StateDir: "/state", RunDir: "/run/lab",
+		PodNetnsDir: "/run/docker/netns", PodSource: "dir:/pods",
 		Network: config.Network{
 			Subnets: []config.Subnet{
 				{CIDR: netip.MustParsePrefix("fd00:10::/48"), NodePrefixLen: 64},

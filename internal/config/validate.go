@@ -38,7 +38,7 @@ func (c Config) Validate() error {
 	if c.Dataplane != "linux" {
 		bad("dataplane", "%q is not known (want linux)", c.Dataplane)
 	}
-	for field, dir := range map[string]string{"stateDir": c.StateDir, "runDir": c.RunDir} {
+	for field, dir := range map[string]string{"stateDir": c.StateDir, "runDir": c.RunDir, "podNetnsDir": c.PodNetnsDir} {
 		if !filepath.IsAbs(dir) {
 			bad(field, "%q is not an absolute path", dir)
 		}

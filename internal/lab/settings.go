@@ -60,6 +60,7 @@ func (s Settings) Config(dir state.Dir) (config.Config, error) {
 	c.Dataplane = s.Dataplane
 	c.StateDir = node.AgentState()
 	c.RunDir = node.Run()
+	c.PodNetnsDir = dir.NetnsDir()
 	c.PodSource = "dir:" + node.Manifests()
 	c.Memif.Enabled = true
 	c.Memif.KubeletDir = node.Kubelet()

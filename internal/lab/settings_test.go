@@ -54,9 +54,13 @@ func TestConfigIsTheLabsOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []any{c.NodeName, c.NodeID, c.StateDir, c.RunDir, c.PodSource, c.Network.Eth0, c.Network.MTU, c.Network.TapQueues, c.Memif.Enabled, c.Memif.KubeletDir}
+	got := []any{
+		c.NodeName, c.NodeID, c.StateDir, c.RunDir, c.PodNetnsDir, c.PodSource, c.Network.Eth0, c.Network.MTU, c.Network.TapQueues,
+		c.Memif.Enabled, c.Memif.KubeletDir,
+	}
 	want := []any{
-		"node1", 1, "/lab/nodes/node1/agent", "/lab/nodes/node1/run", "dir:/lab/nodes/node1/manifests", "tap", 9000, 4, true, "/lab/nodes/node1/kubelet",
+		"node1", 1, "/lab/nodes/node1/agent", "/lab/nodes/node1/run", "/lab/netns", "dir:/lab/nodes/node1/manifests", "tap", 9000, 4,
+		true, "/lab/nodes/node1/kubelet",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)

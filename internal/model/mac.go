@@ -35,20 +35,26 @@ func (m *MAC) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// mainIfName is the name under which a runtime asks for a pod's main interface.
+const mainIfName = "eth0"
+
 // PodMAC is the address of a pod interface and SwitchMAC that of its other
 // end: 02:fe and the FNV-1a-32 hash of "CONTAINERID/INTERFACE", bytes little
 // endian, the other end with the hash inverted. The pod's main interface is
 // hashed with an empty name (Contiv-VPP v3.4.2, plugins/ipnet/pod.go:1106).
-func PodMAC(containerID, customIf string) MAC { return hashMAC(containerID, customIf, 0) }
+func PodMAC(containerID, ifName string) MAC { return hashMAC(containerID, ifName, 0) }
 
 // SwitchMAC is the switch's side of PodMAC.
-func SwitchMAC(containerID, customIf string) MAC {
-	return hashMAC(containerID, customIf, 0xffffffff)
+func SwitchMAC(containerID, ifName string) MAC {
+	return hashMAC(containerID, ifName, 0xffffffff)
 }
 
-func hashMAC(containerID, customIf string, flip uint32) MAC {
+func hashMAC(containerID, ifName string, flip uint32) MAC {
+	if ifName == mainIfName {
+		ifName = ""
+	}
 	h := fnv.New32a()
-	h.Write([]byte(containerID + "/" + customIf))
+	h.Write([]byte(containerID + "/" + ifName))
 	m := MAC{0x02, 0xfe}
 	binary.LittleEndian.PutUint32(m[2:], h.Sum32()^flip)
 	return m

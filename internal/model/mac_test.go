@@ -17,17 +17,17 @@ import (
 // MAC address.
 func TestMACVectors(t *testing.T) {
 	cid := strings.Repeat("0123456789abcdef", 4)
-	for _, c := range []struct{ customIf, pod, far string }{
-		{"", "02:fe:7e:fc:57:88", "02:fe:81:03:a8:77"}, // eth0
+	for _, c := range []struct{ ifName, pod, far string }{
+		{"eth0", "02:fe:7e:fc:57:88", "02:fe:81:03:a8:77"},
 		{"tap1", "02:fe:42:27:69:12", "02:fe:bd:d8:96:ed"},
 		{"veth1", "02:fe:66:a4:2e:71", "02:fe:99:5b:d1:8e"},
 		{"memif1", "02:fe:a3:a9:57:70", "02:fe:5c:56:a8:8f"},
 	} {
-		if got := model.PodMAC(cid, c.customIf).String(); got != c.pod {
-			t.Errorf("pod side of %q: %s, want %s", c.customIf, got, c.pod)
+		if got := model.PodMAC(cid, c.ifName).String(); got != c.pod {
+			t.Errorf("pod side of %q: %s, want %s", c.ifName, got, c.pod)
 		}
-		if got := model.SwitchMAC(cid, c.customIf).String(); got != c.far {
-			t.Errorf("switch side of %q: %s, want %s", c.customIf, got, c.far)
+		if got := model.SwitchMAC(cid, c.ifName).String(); got != c.far {
+			t.Errorf("switch side of %q: %s, want %s", c.ifName, got, c.far)
 		}
 	}
 }

@@ -12,9 +12,6 @@ import (
 	"github.com/polynic/polynic/internal/model"
 )
 
-// mainIfName is the name under which a runtime asks for a pod's main interface.
-const mainIfName = "eth0"
-
 // firstTable is the routing table of an attachment's first custom interface;
 // the n-th has firstTable+n-1. Its rules have the same number as priority,
 // which is before the main table's 32766.
@@ -22,20 +19,16 @@ const firstTable = 1001
 
 func (n Node) port(a model.Attachment, index int) desired.Port {
 	i := a.Interfaces[index]
-	hashed := i.Name
-	if i.Name == mainIfName {
-		hashed = "" // the main interface's MAC is hashed without a name
-	}
 	port := desired.Port{
 		Owner:     a.ID,
 		Network:   i.Network,
-		SwitchMAC: model.SwitchMAC(a.ID.ContainerID, hashed),
+		SwitchMAC: model.SwitchMAC(a.ID.ContainerID, i.Name),
 		MTU:       a.MTU,
 		PodName:   a.Pod.String(),
 		Pod: desired.PodEnd{
 			Netns: a.Netns,
 			Name:  i.Name,
-			MAC:   model.PodMAC(a.ID.ContainerID, hashed),
+			MAC:   model.PodMAC(a.ID.ContainerID, i.Name),
 		},
 	}
 	for _, address := range i.Addresses {

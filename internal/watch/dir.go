@@ -57,11 +57,12 @@ func (d *Dir) Run(ctx context.Context, sink Sink) error {
 // Get reads one pod from the folder as it is now; it reports whether it is
 // there. A reference with a UID does not match a pod with another one. The
 // error says why it cannot be told: the folder cannot be read, or a file that
-// may hold the pod. Safe for concurrent use, beside Run as well.
+// may hold the pod. It does not name the pod, which the caller knows. Safe for
+// concurrent use, beside Run as well.
 func (d *Dir) Get(ctx context.Context, ref model.PodRef) (model.Pod, bool, error) {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
-		return model.Pod{}, false, fmt.Errorf("pod %s: folder of manifests: %w", ref, err)
+		return model.Pod{}, false, fmt.Errorf("folder of manifests: %w", err)
 	}
 	var unread error
 	for _, entry := range entries {
@@ -69,7 +70,7 @@ func (d *Dir) Get(ctx context.Context, ref model.PodRef) (model.Pod, bool, error
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return model.Pod{}, false, fmt.Errorf("pod %s: %w", ref, err)
+			return model.Pod{}, false, err
 		}
 		pod, found, err := d.getFrom(entry.Name(), ref)
 		if found && ref.UID != "" && pod.Ref.UID != "" && ref.UID != pod.Ref.UID {
@@ -81,7 +82,7 @@ func (d *Dir) Get(ctx context.Context, ref model.PodRef) (model.Pod, bool, error
 		unread = errors.Join(unread, err)
 	}
 	if unread != nil {
-		return model.Pod{}, false, fmt.Errorf("pod %s: it may be in a manifest that cannot be read: %w", ref, unread)
+		return model.Pod{}, false, fmt.Errorf("it may be in a manifest that cannot be read: %w", unread)
 	}
 	return model.Pod{}, false, nil
 }

@@ -41,8 +41,8 @@ func TestModelPod(t *testing.T) {
 		MicroserviceLabel: "vnf1",
 		ServiceEndpointIf: "tap1",
 	}
-	if n := len(got.Problems.Warnings()); n != 1 || got.Problems.Err() != nil {
-		t.Errorf("problems %v, want one warning", got.Problems)
+	if n := len(got.Problems.Warnings()); n != 3 || got.Problems.Err() != nil {
+		t.Errorf("problems %v, want a warning for each annotation but the first", got.Problems)
 	}
 	got.Problems = nil
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -103,6 +103,9 @@ func TestGetSaysWhyItCannotTell(t *testing.T) {
 	})
 	get := func(name string) (bool, error) {
 		_, found, err := source.Get(t.Context(), model.PodRef{Namespace: "default", Name: name})
+		if err != nil && strings.Contains(err.Error(), "default/"+name) {
+			t.Errorf("error %q names the pod, as its reader does", err)
+		}
 		return found, err
 	}
 	if found, err := get("b"); found || err == nil || !strings.Contains(err.Error(), "b.yaml:8") {
@@ -129,7 +132,7 @@ func TestGetSaysWhyItCannotTell(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := get("a"); found || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "pod default/a") {
+	if found, err := get("a"); found || !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "folder of manifests: ") {
 		t.Errorf("no folder: %t, %v", found, err)
 	}
 }

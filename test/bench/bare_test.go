@@ -42,7 +42,7 @@ func newBare(t *testing.T) *bare {
 	if b.nl, err = nl.Open(b.node); err != nil {
 		t.Fatal(err)
 	}
-	run(t, b.node, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+	forward(t, b.node)
 	run(t, b.node, "ip", "route", "add", "local", gateway, "dev", "lo", "table", "local")
 	t.Cleanup(func() {
 		for _, fd := range b.taps {

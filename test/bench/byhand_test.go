@@ -17,7 +17,7 @@ import (
 func byHand(t *testing.T) (node *netns.Handle, pods [2]flowEnd) {
 	t.Helper()
 	node = space(t, freshName("byhand"))
-	run(t, node, "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+	forward(t, node)
 	run(t, node, "ip", "route", "add", "local", gateway, "dev", "lo", "table", "local")
 	for i := range pods {
 		name := freshName("hand")

@@ -5,6 +5,7 @@ package bench
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -68,4 +69,13 @@ func space(t testing.TB, name string) *netns.Handle {
 	})
 	run(t, h, "ip", "link", "set", "lo", "up")
 	return h
+}
+
+// forward has a namespace forward IPv4 packets.
+func forward(t testing.TB, ns *netns.Handle) {
+	t.Helper()
+	err := ns.Do(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o600) })
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -116,12 +116,12 @@ func (n *Node) StartRelay() {
 		_, err := client.List(context.Background())
 		return err
 	})
-	n.TB.Cleanup(n.remove) // before this relay is killed
+	n.TB.Cleanup(n.Remove) // before this relay is killed
 }
 
-// remove takes everything off the node that polynic made, by polynic's own
+// Remove takes everything off the node that polynic made, by polynic's own
 // means, once no agent runs.
-func (n *Node) remove() {
+func (n *Node) Remove() {
 	if n.removed {
 		return
 	}

@@ -62,6 +62,7 @@ func mutations() []mutation {
 			mutation{i, inNode, "ip link set $PORT down"},
 			mutation{i, inNode, "ip link set $PORT group 0"},
 			mutation{i, inNode, "ip link set $PORT alias other"},
+			mutation{i, inNode, "ip link set $PORT down; ip link set $PORT name other; ip link set other up"},
 			mutation{i, inNode, "ip link del $PORT"},
 		)
 	}
@@ -77,6 +78,8 @@ func mutations() []mutation {
 		mutation{"tap1", inPod, "echo 1 >/proc/sys/net/ipv6/conf/tap1/disable_ipv6"},
 		mutation{"tap2", inPod, "ip link set tap2 down"},
 		mutation{"veth2", inPod, "ip link del veth2"},
+		mutation{"veth2", inPod, "ip link set veth2 down; ip link set veth2 name other; ip link set other up"},
+		mutation{"tap2", inPod, "ip link set tap2 down; ip link set tap2 name other; ip link set other up"},
 		mutation{"tap2", inStub, "ip link set $PORT mtu 1400"},
 		mutation{"veth2", inStub, "ip link del $PORT"},
 	)

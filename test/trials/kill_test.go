@@ -83,14 +83,18 @@ func TestKilledInDel(t *testing.T) {
 }
 
 // revive starts a new agent where the old one was killed at the place, or is
-// going to be by what follows a request.
+// going to be by what follows a request. An order that is still there says that
+// nobody was killed, unless one of several that passed at once put it back.
 func revive(n *harness.Node, place string) (dead bool) {
-	const follows, dies = 200 * time.Millisecond, 10 * time.Second
+	const follows, dies = 200 * time.Millisecond, time.Minute
 	if n.ReviveAgent(follows) {
-		n.Disarm(place) // killed by the next passing, where several come at once
+		n.Disarm(place)
 		return true
 	}
-	return !n.Disarm(place) && n.ReviveAgent(dies)
+	if n.Disarm(place) {
+		return n.ReviveAgent(follows)
+	}
+	return n.ReviveAgent(dies)
 }
 
 // placesOf lists the failpoints that an action on an attached pod passes. With

@@ -36,8 +36,23 @@ type linkKey struct {
 // linkMark is how a link of ours looks while all is well: up, and so.
 type linkMark struct {
 	owner desired.Owner
+	name  string
 	mac   model.MAC
 	mtu   int
+	// alias and group are zero of a pod's end: these are the pod's to set.
+	alias string
+	group uint32
+}
+
+func podMark(p desired.Port) linkMark {
+	return linkMark{owner: p.Owner, name: p.Pod.Name, mac: p.Pod.MAC, mtu: p.MTU}
+}
+
+func switchMark(p desired.Port) linkMark {
+	return linkMark{
+		owner: p.Owner, name: linkName(p.Owner, p.Pod.Name), mac: p.SwitchMAC, mtu: p.MTU,
+		alias: alias(p), group: portGroup,
+	}
 }
 
 func newIndex() *index {

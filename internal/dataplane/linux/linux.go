@@ -40,8 +40,8 @@ type Config struct {
 	Relay Relay
 	// NetnsDir is where the namespaces of networks are pinned.
 	NetnsDir string
-	// PodNetnsDir is where container runtimes keep the namespaces of pods
-	// (usually /run/netns); only looked at for ports that nobody knows.
+	// PodNetnsDir is where the container runtime keeps the namespaces of pods;
+	// only looked at for ports that nobody knows.
 	PodNetnsDir string
 	// StateFile remembers what the driver found before it changed node-wide
 	// settings; it may vanish at a reboot, as they do.

@@ -35,6 +35,8 @@ type lab struct {
 	dir   string
 	relay *relayapi.Client
 	pods  int
+	// podNetns is where the driver looks for the namespaces of pods.
+	podNetns string
 }
 
 func newLab(t *testing.T) *lab {
@@ -42,6 +44,7 @@ func newLab(t *testing.T) *lab {
 	need.Tun(t)
 	need.Command(t, need.Kernel, "nft")
 	l := &lab{t: t, dir: t.TempDir()}
+	l.podNetns = l.dir
 	socket := filepath.Join(l.dir, "relay.sock")
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -63,7 +66,7 @@ func newLab(t *testing.T) *lab {
 func (l *lab) open() (*linux.Driver, error) {
 	return linux.New(linux.Config{
 		Log: slog.New(slog.DiscardHandler), Relay: l.relay,
-		NetnsDir: filepath.Join(l.dir, "netns"), StateFile: filepath.Join(l.dir, "linux.json"),
+		NetnsDir: filepath.Join(l.dir, "netns"), PodNetnsDir: l.podNetns, StateFile: filepath.Join(l.dir, "linux.json"),
 	})
 }
 
@@ -74,7 +77,7 @@ func (l *lab) removeNode() {
 		l.t.Error(err)
 		return
 	}
-	if err := errors.Join(d.RemoveAll(context.Background()), d.Close()); err != nil {
+	if err := errors.Join(d.RemoveAll(context.Background(), nil), d.Close()); err != nil {
 		l.t.Error(err)
 	}
 }

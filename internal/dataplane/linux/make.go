@@ -21,13 +21,44 @@ type port struct {
 	switchNeedsQdisc bool // see settle
 }
 
+// open opens the namespaces that a port's ends are in.
+func (s *session) open(p desired.Port) (*port, error) {
+	space, err := s.driver.space(p.Network)
+	if err != nil {
+		return nil, err
+	}
+	pod, err := s.pod(p.Pod.Netns)
+	if err != nil {
+		return nil, err
+	}
+	return &port{Port: p, space: space, pod: pod}, nil
+}
+
+// portsOf has the wanted ports of one type made, or found.
+func portsOf[T desired.Object](wanted []desired.Object, get func(T) (*port, error)) ([]*port, error) {
+	var ports []*port
+	for _, o := range wanted {
+		object, ok := o.(T)
+		if !ok {
+			continue
+		}
+		p, err := get(object)
+		if err != nil {
+			about, _ := desired.PortOf(o)
+			return nil, named(about, err)
+		}
+		ports = append(ports, p)
+	}
+	return ports, nil
+}
+
 // make makes all that the owner should have, as far as it is not there. While
 // the relay makes the taps, the veths are made. Each namespace gets what belongs
 // into it in one batch per kind of port, and last the switch is told where the
 // pod's addresses are.
 func (s *session) make(ctx context.Context, wanted []desired.Object) error {
 	opened := s.openTaps(ctx, wanted)
-	ports, err := s.makeVeths(wanted)
+	ports, err := portsOf(wanted, s.makeVeth)
 	if err == nil {
 		err = s.configure(ports)
 	}
@@ -37,7 +68,7 @@ func (s *session) make(ctx context.Context, wanted []desired.Object) error {
 	if err != nil {
 		return err
 	}
-	taps, err := s.findTaps(wanted)
+	taps, err := portsOf(wanted, s.findTap)
 	if err == nil {
 		err = s.configure(taps)
 	}
@@ -78,7 +109,7 @@ func (s *session) configureSwitchEnds(ports []*port) error {
 	failpoint.Hit("switch-end")
 	for _, p := range ports {
 		s.links[p.Pod.Name] = p.inSwitch.Index
-		s.driver.index.setLink(linkKey{p.space.nsid, p.inSwitch.Index}, linkMark{s.owner, p.SwitchMAC, p.MTU})
+		s.driver.index.setLink(linkKey{p.space.nsid, p.inSwitch.Index}, switchMark(p.Port))
 	}
 	return nil
 }
@@ -99,7 +130,7 @@ func (s *session) configurePodEnds(ports []*port) error {
 	}
 	failpoint.Hit("pod-end")
 	for _, p := range ports {
-		s.driver.index.setLink(linkKey{p.pod.nsid, p.inPod.Index}, linkMark{s.owner, p.Pod.MAC, p.MTU})
+		s.driver.index.setLink(linkKey{p.pod.nsid, p.inPod.Index}, podMark(p.Port))
 	}
 	return nil
 }

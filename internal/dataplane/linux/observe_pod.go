@@ -74,8 +74,8 @@ func (d *Driver) observePod(v *view, id model.Netns, ports []desired.Object) (de
 // mark notes both ends of a port for the watch.
 func (d *Driver) mark(v *view, pod *pod, p desired.Port, switchEnd, podEnd int) {
 	d.index.expect(p.Owner, []string{linkName(p.Owner, p.Pod.Name)})
-	d.index.setLink(linkKey{v.spaces[p.Network].nsid, switchEnd}, linkMark{p.Owner, p.SwitchMAC, p.MTU})
-	d.index.setLink(linkKey{pod.nsid, podEnd}, linkMark{p.Owner, p.Pod.MAC, p.MTU})
+	d.index.setLink(linkKey{v.spaces[p.Network].nsid, switchEnd}, switchMark(p))
+	d.index.setLink(linkKey{pod.nsid, podEnd}, podMark(p))
 }
 
 func readPod(p *pod) (*podView, error) {

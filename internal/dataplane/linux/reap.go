@@ -92,16 +92,7 @@ func cleanEnd(end desired.PodEnd) error {
 		return err
 	}
 	defer pod.close()
-	var b nl.Batch
-	for _, r := range end.Rules {
-		b.DelRule(podRule(end.Name, r)).OnError(func(err error) error {
-			if errors.Is(err, unix.ENOENT) {
-				return nil
-			}
-			return fmt.Errorf("remove %s: %w", r, err)
-		})
-	}
-	if err := pod.socket.Do(&b); err != nil {
+	if err := removeRules(pod, end); err != nil {
 		return err
 	}
 	link, err := pod.socket.Link(end.Name)
@@ -116,4 +107,36 @@ func cleanEnd(end desired.PodEnd) error {
 		return fmt.Errorf("delete the tap: %w", err)
 	})
 	return pod.socket.Do(&d)
+}
+
+// removeRules removes the rules of an interface: those that name it, and those
+// that lead to the same table, which no other has. Of a stray nothing is known
+// but its name.
+func removeRules(pod *pod, end desired.PodEnd) error {
+	rules, err := pod.socket.Rules(protocol)
+	if err != nil {
+		return err
+	}
+	tables := map[int]bool{}
+	for _, r := range end.Rules {
+		tables[r.Table] = true
+	}
+	for _, r := range rules {
+		if r.Link == end.Name {
+			tables[r.Table] = true
+		}
+	}
+	var b nl.Batch
+	for _, r := range rules {
+		if !tables[r.Table] {
+			continue
+		}
+		b.DelRule(r).OnError(func(err error) error {
+			if errors.Is(err, unix.ENOENT) {
+				return nil
+			}
+			return fmt.Errorf("remove the rule that leads to table %d: %w", r.Table, err)
+		})
+	}
+	return pod.socket.Do(&b)
 }

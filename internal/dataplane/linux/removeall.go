@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"golang.org/x/sys/unix"
 
@@ -17,21 +18,24 @@ import (
 )
 
 // RemoveAll takes away everything that carries our mark, whoever asked for it,
-// and puts back the settings that were changed: what an uninstall does. Nobody
-// else may use the driver meanwhile.
-func (d *Driver) RemoveAll(ctx context.Context) error {
-	found, err := d.Observe(ctx, dataplane.Scope{Everything: true})
+// and puts back the settings that were changed: what an uninstall does. Known
+// is what sandboxes should have: it says more than is found, such as in which
+// namespace a pod's end is. Nobody else may use the driver meanwhile.
+func (d *Driver) RemoveAll(ctx context.Context, known desired.Set) error {
+	all, err := d.Observe(ctx, dataplane.Scope{Everything: true})
 	if err != nil {
 		return err
 	}
+	maps.Copy(all, known)
 	work := map[desired.Owner]*dataplane.Work{}
-	for key, o := range found {
-		w := work[key.Owner]
+	for _, change := range desired.Diff(all, nil) {
+		owner := change.Key().Owner
+		w := work[owner]
 		if w == nil {
-			w = &dataplane.Work{Owner: key.Owner}
-			work[key.Owner] = w
+			w = &dataplane.Work{Owner: owner}
+			work[owner] = w
 		}
-		w.Changes = append(w.Changes, desired.Change{Old: o})
+		w.Changes = append(w.Changes, change)
 	}
 	list := make([]dataplane.Work, 0, len(work))
 	for _, w := range work {

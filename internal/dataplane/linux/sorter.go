@@ -119,7 +119,8 @@ func (s *sorter) takeLink(e nl.Event) {
 
 func looksRight(data []byte, mark linkMark) bool {
 	link, ok := nl.ParseLink(data)
-	return ok && link.Up && link.MTU == mark.mtu && link.MAC == mark.mac
+	return ok && link.Up && link.Name == mark.name && link.MTU == mark.mtu && link.MAC == mark.mac &&
+		(mark.group == 0 || link.Group == mark.group && link.Alias == mark.alias)
 }
 
 // takeRoute looks at a removed route: one of ours belongs to the link it goes

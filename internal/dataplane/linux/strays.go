@@ -57,6 +57,7 @@ func (d *Driver) strays(v *view, found desired.Set) {
 // addStray reports a stray as the type that takes the right way out: a tap
 // where the relay knows it, with the namespace it is in.
 func (v *view) addStray(found desired.Set, p desired.Port, link *nl.Link) {
+	p.Pod.MAC = model.PodMAC(p.Owner.ContainerID, p.Pod.Name)
 	state, ok := v.taps[portID(p.Owner, p.Pod.Name)]
 	switch {
 	case ok:

@@ -77,37 +77,16 @@ func (s *session) attachTaps(ctx context.Context, taps []desired.Tap) error {
 	return first
 }
 
-// findTaps looks for both devices of each tap.
-func (s *session) findTaps(wanted []desired.Object) ([]*port, error) {
-	var ports []*port
-	for _, o := range wanted {
-		t, ok := o.(desired.Tap)
-		if !ok {
-			continue
-		}
-		p, err := s.findTap(t)
-		if err != nil {
-			return nil, named(t.Port, err)
-		}
-		ports = append(ports, p)
-	}
-	return ports, nil
-}
-
+// findTap looks for both devices that the relay made.
 func (s *session) findTap(t desired.Tap) (*port, error) {
-	space, err := s.driver.space(t.Network)
+	p, err := s.open(t.Port)
 	if err != nil {
 		return nil, err
 	}
-	pod, err := s.pod(t.Pod.Netns)
-	if err != nil {
-		return nil, err
-	}
-	p := &port{Port: t.Port, space: space, pod: pod}
-	if p.inPod, err = pod.socket.Link(t.Pod.Name); err != nil {
+	if p.inPod, err = p.pod.socket.Link(t.Pod.Name); err != nil {
 		return nil, fmt.Errorf("find the pod's end: %w", err)
 	}
-	if p.inSwitch, err = space.socket.Link(linkName(s.owner, t.Pod.Name)); err != nil {
+	if p.inSwitch, err = p.space.socket.Link(linkName(s.owner, t.Pod.Name)); err != nil {
 		return nil, fmt.Errorf("find the twin: %w", err)
 	}
 	return p, nil

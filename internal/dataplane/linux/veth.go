@@ -15,34 +15,13 @@ import (
 	"github.com/polynic/polynic/internal/nl"
 )
 
-// makeVeths makes the pairs that are missing, each end in its own namespace
-// from birth.
-func (s *session) makeVeths(wanted []desired.Object) ([]*port, error) {
-	var ports []*port
-	for _, o := range wanted {
-		v, ok := o.(desired.Veth)
-		if !ok {
-			continue
-		}
-		p, err := s.makeVeth(v)
-		if err != nil {
-			return nil, named(v.Port, err)
-		}
-		ports = append(ports, p)
-	}
-	return ports, nil
-}
-
+// makeVeth makes the pair if it is missing, each end in its own namespace from
+// birth.
 func (s *session) makeVeth(v desired.Veth) (*port, error) {
-	space, err := s.driver.space(v.Network)
+	p, err := s.open(v.Port)
 	if err != nil {
 		return nil, err
 	}
-	pod, err := s.pod(v.Pod.Netns)
-	if err != nil {
-		return nil, err
-	}
-	p := &port{Port: v.Port, space: space, pod: pod}
 	err = p.addVeth(linkName(s.owner, v.Pod.Name))
 	failpoint.Hit("veth-create")
 	if !errors.Is(err, unix.EEXIST) {
@@ -69,7 +48,7 @@ func (p *port) addVeth(name string) error {
 // and makes it anew if not.
 func (s *session) adoptVeth(p *port) error {
 	name := linkName(s.owner, p.Pod.Name)
-	old, err := p.space.socket.Link(name)
+	old, err := s.switchLink(p)
 	if errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("create veth: %w", dataplane.ErrTaken) // it is the pod's end that exists
 	}
@@ -81,7 +60,7 @@ func (s *session) adoptVeth(p *port) error {
 		return fmt.Errorf("create veth: link %s: %w", name, dataplane.ErrTaken)
 	case ours, halfMade:
 		peer, err := p.pod.socket.Link(p.Pod.Name)
-		if err == nil && peer.Kind == "veth" && peer.Peer == old.Index && old.Peer == peer.Index {
+		if err == nil && old.Name == name && peer.Kind == "veth" && peer.Peer == old.Index && old.Peer == peer.Index {
 			p.inSwitch, p.inPod = old, peer
 			return nil
 		}
@@ -95,4 +74,23 @@ func (s *session) adoptVeth(p *port) error {
 		return fmt.Errorf("create veth: %w", dataplane.ErrTaken)
 	}
 	return err
+}
+
+// switchLink finds a port's switch end, also where somebody renamed it; ENODEV
+// where there is none.
+func (s *session) switchLink(p *port) (nl.Link, error) {
+	link, err := p.space.socket.Link(linkName(s.owner, p.Pod.Name))
+	if !errors.Is(err, unix.ENODEV) {
+		return link, err
+	}
+	links, listErr := p.space.socket.Links()
+	if listErr != nil {
+		return link, listErr
+	}
+	for _, l := range links {
+		if ownershipOf(l, s.owner, p.Pod.Name) == ours {
+			return l, nil
+		}
+	}
+	return link, err
 }

@@ -1,0 +1,110 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package linux_test
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/dataplane/linux"
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
+)
+
+// foreign is what somebody else has in a pod: a tap, and a rule that leads to a
+// table of ours.
+const foreign = "ip tuntap add mode tap name mine; ip rule add from 192.0.2.1 lookup 1001 priority 7"
+
+// TestNothingStaysBehindInPods: whichever way the ports of pods go that live on,
+// nothing of ours is left in these, and what is another's stays.
+func TestNothingStaysBehindInPods(t *testing.T) {
+	for name, test := range map[string]struct {
+		podNetns string // where the driver looks, if not where the pods are
+		remove   func(*testing.T, *linux.Driver, desired.Set) error
+	}{
+		"all, as found": {remove: func(t *testing.T, d *linux.Driver, _ desired.Set) error {
+			t.Helper()
+			return d.RemoveAll(t.Context(), nil)
+		}},
+		"all, as known": {podNetns: "/nowhere", remove: func(t *testing.T, d *linux.Driver, known desired.Set) error {
+			t.Helper()
+			return d.RemoveAll(t.Context(), known)
+		}},
+		"strays": {remove: removeStrays},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWired(t)
+			pods := map[model.Netns]string{}
+			known := desired.Set{}
+			for n, kind := range []podif.Type{podif.Tap, podif.Veth} {
+				ns := w.pod()
+				w.mustRun(ns, foreign)
+				pods[ns] = w.inside(ns)
+				objects := w.objects(n+1, ns, model.Interface{Name: "net1", Type: kind, Queues: 1})
+				known.Add(objects...)
+				w.apply(objects[0].Key().Owner, objects)
+			}
+			if test.podNetns != "" {
+				w.podNetns = test.podNetns
+			}
+			driver, err := w.open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer driver.Close()
+			if err := test.remove(t, driver, known); err != nil {
+				t.Error(err)
+			}
+			for ns, before := range pods {
+				if diff := cmp.Diff(before, w.inside(ns)); diff != "" {
+					t.Errorf("in the pod (-before +after):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// removeStrays removes what nobody wants, as the reconciler does.
+func removeStrays(t *testing.T, d *linux.Driver, _ desired.Set) error {
+	t.Helper()
+	found, err := d.Observe(t.Context(), dataplane.Scope{Everything: true})
+	if err != nil {
+		return err
+	}
+	for _, change := range desired.Diff(found, nil) {
+		work := dataplane.Work{Owner: change.Key().Owner, Changes: []desired.Change{change}}
+		d.Apply(t.Context(), []dataplane.Work{work}, func(_ desired.Owner, failed error) { err = errors.Join(err, failed) })
+	}
+	if err != nil {
+		return err
+	}
+	return d.Reap(context.WithoutCancel(t.Context()))
+}
+
+// inside lists what polynic could have made in a pod's namespace.
+func (w *wired) inside(ns model.Netns) string {
+	w.t.Helper()
+	h, err := netns.OpenExact(ns)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer h.Close()
+	var out []byte
+	err = h.Do(func() (err error) {
+		out, err = exec.Command("sh", "-c", `ip -o link; ip -o addr; ip rule; ip -6 rule; ip neigh; ip -6 neigh
+ip route show table all; ip -6 route show table all`).Output()
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(out)
+}
