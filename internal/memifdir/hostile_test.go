@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -27,8 +28,13 @@ func TestLinksSwappedIn(t *testing.T) {
 	}
 	var attackers sync.WaitGroup
 	stop := make(chan struct{})
+	root, err := os.OpenRoot(d.Path(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
 	for n := range 2 {
-		attackers.Go(func() { attack(d.Path(id), outside, n, stop) })
+		attackers.Go(func() { attack(root, outside, n, stop) })
 	}
 	written := 0
 	for range 500 {
@@ -61,24 +67,25 @@ func TestLinksSwappedIn(t *testing.T) {
 }
 
 // attack puts links and folders in the place of everything in the folder. What
-// fails was lost to us, or to another attacker.
-func attack(folder, outside string, n int, stop <-chan struct{}) {
-	own := filepath.Join(folder, fmt.Sprint("own-", n))
+// fails was lost to us, or to another attacker. As in a container, the folder is
+// all that the attacker reaches.
+func attack(root *os.Root, outside string, n int, stop <-chan struct{}) {
+	own := fmt.Sprint("own-", n)
 	for round := 0; ; round++ {
 		select {
 		case <-stop:
 			return
 		default:
 		}
-		entries, _ := os.ReadDir(folder)
+		entries, _ := fs.ReadDir(root.FS(), ".")
 		for _, e := range entries {
 			target := []string{outside, filepath.Join(outside, memifdir.InterfacesName), "/proc/self/root"}[round%3]
-			if os.Symlink(target, own) == nil {
-				_ = os.Rename(own, filepath.Join(folder, e.Name()))
+			if root.Symlink(target, own) == nil {
+				_ = root.Rename(own, e.Name())
 			}
 		}
-		deep := filepath.Join(folder, fmt.Sprint("deep-", n, "-", round%10))
-		_ = os.MkdirAll(filepath.Join(deep, "a", "b"), 0o755)
-		_ = os.Rename(filepath.Join(deep, "a"), filepath.Join(folder, "a"))
+		deep := fmt.Sprint("deep-", n, "-", round%10)
+		_ = root.MkdirAll(deep+"/a/b", 0o755)
+		_ = root.Rename(deep+"/a", "a")
 	}
 }
