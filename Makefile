@@ -39,7 +39,7 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	failed=0
 	$(TEST) $(RACE) $$(go list ./... | grep -vE '^[^/]+/[^/]+/[^/]+(/test/.*)?$$') || failed=1
 	echo "==> test: the repository's rules, and the programs as they are shipped"
-	$(TEST) . ./test/... || failed=1
+	$(TEST) -p 1 . ./test/... || failed=1
 	exit $$failed
 
 bench: setup build ## the ratios that the project promises (FIGURES=quick for a first look)

@@ -59,8 +59,8 @@ func TestGCKnowsTheAddsThatHaveBegun(t *testing.T) {
 		ended()
 		synctest.Wait()
 		select {
-		case <-late:
-			t.Error("an ADD began during GC")
+		case err := <-late:
+			t.Errorf("an ADD began during GC: %v", err)
 		default:
 		}
 		collected()

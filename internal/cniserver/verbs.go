@@ -99,10 +99,10 @@ func (s *Server) add(ctx context.Context, r cniwire.Request, conf netConf) (outc
 
 // del never fails for its form: what could not be attached is not attached.
 func (s *Server) del(ctx context.Context, r cniwire.Request) (outcome, error) {
-	request, err := parseDel(r)
+	request, malformed := parseDel(r)
 	done := outcome{pod: request.Pod}
-	if err != nil {
-		return done, nil // an ADD with this id was refused
+	if malformed != nil {
+		return done, nil //nolint:nilerr // an ADD with this id was refused: nothing is there
 	}
 	return done, s.verbs.Del(ctx, request)
 }

@@ -121,8 +121,7 @@ func TestReadOnlyDisk(t *testing.T) {
 	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, ""); err != nil {
 		t.Fatal(err)
 	}
-	put(t, j, attachment(3))
-	remove(t, j, attachment(1))
+	put(t, j, attachment(3)) // and the deletion
 	shut(t, j)
 	got, report := reopen(t, path)
 	same(t, got, attachments(2, 3))

@@ -60,6 +60,8 @@ type Journal struct {
 	live *index
 	// rewriteAt is the size at which the file is rewritten next.
 	rewriteAt int64
+	// owed are the deletions that could not be written.
+	owed []model.AttachmentID
 }
 
 // Report is what Open found.
@@ -89,17 +91,20 @@ func (j *Journal) Put(a model.Attachment) error {
 }
 
 // Delete records that the attachment is gone; one that is not there is no
-// error. When it returns an error the attachment is still in the journal.
+// error. When it returns an error the file still has the attachment, until the
+// next record that can be written, before which the deletion is.
 func (j *Journal) Delete(id model.AttachmentID) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !j.live.has(id) {
 		return nil
 	}
-	if err := j.append(record{Op: opDelete, ID: &id}); err != nil {
+	err := j.append(record{Op: opDelete, ID: &id})
+	j.live.remove(id)
+	if err != nil {
+		j.owed = append(j.owed, id)
 		return fmt.Errorf("journal %s: deletion of attachment %s: %w", j.path, id, err)
 	}
-	j.live.remove(id)
 	return nil
 }
 
@@ -134,6 +139,12 @@ func (j *Journal) append(r record) error {
 				slog.String("journal", j.path), slog.Any("error", err))
 		}
 	}
+	for len(j.owed) > 0 {
+		if err := j.file.append(record{Op: opDelete, ID: &j.owed[0]}); err != nil {
+			return err
+		}
+		j.owed = j.owed[1:]
+	}
 	return j.file.append(r)
 }
 
@@ -155,6 +166,7 @@ func (j *Journal) rewrite() error {
 	}
 	j.file = fresh
 	j.rewriteAt = max(minRewrite, 2*fresh.end)
+	j.owed = nil // the live ones are without them
 	if err := j.dir.Sync(); err != nil {
 		return cause(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -89,7 +90,7 @@ func lockDir(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lock(dir); err != nil {
 		dir.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, ErrInUse
@@ -97,4 +98,25 @@ func lockDir(path string) (*os.File, error) {
 		return nil, fmt.Errorf("lock of folder %s: %w", path, err)
 	}
 	return dir, nil
+}
+
+// handover is how long the lock is waited for. Of an agent that was killed a
+// child may still hold it that has just been forked, for an nft.
+const handover = 500 * time.Millisecond
+
+func lock(dir *os.File) error {
+	tick, end := time.NewTicker(5*time.Millisecond), time.NewTimer(handover)
+	defer tick.Stop()
+	defer end.Stop()
+	for {
+		err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-end.C:
+			return err
+		}
+	}
 }

@@ -53,7 +53,7 @@ func withPrograms(m *testing.M) int {
 }
 
 func build(name string) error {
-	command := exec.Command("go", "build", "-o", programs+"/", "github.com/polynic/polynic/cmd/"+name) //nolint:noctx // before any test
+	command := exec.Command("go", "build", "-o", programs+"/", "github.com/polynic/polynic/cmd/"+name)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", name, err, out)

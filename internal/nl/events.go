@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -110,8 +109,12 @@ func (e *Events) Run(ctx context.Context, take func(Event)) error {
 		case recvErr != nil:
 			return fmt.Errorf("netlink events: %w", recvErr)
 		}
-		if err := split(data[:n], nsid(control[:oobn]), take); err != nil {
-			return err
+		id := nsid(control[:oobn])
+		for m, err := range messages(data[:n]) {
+			if err != nil {
+				return fmt.Errorf("netlink event: %w", err)
+			}
+			take(Event{NSID: id, Type: m.kind, Data: m.body})
 		}
 	}
 }
@@ -120,17 +123,6 @@ func (e *Events) Run(ctx context.Context, take func(Event)) error {
 func (e *Events) Close() error {
 	if err := e.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("netlink events: %w", err)
-	}
-	return nil
-}
-
-func split(data []byte, id int, take func(Event)) error {
-	messages, err := syscall.ParseNetlinkMessage(data)
-	if err != nil {
-		return fmt.Errorf("netlink event: %w", err)
-	}
-	for _, m := range messages {
-		take(Event{NSID: id, Type: m.Header.Type, Data: m.Data})
 	}
 	return nil
 }

@@ -81,7 +81,8 @@ func TestDeleteGroupDeletesTheGroupAlone(t *testing.T) {
 }
 
 func TestListsSurviveChurn(t *testing.T) {
-	_, h := space(t)
+	ns, h := space(t)
+	s := newSocket(t, ns)
 	bridge(t, h, "keep", 0)
 	ctx, stop := context.WithCancel(t.Context())
 	var churn sync.WaitGroup
@@ -96,14 +97,14 @@ func TestListsSurviveChurn(t *testing.T) {
 		}
 	})
 	for range 50 {
-		links, err := h.LinkList()
+		links, err := s.Links()
 		if err != nil {
 			t.Errorf("links: %v", err)
 			break
 		}
 		found := false
 		for _, l := range links {
-			found = found || l.Attrs().Name == "keep"
+			found = found || l.Name == "keep"
 		}
 		if !found {
 			t.Error("a link that was there all the time is not listed")
@@ -116,11 +117,12 @@ func TestListsSurviveChurn(t *testing.T) {
 func TestEventsOfOtherNamespaces(t *testing.T) {
 	here, h := space(t)
 	other, inside := space(t)
-	id, err := h.NSID(other)
+	socket := newSocket(t, here)
+	id, err := socket.NSID(other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := h.NSID(other); err != nil || again != id {
+	if again, err := socket.NSID(other); err != nil || again != id {
 		t.Errorf("asked again the id is %d (%v), want %d", again, err, id)
 	}
 	events, err := nl.Subscribe(here, unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
@@ -134,14 +136,14 @@ func TestEventsOfOtherNamespaces(t *testing.T) {
 	bridge(t, inside, "there", 0)
 	seen := map[int]bool{}
 	err = events.Run(ctx, func(e nl.Event) {
-		link, err := netlink.LinkDeserialize(nil, e.Data)
-		if err != nil || e.Type != unix.RTM_NEWLINK {
-			t.Errorf("message %d: %v", e.Type, err)
+		link, ok := nl.ParseLink(e.Data)
+		if !ok || e.Type != unix.RTM_NEWLINK {
+			t.Errorf("message %d: %v", e.Type, e.Data)
 			return
 		}
-		want := map[string]int{"here": nl.OwnNamespace, "there": id}[link.Attrs().Name]
+		want := map[string]int{"here": nl.OwnNamespace, "there": id}[link.Name]
 		if e.NSID != want {
-			t.Errorf("%s is told from namespace %d, want %d", link.Attrs().Name, e.NSID, want)
+			t.Errorf("%s is told from namespace %d, want %d", link.Name, e.NSID, want)
 		}
 		if seen[e.NSID] = true; len(seen) == 2 {
 			stop()

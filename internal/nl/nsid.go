@@ -4,31 +4,69 @@
 package nl
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/netns"
 )
 
-// anyNSID asks the kernel to choose (NETNSA_NSID_NOT_ASSIGNED).
-const anyNSID = -1
-
-// NSID is the id that this handle's namespace has for another one, given if it
+// NSID is the id that the socket's namespace has for another one, given if it
 // has none yet. Without an id the other's events do not reach a subscription
 // here. The id is free again once the other namespace is gone.
-func (h *Handle) NSID(other *netns.Handle) (int, error) {
-	id, err := h.GetNetNsIdByFd(other.FD())
-	if err != nil {
-		return 0, fmt.Errorf("namespace id: %w", err)
+func (s *Socket) NSID(other *netns.Handle) (int, error) {
+	id := OwnNamespace
+	var b Batch
+	give := namespaceMessage(unix.RTM_NEWNSID, other)
+	give.uint32(unix.NETNSA_NSID, chosenByKernel)
+	b.add(give).OnError(func(err error) error {
+		if errors.Is(err, unix.EEXIST) { // it has one, by us or since links lead there
+			return nil
+		}
+		return fmt.Errorf("give a namespace id: %w", err)
+	})
+	b.findNSID(other, &id)
+	if err := s.Do(&b); err != nil {
+		return 0, err
 	}
-	if id != anyNSID {
-		return id, nil
-	}
-	if err := h.SetNetNsIdByFd(other.FD(), anyNSID); err != nil {
-		return 0, fmt.Errorf("give a namespace id: %w", err)
-	}
-	id, err = h.GetNetNsIdByFd(other.FD())
-	if err != nil {
-		return 0, fmt.Errorf("namespace id: %w", err)
+	if id == OwnNamespace {
+		return 0, errors.New("namespace id: the kernel gave none")
 	}
 	return id, nil
+}
+
+// FindNSID is the id that the socket's namespace has for another one, or
+// OwnNamespace if it has none.
+func (s *Socket) FindNSID(other *netns.Handle) (int, error) {
+	id := OwnNamespace
+	var b Batch
+	b.findNSID(other, &id)
+	return id, s.Do(&b)
+}
+
+// chosenByKernel is NETNSA_NSID_NOT_ASSIGNED, -1.
+const chosenByKernel = 1<<32 - 1
+
+func (b *Batch) findNSID(other *netns.Handle, id *int) {
+	ask := b.add(namespaceMessage(unix.RTM_GETNSID, other))
+	ask.answer = func(data []byte) error {
+		for kind, value := range attributes(data[min(len(data), rtgenLen):]) {
+			if kind == unix.NETNSA_NSID && len(value) == 4 {
+				*id = int(int32(binary.NativeEndian.Uint32(value)))
+			}
+		}
+		return nil
+	}
+	ask.OnError(func(err error) error { return fmt.Errorf("namespace id: %w", err) })
+}
+
+// rtgenLen is that of struct rtgenmsg, padded.
+const rtgenLen = 4
+
+func namespaceMessage(kind uint16, ns *netns.Handle) message {
+	m := newMessage(kind, 0, unix.AF_UNSPEC, 0, 0, 0)
+	m.uint32(unix.NETNSA_FD, uint32(ns.FD()))
+	return m
 }

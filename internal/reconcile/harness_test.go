@@ -85,7 +85,8 @@ func (b *bench) goneOwners() []desired.Owner {
 }
 
 // objects is the plan of the n-th pod: a veth and a tap in the default network.
-func objects(n int) (desired.Owner, []desired.Object) {
+func objects(t *testing.T, n int) (desired.Owner, []desired.Object) {
+	t.Helper()
 	addr := func(i int) []netip.Addr { return []netip.Addr{netip.AddrFrom4([4]byte{10, 1, 1, byte(i)})} }
 	a := model.Attachment{
 		ID:    model.AttachmentID{ContainerID: fmt.Sprintf("c%d", n), IfName: "eth0"},
@@ -99,7 +100,7 @@ func objects(n int) (desired.Owner, []desired.Object) {
 	}
 	list, err := node.Attachment(a)
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
 	return a.ID, list
 }
@@ -110,7 +111,7 @@ func (b *bench) expect(pods ...int) {
 	b.t.Helper()
 	want := desired.NewSet(node.Objects()...)
 	for _, n := range pods {
-		_, list := objects(n)
+		_, list := objects(b.t, n)
 		want.Add(list...)
 	}
 	have, _ := b.driver.State()
@@ -121,7 +122,7 @@ func (b *bench) expect(pods ...int) {
 
 func (b *bench) add(n int) {
 	b.t.Helper()
-	owner, list := objects(n)
+	owner, list := objects(b.t, n)
 	if err := b.r.Apply(b.t.Context(), owner, list); err != nil {
 		b.t.Fatalf("add pod %d: %v", n, err)
 	}

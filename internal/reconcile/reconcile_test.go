@@ -24,7 +24,7 @@ func TestAddAndRemove(t *testing.T) {
 		b.add(1)
 		b.add(2)
 		b.expect(1, 2)
-		owner, _ := objects(1)
+		owner, _ := objects(t, 1)
 		if err := b.r.Apply(b.t.Context(), owner, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestAddAndRemove(t *testing.T) {
 
 func TestRemoveWhatIsNotThere(t *testing.T) {
 	run(t, nil, func(b *bench) {
-		owner, _ := objects(1)
+		owner, _ := objects(t, 1)
 		if err := b.r.Apply(b.t.Context(), owner, nil); err != nil {
 			t.Error(err)
 		}
@@ -65,7 +65,7 @@ func TestFailureIsToldAndRetried(t *testing.T) {
 			}
 			return nil
 		})
-		owner, list := objects(1)
+		owner, list := objects(t, 1)
 		if err := b.r.Apply(b.t.Context(), owner, list); !errors.Is(err, errBroken) {
 			t.Fatalf("error %v, want %v", err, errBroken)
 		}
@@ -88,7 +88,7 @@ func TestFailedAddIsTakenBackWhole(t *testing.T) {
 			}
 			return nil
 		})
-		owner, list := objects(1)
+		owner, list := objects(t, 1)
 		if err := b.r.Apply(b.t.Context(), owner, list); !errors.Is(err, errBroken) {
 			t.Fatalf("error %v, want %v", err, errBroken)
 		}
@@ -105,7 +105,7 @@ func TestRestartChangesNothing(t *testing.T) {
 	run(t, func(b *bench) {
 		b.driver.Put(node.Objects()...)
 		for n := range 3 {
-			owner, list := objects(n)
+			owner, list := objects(t, n)
 			b.driver.Put(list...)
 			b.r.Set(owner, list)
 		}
@@ -119,12 +119,12 @@ func TestRestartChangesNothing(t *testing.T) {
 
 func TestStartRemovesStraysAndCompletesTheRest(t *testing.T) {
 	run(t, func(b *bench) {
-		_, stray := objects(7)
+		_, stray := objects(t, 7)
 		b.driver.Put(stray...)
-		owner, list := objects(1)
+		owner, list := objects(t, 1)
 		b.driver.Put(list[:2]...)
 		b.r.Set(owner, list)
-		left, leftObjects := objects(2)
+		left, leftObjects := objects(t, 2)
 		b.driver.Put(leftObjects...)
 		b.r.Forget(left, leftObjects)
 	}, func(b *bench) {
@@ -138,7 +138,7 @@ func TestStartRemovesStraysAndCompletesTheRest(t *testing.T) {
 
 func TestSlowOwnerHoldsNobodyUp(t *testing.T) {
 	run(t, nil, func(b *bench) {
-		slow, list := objects(1)
+		slow, list := objects(t, 1)
 		release := make(chan struct{})
 		b.driver.Before(func(_ context.Context, c desired.Change) error {
 			if c.Key().Owner == slow {
@@ -171,7 +171,7 @@ func TestGivingUpWaiting(t *testing.T) {
 		b.driver.Before(func(context.Context, desired.Change) error { <-release; return nil })
 		ctx, cancel := context.WithTimeout(b.t.Context(), time.Second)
 		defer cancel()
-		owner, list := objects(1)
+		owner, list := objects(t, 1)
 		if err := b.r.Apply(ctx, owner, list); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v, want the deadline", err)
 		}
@@ -183,7 +183,7 @@ func TestStopAnswersThoseWhoWait(t *testing.T) {
 	run(t, nil, func(b *bench) {
 		busy := make(chan struct{})
 		b.driver.Before(func(context.Context, desired.Change) error { <-busy; return nil })
-		owner, list := objects(1)
+		owner, list := objects(t, 1)
 		b.late.Go(func() {
 			if err := b.r.Apply(context.Background(), owner, list); err != nil {
 				t.Errorf("the one that was out: %v", err)

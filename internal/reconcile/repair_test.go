@@ -20,7 +20,7 @@ import (
 func TestReportedDriftIsMendedAtOnce(t *testing.T) {
 	run(t, nil, func(b *bench) {
 		b.add(1)
-		_, list := objects(1)
+		_, list := objects(t, 1)
 		for _, o := range list {
 			b.driver.Lose(o.Key())
 			synctest.Wait()
@@ -35,11 +35,11 @@ func TestReportedDriftIsMendedAtOnce(t *testing.T) {
 func TestUnreportedDriftIsMendedInTime(t *testing.T) {
 	run(t, nil, func(b *bench) {
 		b.add(1)
-		_, list := objects(1)
+		_, list := objects(t, 1)
 		altered := list[0].(desired.Veth)
 		altered.MTU = 9000
 		b.driver.Put(altered)
-		_, stray := objects(5)
+		_, stray := objects(t, 5)
 		b.driver.Put(stray...)
 		time.Sleep(repairInterval + time.Second)
 		b.expect(1)
@@ -68,7 +68,7 @@ func TestDataplaneAwayAndBack(t *testing.T) {
 		if since, err := b.r.Away(); !since.Equal(left) || !errors.Is(err, errBroken) {
 			t.Errorf("away since %v (%v), want %v", since, err, left)
 		}
-		_, list := objects(1)
+		_, list := objects(t, 1)
 		b.driver.Kill(list[0].(desired.Veth).Pod.Netns) // unreported
 		b.driver.Put(list...)
 		b.driver.Report(dataplane.Hit{All: true})
@@ -98,7 +98,7 @@ func TestAnyOrderEndsAsAsked(t *testing.T) {
 			want := map[int]bool{}
 			for _, step := range steps {
 				pod := step % 5
-				owner, list := objects(pod)
+				owner, list := objects(t, pod)
 				switch step / 10 {
 				case 0, 1:
 					b.r.Set(owner, list)

@@ -40,7 +40,7 @@ func TestAttachAgainLeavesThePortUntouched(t *testing.T) {
 
 func TestDetachLeavesDevicesAndTheirConfiguration(t *testing.T) {
 	w := newWire(t, 2)
-	addresses, err := w.pod.NL.AddrList()
+	addresses, err := w.pod.NL.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestDetachLeavesDevicesAndTheirConfiguration(t *testing.T) {
 		t.Errorf("%d queues are still open", tun.Queues)
 	}
 	w.attach(t, w.port)
-	after, err := w.pod.NL.AddrList()
+	after, err := w.pod.NL.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ package linux
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -13,8 +12,6 @@ import (
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
-	"github.com/polynic/polynic/internal/netns"
-	"github.com/polynic/polynic/internal/nl"
 )
 
 // parallelOwners bounds how many owners of one Apply are worked on at once.
@@ -48,13 +45,8 @@ func (d *Driver) applyOwner(ctx context.Context, w dataplane.Work) error {
 	d.index.expect(w.Owner, linkNames(w))
 	s := &session{driver: d, owner: w.Owner, pods: map[model.Netns]*pod{}, links: map[string]int{}}
 	defer s.close()
-	if err := s.relayPart(ctx, w.Changes); err != nil {
+	if err := s.apply(ctx, w.Changes); err != nil {
 		return err
-	}
-	for _, c := range w.Changes {
-		if err := s.change(c); err != nil {
-			return err
-		}
 	}
 	if !s.keeps(w.Changes) {
 		d.index.forget(w.Owner)
@@ -84,75 +76,29 @@ type session struct {
 	links  map[string]int // index of a switch end, by the port's name
 }
 
-// pod is an open pod namespace.
-type pod struct {
-	ns   *netns.Handle
-	nl   *nl.Handle
-	nsid int // the id that the node's namespace has for it
-}
-
 func (s *session) close() {
 	for _, p := range s.pods {
 		p.close()
 	}
 }
 
-func (p *pod) close() {
-	p.nl.Close()
-	_ = p.ns.Close() // only reading: nothing is lost
-}
-
-func openPod(id model.Netns) (*pod, error) {
-	ns, err := netns.OpenExact(id)
-	if errors.Is(err, netns.ErrGone) {
-		return nil, fmt.Errorf("%w (%w)", dataplane.ErrNetnsGone, err)
+// apply removes first, as the changes are ordered, and then makes everything
+// together.
+func (s *session) apply(ctx context.Context, changes []desired.Change) error {
+	if err := s.detachTaps(ctx, changes); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, err
+	var wanted []desired.Object
+	for _, c := range changes {
+		if c.New != nil {
+			wanted = append(wanted, c.New)
+			continue
+		}
+		if err := s.remove(c.Old); err != nil {
+			return err
+		}
 	}
-	handle, err := nl.Open(ns)
-	if err != nil {
-		return nil, errors.Join(err, ns.Close())
-	}
-	return &pod{ns: ns, nl: handle}, nil
-}
-
-// pod opens the pod's namespace once per session, and sees to it that the
-// events of the namespace reach the watch.
-func (s *session) pod(id model.Netns) (*pod, error) {
-	if p := s.pods[id]; p != nil {
-		return p, nil
-	}
-	p, err := openPod(id)
-	if err != nil {
-		return nil, err
-	}
-	s.pods[id] = p
-	if p.nsid, err = s.driver.node.nl.NSID(p.ns); err != nil {
-		return nil, err
-	}
-	s.driver.index.setNamespace(s.owner, p.nsid)
-	return p, nil
-}
-
-// change makes, alters or removes one object.
-func (s *session) change(c desired.Change) error {
-	if c.New == nil {
-		return s.remove(c.Old)
-	}
-	switch o := c.New.(type) {
-	case desired.Veth:
-		return named(o.Port, s.makeVeth(o))
-	case desired.Tap:
-		return named(o.Port, s.makeTap(o))
-	case desired.Route:
-		return s.makeRoute(o)
-	case desired.Neighbor:
-		return s.makeNeighbor(o)
-	case desired.Network:
-		return fmt.Errorf("network %s belongs to the node, not to %s", o.Name, s.owner)
-	}
-	return nil
+	return s.make(ctx, wanted)
 }
 
 // named says which interface of which pod an error is about.

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/failpoint"
+	"github.com/polynic/polynic/internal/nl"
 )
 
 // remove takes one object away. A port is cut off now and deleted by the next
@@ -50,38 +50,47 @@ func (s *session) cutOffIn(space *space, p desired.Port) error {
 	if s.owner == unmarked(p.Pod.Name) {
 		name = p.Pod.Name // reported under the link's own name
 	}
-	link, err := space.nl.LinkByName(name)
-	var missing netlink.LinkNotFoundError
-	if errors.As(err, &missing) {
+	link, err := space.socket.Link(name)
+	if errors.Is(err, unix.ENODEV) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("look at link %s: %w", name, err)
 	}
-	switch ownershipOf(link.Attrs(), s.owner, p.Pod.Name) {
+	switch ownershipOf(link, s.owner, p.Pod.Name) {
 	case foreign, leaving:
 		return nil
 	case ours, halfMade:
 	}
 	// The group first: once the link is down it must not be forgotten. A veth may
 	// go meanwhile, with the pod's namespace (ENODEV).
-	if err := space.nl.LinkSetGroup(link, leavingGroup); err != nil && !errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("set the group of link %s: %w", name, err)
+	group := uint32(leavingGroup)
+	for _, step := range []struct {
+		what   string
+		change nl.LinkChange
+		place  string
+	}{
+		{"set the group of", nl.LinkChange{Group: &group}, "cut-group"},
+		{"take down", nl.LinkChange{Down: true}, "cut-down"},
+	} {
+		var b nl.Batch
+		b.SetLink(link.Index, step.change)
+		if err := space.socket.Do(&b); err != nil && !errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("%s link %s: %w", step.what, name, err)
+		}
+		failpoint.Hit(step.place)
 	}
-	failpoint.Hit("cut-group")
-	if err := space.nl.LinkSetDown(link); err != nil && !errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("take link %s down: %w", name, err)
-	}
-	failpoint.Hit("cut-down")
 	return nil
 }
 
 func (s *session) removeRoute(r desired.Route) error {
-	space, index, err := s.portLink(r.Network, r.Interface)
+	space, _, err := s.portLink(r.Network, r.Interface)
 	if err != nil {
 		return nil //nolint:nilerr // without link or network there is no route
 	}
-	err = space.nl.RouteDel(switchRoute(r, index))
+	var b nl.Batch
+	b.DelRoute(s.switchRoute(r))
+	err = space.socket.Do(&b)
 	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("remove the route to %s: %w", r.Dst, err)
 	}
@@ -94,7 +103,9 @@ func (s *session) removeNeighbor(n desired.Neighbor) error {
 	if err != nil {
 		return nil //nolint:nilerr // without link or network there is no entry
 	}
-	err = space.nl.NeighDel(&netlink.Neigh{LinkIndex: index, Family: family(n.IP), IP: n.IP.AsSlice()})
+	var b nl.Batch
+	b.DelNeighbor(index, n.IP)
+	err = space.socket.Do(&b)
 	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("remove neighbour %s: %w", n.IP, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -64,6 +65,7 @@ type Driver struct {
 	stub   *space
 	index  *index
 	state  *stateFile
+	ipv6   bool // the kernel has it
 
 	nodeMu sync.Mutex // one change of the node's own objects at a time
 
@@ -84,19 +86,21 @@ func New(config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	handle, err := nl.Open(own)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("node's namespace: %w", err), own.Close())
+	node := &space{network: model.DefaultNetwork, nsid: nl.OwnNamespace}
+	if err := node.use(own); err != nil {
+		return nil, fmt.Errorf("node's namespace: %w", err)
 	}
+	_, err = os.Stat("/proc/sys/net/ipv6")
 	return &Driver{
 		config: config,
 		log:    config.Log,
 		nft:    nft,
-		node:   &space{network: model.DefaultNetwork, ns: own, nl: handle, nsid: nl.OwnNamespace},
+		node:   node,
 		stub:   &space{network: model.StubNetwork, path: filepath.Join(config.NetnsDir, model.StubNetwork)},
 		index:  newIndex(),
 		ends:   map[endKey]desired.PodEnd{},
 		state:  &stateFile{path: config.StateFile},
+		ipv6:   err == nil,
 	}, nil
 }
 

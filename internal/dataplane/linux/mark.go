@@ -8,9 +8,8 @@ import (
 	"encoding/hex"
 	"strings"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/nl"
 )
 
 // The marks of what is ours. docs/architecture.md lists them for people.
@@ -90,14 +89,14 @@ const (
 	foreign
 )
 
-func ownershipOf(attrs *netlink.LinkAttrs, owner desired.Owner, port string) ownership {
-	marked, name, ok := parseAlias(attrs.Alias)
+func ownershipOf(link nl.Link, owner desired.Owner, port string) ownership {
+	marked, name, ok := parseAlias(link.Alias)
 	switch {
-	case attrs.Group == leavingGroup:
+	case link.Group == leavingGroup:
 		return leaving
 	case ok && marked == owner && name == port:
 		return ours
-	case attrs.Group == portGroup && !ok, attrs.Group == 0 && attrs.Alias == "":
+	case link.Group == portGroup && !ok, link.Group == 0 && link.Alias == "":
 		// The relay makes a twin without a group; the name is a hash that
 		// nobody else has by chance.
 		return halfMade

@@ -10,12 +10,12 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/failpoint"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/nl"
 )
 
 // changeNetwork makes, alters or removes one of the node's networks.
@@ -58,7 +58,7 @@ func (d *Driver) removeNetwork(ctx context.Context, name string) error {
 // per address, which unlike an address carries our mark, and is not taken for
 // one of the node's own.
 func (d *Driver) setGateways(gateways []netip.Addr) error {
-	lo, err := d.node.nl.LinkByName("lo")
+	lo, err := d.node.socket.Link("lo")
 	if err != nil {
 		return fmt.Errorf("find lo: %w", err)
 	}
@@ -66,42 +66,49 @@ func (d *Driver) setGateways(gateways []netip.Addr) error {
 	if err != nil {
 		return err
 	}
+	var b nl.Batch
 	for _, g := range gateways {
 		if slices.Contains(existing, g) {
 			continue
 		}
-		if err := d.node.nl.RouteAdd(gatewayRoute(lo.Attrs().Index, g)); err != nil && !errors.Is(err, unix.EEXIST) {
+		b.AddRoute(gatewayRoute(lo.Index, g)).OnError(func(err error) error {
+			if errors.Is(err, unix.EEXIST) {
+				return nil
+			}
 			return fmt.Errorf("add gateway %s: %w", g, err)
-		}
+		})
 	}
 	for _, g := range existing {
 		if slices.Contains(gateways, g) {
 			continue
 		}
-		if err := d.node.nl.RouteDel(gatewayRoute(lo.Attrs().Index, g)); err != nil && !errors.Is(err, unix.ESRCH) {
+		b.DelRoute(gatewayRoute(lo.Index, g)).OnError(func(err error) error {
+			if errors.Is(err, unix.ESRCH) {
+				return nil
+			}
 			return fmt.Errorf("remove gateway %s: %w", g, err)
-		}
+		})
 	}
-	return nil
+	return d.node.socket.Do(&b)
 }
 
-func gatewayRoute(lo int, gateway netip.Addr) *netlink.Route {
-	return &netlink.Route{
-		LinkIndex: lo, Dst: ipNet(netip.PrefixFrom(gateway, gateway.BitLen())), Family: family(gateway),
-		Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL, Scope: netlink.SCOPE_HOST, Protocol: protocol,
+func gatewayRoute(lo int, gateway netip.Addr) nl.Route {
+	return nl.Route{
+		Link: lo, Dst: netip.PrefixFrom(gateway, gateway.BitLen()), Table: unix.RT_TABLE_LOCAL,
+		Local: true, Protocol: protocol,
 	}
 }
 
 // gateways lists the gateway addresses that the node answers for, IPv4 first.
 func (d *Driver) gateways() ([]netip.Addr, error) {
-	routes, err := d.node.nl.RouteList(protocol)
+	routes, err := d.node.socket.Routes(protocol)
 	if err != nil {
-		return nil, fmt.Errorf("list routes: %w", err)
+		return nil, err
 	}
 	var found []netip.Addr
 	for _, r := range routes {
-		if r.Type == unix.RTN_LOCAL {
-			found = append(found, destination(r).Addr())
+		if r.Local {
+			found = append(found, r.Dst.Addr())
 		}
 	}
 	return found, nil

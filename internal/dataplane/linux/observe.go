@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/nl"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 )
 
@@ -71,10 +71,10 @@ type view struct {
 // spaceView is one network's namespace.
 type spaceView struct {
 	nsid   int
-	links  map[string]netlink.Link // by name, ports of ours only
-	names  map[int]string          // of those, by index
-	routes []netlink.Route
-	neighs []netlink.Neigh
+	links  map[string]nl.Link // by name, ports of ours only
+	names  map[int]string     // of those, by index
+	routes []nl.Route
+	neighs []nl.Neighbor
 }
 
 func (d *Driver) view() (*view, error) {
@@ -106,25 +106,22 @@ func (d *Driver) taps(ctx context.Context) (map[string]relayapi.PortState, error
 }
 
 func readSpace(s *space) (*spaceView, error) {
-	sv := &spaceView{nsid: s.nsid, links: map[string]netlink.Link{}, names: map[int]string{}}
-	links, err := s.nl.LinkList()
+	sv := &spaceView{nsid: s.nsid, links: map[string]nl.Link{}, names: map[int]string{}}
+	links, err := s.socket.Links()
 	if err != nil {
-		return nil, fmt.Errorf("list links: %w", err)
+		return nil, err
 	}
 	for _, l := range links {
-		attrs := l.Attrs()
-		if _, _, marked := parseAlias(attrs.Alias); attrs.Group == portGroup || marked && attrs.Group != leavingGroup {
-			sv.links[attrs.Name] = l
-			sv.names[attrs.Index] = attrs.Name
+		if _, _, marked := parseAlias(l.Alias); l.Group == portGroup || marked && l.Group != leavingGroup {
+			sv.links[l.Name] = l
+			sv.names[l.Index] = l.Name
 		}
 	}
-	if sv.routes, err = s.nl.RouteList(protocol); err != nil {
-		return nil, fmt.Errorf("list routes: %w", err)
+	if sv.routes, err = s.socket.Routes(protocol); err != nil {
+		return nil, err
 	}
-	if sv.neighs, err = s.nl.NeighList(); err != nil {
-		return nil, fmt.Errorf("list neighbours: %w", err)
-	}
-	return sv, nil
+	sv.neighs, err = s.socket.Neighbors()
+	return sv, err
 }
 
 // observePods reads the ends in the pods, several pods at once.

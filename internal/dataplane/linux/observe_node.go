@@ -4,37 +4,34 @@
 package linux
 
 import (
-	"net"
 	"slices"
-
-	"github.com/vishvananda/netlink"
 
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/nl"
 )
 
 // port finds the switch end of a port, and reports the port with what that end
 // shows; nil where there is none.
-func (v *view) port(want desired.Port) (desired.Port, *netlink.LinkAttrs) {
+func (v *view) port(want desired.Port) (desired.Port, *nl.Link) {
 	sv := v.spaces[want.Network]
 	if sv == nil {
 		return want, nil
 	}
-	link := sv.links[linkName(want.Owner, want.Pod.Name)]
-	if link == nil {
+	link, ok := sv.links[linkName(want.Owner, want.Pod.Name)]
+	if !ok {
 		return want, nil
 	}
-	attrs := link.Attrs()
 	got := want
-	got.SwitchMAC = macOf(attrs.HardwareAddr)
-	got.MTU = attrs.MTU
-	if attrs.Flags&net.FlagUp == 0 {
+	got.SwitchMAC = link.MAC
+	got.MTU = link.MTU
+	if !link.Up {
 		got.SwitchMAC = model.MAC{} // down is as good as not configured
 	}
-	if alias(want) != attrs.Alias || attrs.Group != portGroup {
+	if alias(want) != link.Alias || link.Group != portGroup {
 		got.PodName = ""
 	}
-	return got, attrs
+	return got, &link
 }
 
 // queues is the number of queue pairs that the relay holds of a tap; 0 where
@@ -48,16 +45,16 @@ func (v *view) queues(p desired.Port) int {
 }
 
 func (sv *spaceView) hasRoute(want desired.Route) bool {
-	return slices.ContainsFunc(sv.routes, func(r netlink.Route) bool {
-		return destination(r) == want.Dst && r.Table == desired.MainTable &&
-			sv.names[r.LinkIndex] == linkName(want.Owner, want.Interface)
+	return slices.ContainsFunc(sv.routes, func(r nl.Route) bool {
+		return r.Dst == want.Dst && r.Table == desired.MainTable &&
+			sv.names[r.Link] == linkName(want.Owner, want.Interface)
 	})
 }
 
 func (sv *spaceView) neighbor(want desired.Neighbor) (model.MAC, bool) {
 	for _, n := range sv.neighs {
-		if addrOf(n.IP) == want.IP && sv.names[n.LinkIndex] == linkName(want.Owner, want.Interface) {
-			return macOf(n.HardwareAddr), true
+		if n.IP == want.IP && sv.names[n.Link] == linkName(want.Owner, want.Interface) {
+			return n.MAC, true
 		}
 	}
 	return model.MAC{}, false

@@ -6,116 +6,95 @@ package linux
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/desired"
-	"github.com/polynic/polynic/internal/failpoint"
+	"github.com/polynic/polynic/internal/nl"
 )
 
 // podEnd brings the pod's side of a port to what the plan says. Each step is
 // harmless where the kernel has it already; what the plan does not list is
 // left alone.
-type podEnd struct {
-	pod  *pod
-	link netlink.Link
-	end  desired.PodEnd
-	mtu  int
-}
+type podEnd struct{ *port }
 
-// podEnd configures a port's end in the pod.
-func (s *session) podEnd(pod *pod, link netlink.Link, p desired.Port) error {
-	s.driver.keepEnd(p.Pod)
-	if err := (podEnd{pod: pod, link: link, end: p.Pod, mtu: p.MTU}).configure(); err != nil {
+// configureEnds brings ends in one pod to what the plan says, in one batch.
+func configureEnds(pod *pod, ends []podEnd) error {
+	var off []podEnd // with IPv6 switched off
+	do := func() error {
+		var b nl.Batch
+		for _, e := range ends {
+			e.setLink(&b)
+			e.setAddresses(&b, func() { off = append(off, e) })
+			e.setNeighbors(&b)
+			e.setRoutes(&b)
+			e.setRules(&b)
+		}
+		return pod.socket.Do(&b)
+	}
+	err := do()
+	if len(off) == 0 {
 		return err
 	}
-	s.driver.index.setLink(linkKey{pod.nsid, link.Attrs().Index}, linkMark{s.owner, p.Pod.MAC, p.MTU})
-	return nil
+	// The runtime made the namespace with IPv6 switched off.
+	for _, e := range off {
+		if err := e.enableIPv6(); err != nil {
+			return named(e.Port, err)
+		}
+	}
+	return do()
 }
 
-func (e podEnd) configure() error {
-	steps := []struct {
-		name string
-		do   func() error
-	}{
-		{"pod-link", e.setLink},
-		{"pod-addresses", e.setAddresses},
-		{"pod-neighbors", e.setNeighbors},
-		{"pod-routes", e.setRoutes},
-		{"pod-rules", e.setRules},
-	}
-	for _, step := range steps {
-		if err := step.do(); err != nil {
-			return err
-		}
-		failpoint.Hit(step.name)
-	}
-	return nil
+// wrong has an error name the port and the step.
+func (e podEnd) wrong(step string, object any) func(error) error {
+	return func(err error) error { return named(e.Port, fmt.Errorf("%s %s: %w", step, object, err)) }
 }
 
-func (e podEnd) setLink() error {
-	attrs := e.link.Attrs()
-	if attrs.HardwareAddr.String() != e.end.MAC.String() {
-		if err := e.pod.nl.LinkSetHardwareAddr(e.link, net.HardwareAddr(e.end.MAC[:])); err != nil {
-			return fmt.Errorf("set MAC %s: %w", e.end.MAC, err)
-		}
+func (e podEnd) setLink(b *nl.Batch) {
+	change := nl.LinkChange{Up: true}
+	if e.inPod.MAC != e.Pod.MAC {
+		change.MAC = &e.Pod.MAC
 	}
-	if attrs.MTU != e.mtu {
-		if err := e.pod.nl.LinkSetMTU(e.link, e.mtu); err != nil {
-			return fmt.Errorf("set MTU %d: %w", e.mtu, err)
-		}
+	if e.inPod.MTU != e.MTU {
+		change.MTU = &e.MTU
 	}
-	if attrs.Flags&net.FlagUp == 0 {
-		if err := e.pod.nl.LinkSetUp(e.link); err != nil {
-			return fmt.Errorf("bring up: %w", err)
-		}
+	if e.inPod.Up && change.MAC == nil && change.MTU == nil {
+		return
 	}
-	return nil
+	b.SetLink(e.inPod.Index, change).OnError(e.wrong("bring up with MAC", e.Pod.MAC))
 }
 
-func (e podEnd) setAddresses() error {
-	for _, prefix := range e.end.Addresses {
-		address := &netlink.Addr{IPNet: ipNet(prefix)}
-		if prefix.Addr().Is6() {
-			address.Flags = unix.IFA_F_NODAD // nobody else can have it: nothing waits
-		}
-		err := e.pod.nl.AddrReplace(e.link, address)
-		if prefix.Addr().Is6() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)) {
-			// The runtime made the namespace with IPv6 switched off.
-			if err = e.enableIPv6(); err == nil {
-				err = e.pod.nl.AddrReplace(e.link, address)
+// setAddresses calls off where the kernel says that IPv6 is switched off.
+func (e podEnd) setAddresses(b *nl.Batch, off func()) {
+	for _, prefix := range e.Pod.Addresses {
+		wrong := e.wrong("add address", prefix)
+		b.SetAddress(e.inPod.Index, prefix).OnError(func(err error) error {
+			if prefix.Addr().Is6() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)) {
+				off()
 			}
-		}
-		if err == nil && prefix.Addr().Is6() {
-			err = e.setLocal(prefix)
-		}
-		if err != nil {
-			return fmt.Errorf("add address %s: %w", prefix, err)
+			return wrong(err)
+		})
+		if prefix.Addr().Is6() {
+			b.SetRoute(e.local(prefix)).OnError(wrong)
 		}
 	}
-	return nil
 }
 
-// setLocal makes the pod take packets for an IPv6 address at once. The kernel
+// local makes the pod take packets for an IPv6 address at once. The kernel
 // adds this route by itself, but from a work queue, also when there is no
 // duplicate address detection to wait for (addrconf_dad_start): the first
 // packets after ADD would be lost.
-func (e podEnd) setLocal(address netip.Prefix) error {
-	return e.pod.nl.RouteReplace(&netlink.Route{
-		LinkIndex: e.link.Attrs().Index, Dst: ipNet(address), Family: netlink.FAMILY_V6,
-		Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL, Protocol: protocol,
-	})
+func (e podEnd) local(address netip.Prefix) nl.Route {
+	return nl.Route{Link: e.inPod.Index, Table: unix.RT_TABLE_LOCAL, Dst: address, Local: true, Protocol: protocol}
 }
 
 // enableIPv6 switches IPv6 on for this interface alone.
 func (e podEnd) enableIPv6() error {
 	return e.pod.ns.Do(func() error {
-		path := filepath.Join("/proc/sys/net/ipv6/conf", e.end.Name, "disable_ipv6")
+		path := filepath.Join("/proc/sys/net/ipv6/conf", e.Pod.Name, "disable_ipv6")
 		if err := os.WriteFile(path, []byte("0"), 0o644); err != nil {
 			return fmt.Errorf("enable IPv6: %w", err)
 		}
@@ -123,59 +102,39 @@ func (e podEnd) enableIPv6() error {
 	})
 }
 
-func (e podEnd) setNeighbors() error {
-	for _, n := range e.end.Neighbors {
-		err := e.pod.nl.NeighSet(&netlink.Neigh{
-			LinkIndex: e.link.Attrs().Index, Family: family(n.IP), State: netlink.NUD_PERMANENT,
-			IP: n.IP.AsSlice(), HardwareAddr: net.HardwareAddr(n.MAC[:]),
+func (e podEnd) setNeighbors(b *nl.Batch) {
+	for _, n := range e.Pod.Neighbors {
+		b.SetNeighbor(e.inPod.Index, n.IP, n.MAC).OnError(e.wrong("set neighbour", n.IP))
+	}
+}
+
+func (e podEnd) setRoutes(b *nl.Batch) {
+	for _, r := range e.Pod.Routes {
+		b.SetRoute(podRoute(e.inPod.Index, r)).OnError(e.wrong("set", r))
+	}
+}
+
+func podRoute(link int, r desired.PodRoute) nl.Route {
+	return nl.Route{Link: link, Table: r.Table, Dst: r.Dst, Via: r.Via, Protocol: protocol}
+}
+
+func (e podEnd) setRules(b *nl.Batch) {
+	for _, r := range e.Pod.Rules {
+		wrong := e.wrong("set", r)
+		b.AddRule(podRule(e.Pod.Name, r)).OnError(func(err error) error {
+			if errors.Is(err, unix.EEXIST) {
+				return nil
+			}
+			return wrong(err)
 		})
-		if err != nil {
-			return fmt.Errorf("set neighbour %s: %w", n.IP, err)
-		}
 	}
-	return nil
 }
 
-func (e podEnd) setRoutes() error {
-	for _, r := range e.end.Routes {
-		route := &netlink.Route{
-			LinkIndex: e.link.Attrs().Index, Table: r.Table, Dst: ipNet(r.Dst),
-			Protocol: protocol, Family: family(r.Dst.Addr()),
-		}
-		if r.Via.IsValid() {
-			route.Gw = r.Via.AsSlice()
-		} else {
-			route.Scope = netlink.SCOPE_LINK
-		}
-		if err := e.pod.nl.RouteReplace(route); err != nil {
-			return fmt.Errorf("set %s: %w", r, err)
-		}
-	}
-	return nil
-}
-
-func (e podEnd) setRules() error {
-	for _, r := range e.end.Rules {
-		if err := e.pod.nl.RuleAdd(e.rule(r)); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("set %s: %w", r, err)
-		}
-	}
-	return nil
-}
-
-func (e podEnd) rule(r desired.PodRule) *netlink.Rule {
-	rule := netlink.NewRule()
-	rule.Priority = r.Priority
-	rule.Table = r.Table
-	rule.Protocol = protocol
-	rule.Family = netlink.FAMILY_V4
-	if r.IPv6 {
-		rule.Family = netlink.FAMILY_V6
-	}
-	if r.From.IsValid() {
-		rule.Src = ipNet(r.From)
-	} else {
-		rule.OifName = e.end.Name
+// podRule is for packets from an address, or of sockets bound to the link.
+func podRule(link string, r desired.PodRule) nl.Rule {
+	rule := nl.Rule{Priority: r.Priority, IPv6: r.IPv6, From: r.From, Table: r.Table, Protocol: protocol}
+	if !r.From.IsValid() {
+		rule.Link = link
 	}
 	return rule
 }

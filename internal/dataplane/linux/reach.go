@@ -6,71 +6,82 @@ package linux
 import (
 	"errors"
 	"fmt"
-	"net"
+	"slices"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
-	"github.com/polynic/polynic/internal/failpoint"
+	"github.com/polynic/polynic/internal/nl"
 )
 
-// makeRoute leads the network's traffic for an address to its port.
-func (s *session) makeRoute(r desired.Route) error {
-	space, index, err := s.portLink(r.Network, r.Interface)
-	if err != nil {
-		return fmt.Errorf("route to %s: %w", r.Dst, err)
+// leads asks for what leads the network's traffic for the pod's addresses to
+// their ports: routes, and neighbour entries that save the network from asking
+// who has an address. taken is called, while the batch is carried out, with
+// routes whose place is taken.
+func (s *session) leads(b *nl.Batch, space *space, wanted []desired.Object, taken func(desired.Route)) error {
+	for _, o := range wanted {
+		var err error
+		switch o := o.(type) {
+		case desired.Route:
+			err = s.onPort(space, o.Network, o.Interface, func(int) {
+				b.AddRoute(s.switchRoute(o)).OnError(func(err error) error {
+					if errors.Is(err, unix.EEXIST) {
+						taken(o)
+						return nil
+					}
+					return fmt.Errorf("route to %s: %w", o.Dst, err)
+				})
+			})
+		case desired.Neighbor:
+			err = s.onPort(space, o.Network, o.Interface, func(index int) {
+				b.SetNeighbor(index, o.IP, o.MAC).OnError(func(err error) error {
+					return fmt.Errorf("neighbour %s: %w", o.IP, err)
+				})
+			})
+		case desired.Network, desired.Veth, desired.Tap:
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", o.Key(), err)
+		}
 	}
-	route := switchRoute(r, index)
-	err = space.nl.RouteAdd(route)
-	if errors.Is(err, unix.EEXIST) {
-		err = replaceOurs(space, route)
-	}
-	if err != nil {
-		return fmt.Errorf("route to %s: %w", r.Dst, err)
-	}
-	failpoint.Hit("switch-route")
 	return nil
 }
 
-func switchRoute(r desired.Route, index int) *netlink.Route {
-	return &netlink.Route{
-		LinkIndex: index, Dst: ipNet(r.Dst), Family: family(r.Dst.Addr()),
-		Scope: netlink.SCOPE_LINK, Protocol: protocol, Table: desired.MainTable,
+// onPort calls do with the switch end of the owner's port, if that is in the
+// space.
+func (s *session) onPort(space *space, network, port string, do func(index int)) error {
+	if network != space.network {
+		return nil
 	}
+	_, index, err := s.portLink(network, port)
+	if err != nil {
+		return err
+	}
+	do(index)
+	return nil
+}
+
+func (s *session) switchRoute(r desired.Route) nl.Route {
+	return nl.Route{Link: s.links[r.Interface], Table: desired.MainTable, Dst: r.Dst, Protocol: protocol}
 }
 
 // replaceOurs replaces a route that an earlier agent left; another's stays.
-func replaceOurs(space *space, route *netlink.Route) error {
-	dst, _ := prefixOf(route.Dst)
-	existing, err := space.nl.RouteList(protocol)
+func (s *session) replaceOurs(space *space, r desired.Route) error {
+	existing, err := space.socket.Routes(protocol)
 	if err != nil {
-		return fmt.Errorf("look at it: %w", err)
+		return fmt.Errorf("route to %s: %w", r.Dst, err)
 	}
-	for _, r := range existing {
-		if destination(r) == dst && r.Table == route.Table {
-			return space.nl.RouteReplace(route)
-		}
+	if !slices.ContainsFunc(existing, func(old nl.Route) bool {
+		return old.Dst == r.Dst && old.Table == desired.MainTable
+	}) {
+		return fmt.Errorf("route to %s: %w", r.Dst, dataplane.ErrTaken)
 	}
-	return dataplane.ErrTaken
-}
-
-// makeNeighbor saves the network from asking who has the address.
-func (s *session) makeNeighbor(n desired.Neighbor) error {
-	space, index, err := s.portLink(n.Network, n.Interface)
-	if err != nil {
-		return fmt.Errorf("neighbour %s: %w", n.IP, err)
-	}
-	err = space.nl.NeighSet(&netlink.Neigh{
-		LinkIndex: index, Family: family(n.IP), State: netlink.NUD_PERMANENT,
-		IP: n.IP.AsSlice(), HardwareAddr: net.HardwareAddr(n.MAC[:]),
+	var b nl.Batch
+	b.SetRoute(s.switchRoute(r)).OnError(func(err error) error {
+		return fmt.Errorf("route to %s: %w", r.Dst, err)
 	})
-	if err != nil {
-		return fmt.Errorf("neighbour %s: %w", n.IP, err)
-	}
-	failpoint.Hit("switch-neighbor")
-	return nil
+	return space.socket.Do(&b)
 }
 
 // portLink finds the switch end of the owner's port.
@@ -82,10 +93,10 @@ func (s *session) portLink(network, port string) (*space, int, error) {
 	if index, ok := s.links[port]; ok {
 		return space, index, nil
 	}
-	link, err := space.nl.LinkByName(linkName(s.owner, port))
+	link, err := space.socket.Link(linkName(s.owner, port))
 	if err != nil {
 		return nil, 0, fmt.Errorf("port %s: %w", port, err)
 	}
-	s.links[port] = link.Attrs().Index
-	return space, link.Attrs().Index, nil
+	s.links[port] = link.Index
+	return space, link.Index, nil
 }

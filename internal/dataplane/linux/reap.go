@@ -92,18 +92,28 @@ func cleanEnd(end desired.PodEnd) error {
 		return err
 	}
 	defer pod.close()
+	var b nl.Batch
 	for _, r := range end.Rules {
-		err := pod.nl.RuleDel(podEnd{end: end}.rule(r))
-		if err != nil && !errors.Is(err, unix.ENOENT) {
+		b.DelRule(podRule(end.Name, r)).OnError(func(err error) error {
+			if errors.Is(err, unix.ENOENT) {
+				return nil
+			}
 			return fmt.Errorf("remove %s: %w", r, err)
-		}
+		})
 	}
-	link, err := pod.nl.LinkByName(end.Name)
-	if err != nil || link.Type() != "tuntap" || macOf(link.Attrs().HardwareAddr) != end.MAC {
+	if err := pod.socket.Do(&b); err != nil {
+		return err
+	}
+	link, err := pod.socket.Link(end.Name)
+	if err != nil || link.Kind != tapKind || link.MAC != end.MAC {
 		return nil // gone, or not the tap that was ours
 	}
-	if err := pod.nl.LinkDel(link); err != nil {
+	var d nl.Batch
+	d.DelLink(link.Index).OnError(func(err error) error {
+		if errors.Is(err, unix.ENODEV) {
+			return nil
+		}
 		return fmt.Errorf("delete the tap: %w", err)
-	}
-	return nil
+	})
+	return pod.socket.Do(&d)
 }

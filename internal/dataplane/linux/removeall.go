@@ -13,6 +13,7 @@ import (
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/nl"
 )
 
 // RemoveAll takes away everything that carries our mark, whoever asked for it,
@@ -50,15 +51,18 @@ func (d *Driver) RemoveAll(ctx context.Context) error {
 
 // removeRoutes removes routes of ours that outlived their links' owners.
 func (d *Driver) removeRoutes() error {
-	routes, err := d.node.nl.RouteList(protocol)
+	routes, err := d.node.socket.Routes(protocol)
 	if err != nil {
-		return fmt.Errorf("list routes: %w", err)
+		return err
 	}
-	var errs []error
+	var b nl.Batch
 	for _, r := range routes {
-		if err := d.node.nl.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
-			errs = append(errs, fmt.Errorf("remove the route to %s: %w", destination(r), err))
-		}
+		b.DelRoute(r).OnError(func(err error) error {
+			if errors.Is(err, unix.ESRCH) {
+				return nil
+			}
+			return fmt.Errorf("remove the route to %s: %w", r.Dst, err)
+		})
 	}
-	return errors.Join(errs...)
+	return d.node.socket.Do(&b)
 }

@@ -6,12 +6,10 @@ package linux
 import (
 	"context"
 	"encoding/binary"
-	"net"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	vnl "github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -120,12 +118,8 @@ func (s *sorter) takeLink(e nl.Event) {
 }
 
 func looksRight(data []byte, mark linkMark) bool {
-	link, err := netlink.LinkDeserialize(nil, data)
-	if err != nil {
-		return false
-	}
-	attrs := link.Attrs()
-	return attrs.Flags&net.FlagUp != 0 && attrs.MTU == mark.mtu && macOf(attrs.HardwareAddr) == mark.mac
+	link, ok := nl.ParseLink(data)
+	return ok && link.Up && link.MTU == mark.mtu && link.MAC == mark.mac
 }
 
 // takeRoute looks at a removed route: one of ours belongs to the link it goes

@@ -21,9 +21,9 @@ type space struct {
 	network string
 	path    string // where it is pinned; empty for the node's own
 
-	mu sync.Mutex // guards opening; the rest is set once
-	ns *netns.Handle
-	nl *nl.Handle
+	mu     sync.Mutex // guards opening; the rest is set once
+	ns     *netns.Handle
+	socket *nl.Socket
 	// nsid is the id that the node's namespace has for it.
 	nsid int
 }
@@ -54,17 +54,38 @@ func (s *space) open(node *space) error {
 	if err != nil {
 		return err
 	}
-	handle, err := nl.Open(ns)
-	if err != nil {
-		return errors.Join(err, ns.Close())
+	if err := s.use(ns); err != nil {
+		return err
 	}
-	nsid, err := node.nl.NSID(ns)
-	if err != nil {
-		handle.Close()
-		return errors.Join(err, ns.Close())
+	if s.nsid, err = node.socket.NSID(ns); err != nil {
+		return errors.Join(err, s.letGo())
 	}
-	s.ns, s.nl, s.nsid = ns, handle, nsid
 	return nil
+}
+
+// use takes over the namespace, with a socket in it.
+func (s *space) use(ns *netns.Handle) error {
+	socket, err := nl.NewSocket(ns)
+	if err != nil {
+		return errors.Join(err, ns.Close())
+	}
+	s.ns, s.socket = ns, socket
+	return nil
+}
+
+// deleteLink waits the kernel's grace period; for what cannot wait for a Reap.
+func (s *space) deleteLink(index int) error {
+	var b nl.Batch
+	b.DelLink(index)
+	return s.socket.Do(&b)
+}
+
+// do carries out a batch; an empty one also in a space that nobody opened.
+func (s *space) do(b *nl.Batch) error {
+	if b.Empty() {
+		return nil
+	}
+	return s.socket.Do(b)
 }
 
 // repin puts the namespace back where somebody took its path away; the open
@@ -122,17 +143,23 @@ func (s *space) exists(node *space) (bool, error) {
 func (s *space) usable() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.nl != nil
+	return s.ns != nil
 }
 
 func (s *space) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.nl == nil {
+	return s.letGo()
+}
+
+// letGo closes everything; under mu.
+func (s *space) letGo() error {
+	if s.ns == nil {
 		return nil
 	}
-	s.nl.Close()
-	return s.ns.Close()
+	err := errors.Join(s.socket.Close(), s.ns.Close())
+	s.ns, s.socket = nil, nil
+	return err
 }
 
 // space finds the namespace of a network.
@@ -146,10 +173,4 @@ func (d *Driver) space(network string) (*space, error) {
 }
 
 // remove unpins the namespace; it goes once no port is in it any more.
-func (s *space) remove() error {
-	err := s.close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ns, s.nl = nil, nil
-	return errors.Join(err, netns.Unpin(s.path))
-}
+func (s *space) remove() error { return errors.Join(s.close(), netns.Unpin(s.path)) }

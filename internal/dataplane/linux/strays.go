@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
@@ -30,22 +28,21 @@ func (d *Driver) strays(v *view, found desired.Set) {
 	pods := d.podNamespaces()
 	for network, sv := range v.spaces {
 		for name, link := range sv.links {
-			attrs := link.Attrs()
-			owner, port, marked := parseAlias(attrs.Alias)
+			owner, port, marked := parseAlias(link.Alias)
 			switch {
 			case known[name]:
 			case marked:
 				stray := desired.Port{
-					Owner: owner, Network: network, PodName: aliasPod(attrs.Alias), MTU: attrs.MTU,
-					SwitchMAC: macOf(attrs.HardwareAddr),
-					Pod:       desired.PodEnd{Name: port, Addresses: sv.routed(attrs.Index)},
+					Owner: owner, Network: network, PodName: aliasPod(link.Alias), MTU: link.MTU,
+					SwitchMAC: link.MAC,
+					Pod:       desired.PodEnd{Name: port, Addresses: sv.routed(link.Index)},
 				}
 				if sv.nsid == nl.OwnNamespace { // ids of other namespaces mean others
-					stray.Pod.Netns = pods[attrs.NetNsID]
+					stray.Pod.Netns = pods[link.PeerNamespace]
 				}
-				v.addStray(found, stray, link)
+				v.addStray(found, stray, &link)
 			case !d.index.makes(name): // else it is about to be marked
-				v.addStray(found, desired.Port{Owner: unmarked(name), Network: network, Pod: desired.PodEnd{Name: name}}, link)
+				v.addStray(found, desired.Port{Owner: unmarked(name), Network: network, Pod: desired.PodEnd{Name: name}}, &link)
 			}
 		}
 	}
@@ -59,7 +56,7 @@ func (d *Driver) strays(v *view, found desired.Set) {
 
 // addStray reports a stray as the type that takes the right way out: a tap
 // where the relay knows it, with the namespace it is in.
-func (v *view) addStray(found desired.Set, p desired.Port, link netlink.Link) {
+func (v *view) addStray(found desired.Set, p desired.Port, link *nl.Link) {
 	state, ok := v.taps[portID(p.Owner, p.Pod.Name)]
 	switch {
 	case ok:
@@ -68,7 +65,7 @@ func (v *view) addStray(found desired.Set, p desired.Port, link netlink.Link) {
 		if _, reported := found[tap.Key()]; !reported || link != nil {
 			found.Add(tap)
 		}
-	case link != nil && link.Type() == "tuntap":
+	case link != nil && link.Kind == tapKind:
 		found.Add(desired.Tap{Port: p})
 	default:
 		found.Add(desired.Veth{Port: p})
@@ -79,8 +76,8 @@ func (v *view) addStray(found desired.Set, p desired.Port, link netlink.Link) {
 func (sv *spaceView) routed(link int) []netip.Prefix {
 	var list []netip.Prefix
 	for _, r := range sv.routes {
-		if r.LinkIndex == link && r.Table == desired.MainTable {
-			list = append(list, destination(r))
+		if r.Link == link && r.Table == desired.MainTable {
+			list = append(list, r.Dst)
 		}
 	}
 	return list
@@ -101,7 +98,7 @@ func (d *Driver) podNamespaces() map[int]model.Netns {
 		if err != nil {
 			continue
 		}
-		if id, err := d.node.nl.GetNetNsIdByFd(h.FD()); err == nil && id >= 0 {
+		if id, err := d.node.socket.FindNSID(h); err == nil && id != nl.OwnNamespace {
 			found[id] = model.Netns{Path: path, Inode: h.Inode()}
 		}
 		_ = h.Close()

@@ -7,9 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 
-	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
@@ -17,94 +16,118 @@ import (
 	"github.com/polynic/polynic/internal/relay/relayapi"
 )
 
-// relayPart does what the relay has to do for the owner, in one request each:
-// close the files of taps that go, create and open those that come.
-func (s *session) relayPart(ctx context.Context, changes []desired.Change) error {
+// tapKind is the kernel's name for taps.
+const tapKind = "tun"
+
+// detachTaps has the relay close the files of taps that go.
+func (s *session) detachTaps(ctx context.Context, changes []desired.Change) error {
 	var gone []string
-	var taps []desired.Tap
 	for _, c := range changes {
 		if t, ok := c.Old.(desired.Tap); ok && c.New == nil {
 			gone = append(gone, portID(s.owner, t.Pod.Name))
 		}
-		if t, ok := c.New.(desired.Tap); ok {
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := s.driver.config.Relay.Detach(ctx, gone); err != nil {
+		return away(fmt.Errorf("close the taps of %s: %w", s.owner, err))
+	}
+	failpoint.Hit("relay-detach")
+	return nil
+}
+
+// openTaps has the relay create and open the taps, in one request, while the
+// caller goes on; opened waits for it, and is to be called.
+func (s *session) openTaps(ctx context.Context, wanted []desired.Object) (opened func() error) {
+	var taps []desired.Tap
+	for _, o := range wanted {
+		if t, ok := o.(desired.Tap); ok {
 			taps = append(taps, t)
 		}
 	}
-	if len(gone) > 0 {
-		if err := s.driver.config.Relay.Detach(ctx, gone); err != nil {
-			return away(fmt.Errorf("close the taps of %s: %w", s.owner, err))
-		}
-		failpoint.Hit("relay-detach")
+	if len(taps) == 0 {
+		return func() error { return nil }
 	}
-	return s.attachTaps(ctx, taps)
+	result := make(chan error, 1)
+	go func() { result <- s.attachTaps(ctx, taps) }()
+	return func() error { return <-result }
 }
 
+// attachTaps runs beside what the session does; it uses nothing of its state.
 func (s *session) attachTaps(ctx context.Context, taps []desired.Tap) error {
-	if len(taps) == 0 {
-		return nil
-	}
 	ports := make([]relayapi.TapPort, 0, len(taps))
 	for _, t := range taps {
 		space, err := s.driver.space(t.Network)
-		if err != nil {
-			return named(t.Port, err)
+		if err == nil {
+			err = s.freeTwin(space, t.Port)
 		}
-		if err := s.freeTwin(space, t.Port); err != nil {
+		if err != nil {
 			return named(t.Port, err)
 		}
 		ports = append(ports, tapPort(space, t))
 	}
 	var first error
 	for i, err := range s.driver.config.Relay.Attach(ctx, ports) {
-		if err != nil {
-			err = fmt.Errorf("open the tap: %w", away(err))
-		} else {
-			err = s.claim(taps[i])
-		}
-		if first == nil {
-			first = named(taps[i].Port, err)
+		if err != nil && first == nil {
+			first = named(taps[i].Port, fmt.Errorf("open the tap: %w", away(err)))
 		}
 	}
 	failpoint.Hit("relay-attach")
 	return first
 }
 
-// claim gives the pod's end of a tap its MAC before anything else can fail: by
-// that the device is known for ours when it has to go.
-func (s *session) claim(t desired.Tap) error {
+// findTaps looks for both devices of each tap.
+func (s *session) findTaps(wanted []desired.Object) ([]*port, error) {
+	var ports []*port
+	for _, o := range wanted {
+		t, ok := o.(desired.Tap)
+		if !ok {
+			continue
+		}
+		p, err := s.findTap(t)
+		if err != nil {
+			return nil, named(t.Port, err)
+		}
+		ports = append(ports, p)
+	}
+	return ports, nil
+}
+
+func (s *session) findTap(t desired.Tap) (*port, error) {
+	space, err := s.driver.space(t.Network)
+	if err != nil {
+		return nil, err
+	}
 	pod, err := s.pod(t.Pod.Netns)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	link, err := pod.nl.LinkByName(t.Pod.Name)
-	if err != nil {
-		return fmt.Errorf("find the pod's end: %w", err)
+	p := &port{Port: t.Port, space: space, pod: pod}
+	if p.inPod, err = pod.socket.Link(t.Pod.Name); err != nil {
+		return nil, fmt.Errorf("find the pod's end: %w", err)
 	}
-	if macOf(link.Attrs().HardwareAddr) == t.Pod.MAC {
-		return nil
+	if p.inSwitch, err = space.socket.Link(linkName(s.owner, t.Pod.Name)); err != nil {
+		return nil, fmt.Errorf("find the twin: %w", err)
 	}
-	if err := pod.nl.LinkSetHardwareAddr(link, net.HardwareAddr(t.Pod.MAC[:])); err != nil {
-		return fmt.Errorf("set MAC %s: %w", t.Pod.MAC, err)
-	}
-	return nil
+	return p, nil
 }
 
 // freeTwin deletes a twin that was cut off and not reaped yet, so that the new
 // one does not end with it.
 func (s *session) freeTwin(space *space, p desired.Port) error {
-	link, err := space.nl.LinkByName(linkName(s.owner, p.Pod.Name))
-	var missing netlink.LinkNotFoundError
-	if errors.As(err, &missing) {
+	twin, err := space.socket.Link(linkName(s.owner, p.Pod.Name))
+	if errors.Is(err, unix.ENODEV) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("look at the twin: %w", err)
 	}
-	switch ownershipOf(link.Attrs(), s.owner, p.Pod.Name) {
+	switch ownershipOf(twin, s.owner, p.Pod.Name) {
 	case foreign:
-		return fmt.Errorf("link %s: %w", link.Attrs().Name, dataplane.ErrTaken)
+		return fmt.Errorf("link %s: %w", twin.Name, dataplane.ErrTaken)
 	case leaving:
-		if err := space.nl.LinkDel(link); err != nil {
+		if err := space.deleteLink(twin.Index); err != nil {
 			return fmt.Errorf("delete the old twin: %w", err)
 		}
 	case ours, halfMade:
@@ -113,38 +136,15 @@ func (s *session) freeTwin(space *space, p desired.Port) error {
 }
 
 func tapPort(space *space, t desired.Tap) relayapi.TapPort {
-	twin := relayapi.Link{Name: linkName(t.Owner, t.Pod.Name)}
+	twin := relayapi.Link{Name: linkName(t.Owner, t.Pod.Name), MAC: t.SwitchMAC}
 	twin.Netns, twin.Inode = space.relayNetns()
 	return relayapi.TapPort{
-		ID:     portID(t.Owner, t.Pod.Name),
-		Pod:    relayapi.Link{Netns: t.Pod.Netns.Path, Inode: t.Pod.Netns.Inode, Name: t.Pod.Name},
+		ID: portID(t.Owner, t.Pod.Name),
+		// By its MAC the device is known for ours when it has to go.
+		Pod:    relayapi.Link{Netns: t.Pod.Netns.Path, Inode: t.Pod.Netns.Inode, Name: t.Pod.Name, MAC: t.Pod.MAC},
 		Twin:   twin,
 		Queues: t.Queues,
 	}
-}
-
-// makeTap configures both devices that the relay made.
-func (s *session) makeTap(t desired.Tap) error {
-	space, err := s.driver.space(t.Network)
-	if err != nil {
-		return err
-	}
-	twin, err := space.nl.LinkByName(linkName(s.owner, t.Pod.Name))
-	if err != nil {
-		return fmt.Errorf("find the twin: %w", err)
-	}
-	if err := s.switchEnd(space, twin, t.Port); err != nil {
-		return err
-	}
-	pod, err := s.pod(t.Pod.Netns)
-	if err != nil {
-		return err
-	}
-	link, err := pod.nl.LinkByName(t.Pod.Name)
-	if err != nil {
-		return fmt.Errorf("find the pod's end: %w", err)
-	}
-	return s.podEnd(pod, link, t.Port)
 }
 
 // away translates the relay's errors into those of the contract.

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/polynic/polynic/internal/model"
 )
 
 // Bounds of what a TapPort may say.
@@ -30,6 +32,9 @@ type Link struct {
 	// is there at the time of the Attach.
 	Inode uint64 `json:"inode,omitempty"`
 	Name  string `json:"name"`
+	// MAC is given to the device when it is made; the zero value leaves that to
+	// the kernel. One that is there keeps its own.
+	MAC model.MAC `json:"mac,omitzero"`
 }
 
 // String renders the link as error messages do: NAME in NETNS.

@@ -6,9 +6,11 @@ package tap
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/relay/pump"
 )
@@ -39,6 +41,22 @@ func (q Queue) look() (name string, flags uint16, err error) {
 		return "", 0, err
 	}
 	return request.Name(), request.Uint16(), nil
+}
+
+// setMAC gives the device an address (SIOCSIFHWADDR, which a tap takes on its
+// file).
+func (q Queue) setMAC(mac model.MAC) error {
+	request := struct { // struct ifreq with ifr_hwaddr
+		name    [unix.IFNAMSIZ]byte
+		family  uint16
+		address [22]byte
+	}{family: unix.ARPHRD_ETHER}
+	copy(request.address[:], mac[:])
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(q.fd), unix.SIOCSIFHWADDR, uintptr(unsafe.Pointer(&request)))
+	if errno != 0 {
+		return fmt.Errorf("set MAC %s: %w", mac, errno)
+	}
+	return nil
 }
 
 // enter opens the queues from inside the namespace, where the kernel looks for

@@ -34,8 +34,14 @@ func Create(link relayapi.Link, queues int) (*Device, error) {
 		if errors.Is(err, unix.EBUSY) {
 			return d.attach(ns, queues)
 		}
-		d.created = err == nil
-		return err
+		if err != nil {
+			return err
+		}
+		d.created = true
+		if link.MAC.IsZero() {
+			return nil
+		}
+		return d.queues[0].setMAC(link.MAC)
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/relay/relaytest"
 	"github.com/polynic/polynic/internal/relay/tap"
 	"github.com/polynic/polynic/test/need"
@@ -47,6 +48,25 @@ func TestDeviceGoesWithItsFilesUntilItIsPersistent(t *testing.T) {
 	}
 	if !s.Has(t, "tap1") {
 		t.Error("the persistent device is gone")
+	}
+}
+
+// The device has its MAC from the beginning; one that is there keeps its own.
+func TestMACIsGivenAtBirth(t *testing.T) {
+	s := newSpace(t)
+	link := s.Link("tap1")
+	link.MAC = model.MAC{2, 0xfe, 1, 2, 3, 4}
+	made, err := tap.Create(link, 1)
+	if err := errors.Join(err, made.Persist(), made.Close()); err != nil {
+		t.Fatal(err)
+	}
+	link.MAC[5]++
+	found, err := tap.Create(link, 1)
+	if err := errors.Join(err, found.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Device(t, "tap1").Attrs().HardwareAddr.String(); got != "02:fe:01:02:03:04" {
+		t.Errorf("MAC %s", got)
 	}
 }
 

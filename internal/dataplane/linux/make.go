@@ -1,0 +1,169 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package linux
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/failpoint"
+	"github.com/polynic/polynic/internal/nl"
+)
+
+// port is one that is being made or altered, once both its links exist.
+type port struct {
+	desired.Port
+	space            *space
+	pod              *pod
+	inSwitch, inPod  nl.Link
+	switchNeedsQdisc bool // see settle
+}
+
+// make makes all that the owner should have, as far as it is not there. While
+// the relay makes the taps, the veths are made. Each namespace gets what belongs
+// into it in one batch per kind of port, and last the switch is told where the
+// pod's addresses are.
+func (s *session) make(ctx context.Context, wanted []desired.Object) error {
+	opened := s.openTaps(ctx, wanted)
+	ports, err := s.makeVeths(wanted)
+	if err == nil {
+		err = s.configure(ports)
+	}
+	if tapErr := opened(); err == nil {
+		err = tapErr
+	}
+	if err != nil {
+		return err
+	}
+	taps, err := s.findTaps(wanted)
+	if err == nil {
+		err = s.configure(taps)
+	}
+	if err != nil {
+		return err
+	}
+	return s.reach(append(ports, taps...), wanted)
+}
+
+// configure brings both ends of ports to what the plan says.
+func (s *session) configure(ports []*port) error {
+	if len(ports) == 0 {
+		return nil
+	}
+	if err := s.configureSwitchEnds(ports); err != nil {
+		return err
+	}
+	return s.configurePodEnds(ports)
+}
+
+// spaces are the namespaces that ports of a session can be in.
+func (s *session) spaces() []*space { return []*space{s.driver.node, s.driver.stub} }
+
+// configureSwitchEnds brings the ends in the networks' namespaces to what the
+// plan says.
+func (s *session) configureSwitchEnds(ports []*port) error {
+	for _, space := range s.spaces() {
+		var b nl.Batch
+		for _, p := range ports {
+			if p.space == space {
+				s.switchEnd(&b, p)
+			}
+		}
+		if err := space.do(&b); err != nil {
+			return err
+		}
+	}
+	failpoint.Hit("switch-end")
+	for _, p := range ports {
+		s.links[p.Pod.Name] = p.inSwitch.Index
+		s.driver.index.setLink(linkKey{p.space.nsid, p.inSwitch.Index}, linkMark{s.owner, p.SwitchMAC, p.MTU})
+	}
+	return nil
+}
+
+// configurePodEnds brings the ends in the pods to what the plan says.
+func (s *session) configurePodEnds(ports []*port) error {
+	for _, pod := range s.pods {
+		var ends []podEnd
+		for _, p := range ports {
+			if p.pod == pod {
+				s.driver.keepEnd(p.Pod)
+				ends = append(ends, podEnd{p})
+			}
+		}
+		if err := configureEnds(pod, ends); err != nil {
+			return err
+		}
+	}
+	failpoint.Hit("pod-end")
+	for _, p := range ports {
+		s.driver.index.setLink(linkKey{p.pod.nsid, p.inPod.Index}, linkMark{s.owner, p.Pod.MAC, p.MTU})
+	}
+	return nil
+}
+
+// reach leads the networks' traffic for the pod's addresses to its ports.
+func (s *session) reach(ports []*port, wanted []desired.Object) error {
+	for _, space := range s.spaces() {
+		if err := s.reachIn(space, ports, wanted); err != nil {
+			return err
+		}
+	}
+	failpoint.Hit("switch-reach")
+	for _, p := range ports {
+		if !p.switchNeedsQdisc {
+			continue
+		}
+		if err := p.addQdisc(); err != nil {
+			return named(p.Port, err)
+		}
+	}
+	return nil
+}
+
+func (s *session) reachIn(space *space, ports []*port, wanted []desired.Object) error {
+	var b nl.Batch
+	for _, p := range ports {
+		if p.space == space {
+			p.settle(&b)
+		}
+	}
+	var inTheWay []desired.Route
+	err := s.leads(&b, space, wanted, func(r desired.Route) { inTheWay = append(inTheWay, r) })
+	if err == nil {
+		err = space.do(&b)
+	}
+	if err != nil {
+		return err
+	}
+	for _, route := range inTheWay {
+		if err := s.replaceOurs(space, route); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle makes sure that a switch end sends. A veth's was brought up while its
+// peer was down, so it has no queueing discipline but the one that drops, until
+// the kernel's link watch comes round to it. To ask for the link makes it come
+// at once (Linux 6.8 and later).
+func (p *port) settle(b *nl.Batch) {
+	b.GetLinkByIndex(p.inSwitch.Index, func(l nl.Link) {
+		p.switchNeedsQdisc = !l.Running && l.Kind == "veth"
+	}).OnError(func(err error) error {
+		return named(p.Port, fmt.Errorf("look at the switch's end: %w", err))
+	})
+}
+
+// addQdisc does what settle does on older kernels: it gives the link the
+// discipline that it is to have.
+func (p *port) addQdisc() error {
+	var b nl.Batch
+	b.SetNoQueue(p.inSwitch.Index).OnError(func(err error) error {
+		return fmt.Errorf("have the switch's end send: %w", err)
+	})
+	return p.space.socket.Do(&b)
+}

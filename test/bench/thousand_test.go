@@ -1,0 +1,115 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"testing"
+	"time"
+
+	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/nl"
+	"github.com/polynic/polynic/test/harness"
+)
+
+// thousand is what has to do with 1,000 interfaces that are there already: P5
+// (the ADD of another pod), P8 (a restarted agent) and the standing part of P10.
+func thousand(t *testing.T, s *sheet) {
+	t.Helper()
+	big, small := startNode(t), startNode(t)
+	idle := memory(t, big.Agent)
+	s.value("P10 agent idle, RssAnon", mib(idle), " MiB", atMost(30))
+	begin := time.Now()
+	there := big.fill(s.existing)
+	built := time.Since(begin)
+	filled := memory(t, big.Agent)
+	count := float64(s.existing * interfaces)
+	s.value("P10 agent per interface, RssAnon", float64(filled-idle)/1024/count, " KiB", atMost(16))
+	s.note("with %.0f interfaces: agent %.1f MiB, relay %.1f MiB; built in %s", count, mib(filled), mib(relayMemory(t, big.Relay)), built.Round(time.Millisecond))
+	small.fill(2)
+
+	flat(t, s, big, small)
+	restart(t, s, big, there, built)
+	rested := memory(t, big.Agent)
+	s.value("P10 agent per interface, RssAnon, after a restart", float64(rested-idle)/1024/count, " KiB", atMost(16))
+}
+
+// flat is P5: what is there already does not make an ADD dearer.
+func flat(t *testing.T, s *sheet, big, small *node) {
+	t.Helper()
+	many, few := &arm{name: "with 1,000 interfaces"}, &arm{name: "with 10"}
+	onBig, onSmall := big.pool(s.pairs), small.pool(s.pairs)
+	for i := range s.pairs {
+		many.took(big.mustAdd(onBig[i]))
+		few.took(small.mustAdd(onSmall[i]))
+		// So that both nodes stay as full as they are.
+		big.mustDel(onBig[i])
+		small.mustDel(onSmall[i])
+		big.waitGone(s.existing)
+		small.waitGone(2)
+	}
+	s.ratio("P5 ADD with 1,000 interfaces vs with 10", many.median()/few.median(), atMost(1.3), "ms", many, few)
+}
+
+// restart is P8: a new agent reads everything back, and changes nothing.
+func restart(t *testing.T, s *sheet, n *node, pods []*harness.Pod, built time.Duration) {
+	t.Helper()
+	ready, dump := &arm{name: "agent ready"}, &arm{name: "dump"}
+	changes := 0
+	for range s.restarts {
+		n.Agent.Kill()
+		seen := watch(t, n.Inside)
+		begin := time.Now()
+		n.StartAgent()
+		n.WaitReady()
+		ready.took(time.Since(begin))
+		seen.done(t)
+		for kind, count := range seen.kinds {
+			s.note("P8: %d events of type %d (RTM_)", count, kind)
+			changes += count
+		}
+
+		begin = time.Now()
+		dumpAll(t, n, pods)
+		dump.took(time.Since(begin))
+	}
+	s.ratio("P8 agent restart with 1,000 interfaces vs one netlink dump of them", ready.median()/dump.median(), atMost(5), "ms", ready, dump)
+	s.value("P8 changes in the kernel by restarts", float64(changes), "", atMost(0))
+	s.value("P8 building them vs the restart", float64(built.Milliseconds())/ready.median(), "x", atLeast(20))
+}
+
+// dumpAll lists everything that an agent has to compare, in the node and in
+// every pod.
+func dumpAll(t *testing.T, n *node, pods []*harness.Pod) {
+	t.Helper()
+	dumpSpace(t, n.Inside)
+	for _, p := range pods {
+		ns, err := netns.Open(p.Netns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dumpSpace(t, ns)
+		_ = ns.Close()
+	}
+}
+
+func dumpSpace(t *testing.T, ns *netns.Handle) {
+	t.Helper()
+	socket, err := nl.NewSocket(ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	const ours = 80 // routing protocol
+	for _, list := range []func() error{
+		func() error { _, err := socket.Links(); return err },
+		func() error { _, err := socket.Addresses(); return err },
+		func() error { _, err := socket.Routes(ours); return err },
+		func() error { _, err := socket.Rules(ours); return err },
+		func() error { _, err := socket.Neighbors(); return err },
+	} {
+		if err := list(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,164 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/polynic/polynic/test/harness"
+	"github.com/polynic/polynic/test/need"
+)
+
+// traffic is P7: TCP and small UDP between two pods, against a veth pair each
+// and routes made by hand. The path of an arm is everything between the sockets
+// of two iperf3, the sending one on CPU 0 and the receiving one on the last.
+func traffic(t *testing.T, s *sheet) {
+	t.Helper()
+	if _, err := exec.LookPath("iperf3"); err != nil {
+		s.skip("P7", err)
+	}
+	need.Command(t, need.Peers, "iperf3")
+	_, hand := byHand(t)
+	tracked := masqueraded(t)
+	veths, taps := ourEnds(t)
+	base := &flowArm{arm: arm{name: "by hand"}, from: hand[0], to: hand[1]}
+	arms := []*flowArm{
+		{arm: arm{name: "veth–veth"}, from: veths[0], to: veths[1], goal: atLeast(0.97)},
+		{arm: arm{name: "veth–tap"}, from: veths[0], to: taps[1], goal: atLeast(0.5)},
+		{arm: arm{name: "tap–veth"}, from: taps[0], to: veths[1], goal: atLeast(0.5)},
+		{arm: arm{name: "tap–tap"}, from: taps[0], to: taps[1], goal: atLeast(0.35)},
+		{arm: arm{name: "by hand and masqueraded"}, from: tracked[0], to: tracked[1]},
+	}
+	for _, a := range append(arms, base) {
+		a.serve(t)
+	}
+	inTurns(t, s, base, arms, (*flowArm).tcp)
+	for _, a := range arms {
+		s.ratio("P7 TCP "+a.name+" vs veth–veth by hand", a.median()/base.median(), a.goal, "Gb/s", &a.arm, &base.arm)
+	}
+	inTurns(t, s, base, arms, (*flowArm).udp)
+	for _, a := range arms {
+		s.ratio("P7 UDP of 64 bytes "+a.name+" vs veth–veth by hand", a.median()/base.median(), goal{}, "kpps", &a.arm, &base.arm)
+	}
+}
+
+// inTurns measures all ways anew, one after another.
+func inTurns(t *testing.T, s *sheet, base *flowArm, arms []*flowArm, measure func(*flowArm, *testing.T, *sheet) float64) {
+	t.Helper()
+	all := append([]*flowArm{base}, arms...)
+	for _, a := range all {
+		a.values = nil
+	}
+	for range s.flows {
+		for _, a := range all {
+			a.add(measure(a, t, s))
+		}
+	}
+}
+
+// ourEnds makes two pods and gives their ends of each type.
+func ourEnds(t *testing.T) (veths, taps [2]flowEnd) {
+	t.Helper()
+	n := startNode(t)
+	for i := range veths {
+		p := n.Pod("veth1/veth, tap1/tap")
+		result := p.MustAdd()
+		ns := open(t, p)
+		veths[i] = flowEnd{ns, harness.IP(result, "veth1", 0)}
+		taps[i] = flowEnd{ns, harness.IP(result, "tap1", 0)}
+	}
+	return veths, taps
+}
+
+// flowArm is a way between two pods.
+type flowArm struct {
+	arm
+	from, to flowEnd
+	port     string
+	goal     goal // of its TCP
+}
+
+// serve starts the receiving side, and waits until it listens.
+func (a *flowArm) serve(t *testing.T) {
+	t.Helper()
+	const first = 5201
+	a.port = strconv.Itoa(first + int(names.Add(1)))
+	cmd := exec.CommandContext(t.Context(), "iperf3", "--server", "--forceflush", "--bind", a.to.address, "--port", a.port)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.to.ns.Do(cmd.Start); err != nil {
+		t.Fatal(err)
+	}
+	listens, drained := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(drained)
+		var once sync.Once
+		for lines := bufio.NewScanner(stdout); lines.Scan(); { // it prints a report of its own
+			if strings.Contains(lines.Text(), "listening") {
+				once.Do(func() { close(listens) })
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-drained
+		_ = cmd.Wait()
+	})
+	select {
+	case <-listens:
+	case <-drained:
+		t.Fatalf("iperf3 of %s does not listen", a.name)
+	}
+}
+
+// report is the part of iperf3's that is of interest.
+type report struct {
+	End struct {
+		Received struct {
+			BitsPerSecond float64 `json:"bits_per_second"`
+		} `json:"sum_received"`
+		Sum struct {
+			Seconds float64 `json:"seconds"`
+			Packets float64 `json:"packets"`
+			Lost    float64 `json:"lost_packets"`
+		} `json:"sum"`
+	} `json:"end"`
+	Error string `json:"error"`
+}
+
+// tcp gives the Gb/s that one stream received.
+func (a *flowArm) tcp(t *testing.T, s *sheet) float64 {
+	t.Helper()
+	return a.client(t, s).End.Received.BitsPerSecond / 1e9
+}
+
+// udp gives the thousands of packets that arrived per second.
+func (a *flowArm) udp(t *testing.T, s *sheet) float64 {
+	t.Helper()
+	sum := a.client(t, s, "--udp", "--length", "64", "--bitrate", "0").End.Sum
+	return (sum.Packets - sum.Lost) / sum.Seconds / 1e3
+}
+
+func (a *flowArm) client(t *testing.T, s *sheet, more ...string) report {
+	t.Helper()
+	out := run(t, a.from.ns, "iperf3", append([]string{
+		"--client", a.to.address, "--bind", a.from.address, "--port", a.port, "--json",
+		"--time", strconv.Itoa(int(s.flow.Seconds())), "--affinity", fmt.Sprintf("0,%d", runtime.NumCPU()-1),
+	}, more...)...)
+	var r report
+	if err := json.Unmarshal([]byte(out), &r); err != nil || r.Error != "" {
+		t.Fatalf("iperf3 of %s: %v %s", a.name, err, r.Error)
+	}
+	return r
+}

@@ -1,0 +1,169 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package churn
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/test/harness"
+)
+
+var (
+	long     = flag.Bool("long", false, "go on for a minute instead of 20 seconds")
+	duration = flag.Duration("duration", 20*time.Second, "how long pods come and go")
+)
+
+const (
+	workers = 64
+	// linkRate is how many links of others come and go, each second.
+	linkRate = 500
+)
+
+// TestChurn has 64 workers add and delete pods with one to six interfaces while
+// links of others come and go in the node's namespace: no error, no address or
+// MAC at two pods at once, nothing left, no data race.
+func TestChurn(t *testing.T) {
+	n := harness.Start(t, func(c *config.Config) { c.Network.Subnets[0].NodePrefixLen = 20 })
+	baseline := n.MustLook()
+	if *long {
+		*duration = time.Minute
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), *duration)
+	defer cancel()
+	c := &churn{node: n, claims: map[string]string{}, failed: cancel}
+	var running sync.WaitGroup
+	for range workers {
+		running.Go(func() { c.work(ctx) })
+	}
+	links, err := churnLinks(ctx, linkRate)
+	if err != nil {
+		t.Error(err)
+	}
+	running.Wait()
+	for _, err := range c.errs {
+		t.Error(err)
+	}
+	t.Logf("%d pods with %d interfaces came and went in %s; %d links of others", c.pods.Load(), c.interfaces.Load(), *duration, links)
+	if seconds := int(duration.Seconds()); c.pods.Load() < workers || links < seconds*linkRate/10 {
+		t.Error("too little came and went")
+	}
+	n.ExpectClean(baseline)
+	n.Agent.Stop()
+	expectNoRace(t, n)
+}
+
+// churn is what the workers share.
+type churn struct {
+	node             *harness.Node
+	failed           func()
+	pods, interfaces atomic.Int64
+
+	mu     sync.Mutex
+	claims map[string]string // pod by address or MAC
+	errs   []error
+}
+
+func (c *churn) work(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := c.pod(); err != nil { //nolint:contextcheck // a pod that was begun is ended
+			c.mu.Lock()
+			c.errs = append(c.errs, err)
+			c.mu.Unlock()
+			c.failed()
+		}
+	}
+}
+
+// pod is one pod's life.
+func (c *churn) pod() error {
+	annotation, count := anyInterfaces()
+	p, err := c.node.NewPod(annotation)
+	if err != nil {
+		return err
+	}
+	result, err := p.Add()
+	if err != nil {
+		return fmt.Errorf("ADD of %s (%s): %w", p.Name, annotation, err)
+	}
+	if err := c.claim(p.Name, result); err != nil {
+		return err
+	}
+	if rand.IntN(4) == 0 {
+		if err := p.Check(); err != nil {
+			return fmt.Errorf("CHECK of %s (%s): %w", p.Name, annotation, err)
+		}
+	}
+	c.release(result)
+	for range 1 + rand.IntN(2) {
+		if err := p.Del(); err != nil {
+			return fmt.Errorf("DEL of %s (%s): %w", p.Name, annotation, err)
+		}
+	}
+	c.pods.Add(1)
+	c.interfaces.Add(int64(count))
+	p.Destroy()
+	return c.node.DeletePod(p.Name)
+}
+
+// anyInterfaces is an annotation with up to five interfaces, beside eth0.
+func anyInterfaces() (annotation string, count int) {
+	var list []string
+	for i := range rand.IntN(6) {
+		list = append(list, fmt.Sprintf("if%d/%s%s", i, []string{"tap", "veth"}[rand.IntN(2)], []string{"", "", "/stub"}[rand.IntN(3)]))
+	}
+	return strings.Join(list, ","), len(list) + 1
+}
+
+// claim notes what a pod has, which no other pod may have until it is released.
+func (c *churn) claim(pod string, result *types100.Result) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, mark := range harness.Marks(result) {
+		if other := c.claims[mark]; other != "" {
+			return fmt.Errorf("%s was given to %s, and %s has it", mark, pod, other)
+		}
+		c.claims[mark] = pod
+	}
+	return nil
+}
+
+func (c *churn) release(result *types100.Result) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, mark := range harness.Marks(result) {
+		delete(c.claims, mark)
+	}
+}
+
+// expectNoRace looks through what agent and relay logged.
+func expectNoRace(t *testing.T, n *harness.Node) {
+	t.Helper()
+	if os.Getenv(harness.RaceEnv) == "" {
+		t.Log("without the race detector: there is no gcc to build it")
+	}
+	for _, name := range []string{"agent.log", "relay.log"} {
+		data, err := os.ReadFile(filepath.Join(n.Dir, name))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, word := range []string{"DATA RACE", "panic", "goroutine "} {
+			if _, report, found := strings.Cut(string(data), word); found {
+				t.Errorf("%s: %s%.3000s", name, word, report)
+			}
+		}
+	}
+}

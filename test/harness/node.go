@@ -1,0 +1,195 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/containernetworking/cni/libcni"
+	"sigs.k8s.io/yaml"
+
+	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/internal/inspect"
+	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/relay/relayapi"
+	"github.com/polynic/polynic/test/need"
+)
+
+// Node is the node under test.
+type Node struct {
+	TB     testing.TB
+	Dir    string
+	Config config.Config
+	Agent  *Process
+	Relay  *Process
+
+	// Env is added to the agent's and the relay's environment.
+	Env []string
+	// LogLevel is the agent's.
+	LogLevel string
+	// Inside is the network namespace that agent and relay run in; nil is the
+	// test's own.
+	Inside *netns.Handle
+
+	cni     *libcni.CNIConfig
+	list    *libcni.NetworkConfigList
+	pods    atomic.Int64 // made so far, for names
+	removed bool
+}
+
+// NewNode makes a dual stack node in a temporary folder; alter may change its
+// configuration. Nothing runs yet.
+func NewNode(t testing.TB, alter func(*config.Config)) *Node {
+	t.Helper()
+	need.Tun(t)
+	need.Command(t, need.Kernel, "nft")
+	dir := t.TempDir()
+	n := &Node{TB: t, Dir: dir, Config: config.Default(), LogLevel: "debug"}
+	c := &n.Config
+	c.NodeName = "node1"
+	c.StateDir, c.RunDir = filepath.Join(dir, "state"), filepath.Join(dir, "run")
+	c.PodSource = "dir:" + filepath.Join(dir, "pods")
+	c.Network.Subnets = append(c.Network.Subnets,
+		config.Subnet{CIDR: netip.MustParsePrefix("fd10:1::/48"), NodePrefixLen: 64})
+	if alter != nil {
+		alter(c)
+	}
+	for _, d := range []string{c.StateDir, c.RunDir, filepath.Join(dir, "pods"), filepath.Join(dir, "failpoints")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.Env = []string{"POLYNIC_FAILPOINTS=" + n.failpoints()}
+	n.writeConfig()
+	n.prepareCNI()
+	t.Cleanup(n.showLogs)
+	return n
+}
+
+// Start starts relay and agent and waits until requests are served.
+func Start(t testing.TB, alter func(*config.Config)) *Node {
+	t.Helper()
+	n := NewNode(t, alter)
+	n.StartRelay()
+	n.StartAgent()
+	n.WaitReady()
+	return n
+}
+
+func (n *Node) writeConfig() {
+	n.TB.Helper()
+	data, err := yaml.Marshal(n.Config)
+	if err != nil {
+		n.TB.Fatal(err)
+	}
+	if err := os.WriteFile(n.configFile(), data, 0o600); err != nil {
+		n.TB.Fatal(err)
+	}
+}
+
+func (n *Node) configFile() string { return filepath.Join(n.Dir, "agent.yaml") }
+func (n *Node) failpoints() string { return filepath.Join(n.Dir, "failpoints") }
+
+// StartAgent starts an agent; WaitReady tells when it serves.
+func (n *Node) StartAgent() {
+	n.TB.Helper()
+	n.Agent = n.start("agent.log", Bin("polynic-agent"), "--config", n.configFile(), "--log-level", n.LogLevel)
+}
+
+// StartRelay starts a relay and waits until it answers.
+func (n *Node) StartRelay() {
+	n.TB.Helper()
+	n.Relay = n.start("relay.log", Bin("polynic-relay"), "--socket", n.Config.RelaySocket(), "--state", filepath.Join(n.Config.RunDir, "relay"))
+	client := relayapi.New(n.Config.RelaySocket(), slog.New(slog.DiscardHandler))
+	defer client.Close()
+	Eventually(n.TB, 10*time.Second, func() error {
+		_, err := client.List(context.Background())
+		return err
+	})
+	n.TB.Cleanup(n.remove) // before this relay is killed
+}
+
+// remove takes everything off the node that polynic made, by polynic's own
+// means, once no agent runs.
+func (n *Node) remove() {
+	if n.removed {
+		return
+	}
+	n.removed = true
+	if n.Agent != nil {
+		n.Agent.Kill()
+	}
+	var out []byte
+	err := n.inside(func() (err error) {
+		out, err = exec.Command(Bin("polynic-agent"), "remove", "--config", n.configFile()).CombinedOutput()
+		return err
+	})
+	if err != nil {
+		n.TB.Errorf("polynic-agent remove: %v: %s", err, out)
+	}
+}
+
+// WaitReady waits until the agent says that it is ready.
+func (n *Node) WaitReady() {
+	n.TB.Helper()
+	Eventually(n.TB, 10*time.Second, func() error {
+		select {
+		case <-n.Agent.Ended():
+			n.TB.Fatal("the agent ended")
+		default:
+		}
+		status, err := n.Status()
+		if err == nil && !status.Ready {
+			err = fmt.Errorf("not ready: %v", status.Problems)
+		}
+		return err
+	})
+}
+
+// RestartAgent kills the agent, starts another one and waits for it.
+func (n *Node) RestartAgent() {
+	n.TB.Helper()
+	n.Agent.Kill()
+	n.StartAgent()
+	n.WaitReady()
+}
+
+// Status asks the agent how it fares.
+func (n *Node) Status() (inspect.Status, error) {
+	return inspect.NewClient(n.Config.InspectSocket()).Status(context.Background())
+}
+
+// Interfaces asks the agent for what `polynic get interfaces` shows.
+func (n *Node) Interfaces() []inspect.Interface {
+	n.TB.Helper()
+	list, err := inspect.NewClient(n.Config.InspectSocket()).Interfaces(context.Background())
+	if err != nil {
+		n.TB.Fatal(err)
+	}
+	return list
+}
+
+// showLogs prints what the programs logged, where the test failed.
+func (n *Node) showLogs() {
+	if !n.TB.Failed() {
+		return
+	}
+	const shown = 6000
+	for _, name := range []string{"agent.log", "relay.log"} {
+		data, err := os.ReadFile(filepath.Join(n.Dir, name))
+		if err != nil {
+			continue
+		}
+		n.TB.Logf("%s (its end):\n%s", name, data[max(0, len(data)-shown):])
+	}
+}

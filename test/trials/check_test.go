@@ -1,0 +1,243 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package trials
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/polynic/polynic/api/cniwire"
+	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/internal/relay/relayapi"
+	"github.com/polynic/polynic/test/harness"
+)
+
+// mutation is one change that CHECK must notice, as a shell command. $V4 and
+// $V6 are the addresses of the interface $IF, $PORT is its switch end, and
+// $ELSE that of tap3.
+type mutation struct{ iface, where, command string }
+
+// The places in which a mutation is made.
+const (
+	inPod  = "pod"
+	inNode = "node"
+	inStub = "stub"
+)
+
+// mutations alter one thing each.
+func mutations() []mutation {
+	var list []mutation
+	for _, i := range []string{"eth0", "tap1"} {
+		list = append(list,
+			mutation{i, inPod, "ip addr del $V4/32 dev $IF"},
+			mutation{i, inPod, "ip addr del $V6/128 dev $IF"},
+			mutation{i, inPod, "ip addr del $V4/32 dev $IF; ip addr add $V4/24 dev $IF"},
+			mutation{i, inPod, "ip neigh del $G4 dev $IF"},
+			mutation{i, inPod, "ip neigh change $G6 dev $IF lladdr 02:00:00:00:00:01 nud permanent"},
+			mutation{i, inPod, "ip neigh replace $G4 dev $IF nud reachable"},
+			mutation{i, inPod, "ip link set $IF address 02:00:00:00:00:01"},
+			mutation{i, inPod, "ip link set $IF mtu 1400"},
+			mutation{i, inPod, "ip link set $IF down"},
+			mutation{i, inPod, "ip link del $IF"},
+			mutation{i, inPod, "ip link set $IF down; ip link set $IF name other; ip link set other up"},
+			mutation{i, inNode, "ip neigh del $V4 dev $PORT"},
+			mutation{i, inNode, "ip neigh change $V6 dev $PORT lladdr 02:00:00:00:00:01 nud permanent"},
+			mutation{i, inNode, "ip route del $V4/32"},
+			mutation{i, inNode, "ip route del $V6/128"},
+			mutation{i, inNode, "ip route replace $V4/32 dev $ELSE proto 80"},
+			mutation{i, inNode, "ip link set $PORT address 02:00:00:00:00:01"},
+			mutation{i, inNode, "ip link set $PORT mtu 1400"},
+			mutation{i, inNode, "ip link set $PORT down"},
+			mutation{i, inNode, "ip link set $PORT group 0"},
+			mutation{i, inNode, "ip link set $PORT alias other"},
+			mutation{i, inNode, "ip link del $PORT"},
+		)
+	}
+	return append(list,
+		mutation{"eth0", inPod, "ip route del default"},
+		mutation{"eth0", inPod, "ip -6 route del default"},
+		mutation{"eth0", inPod, "ip route replace default via $G4 dev tap1 proto 80 onlink"},
+		mutation{"eth0", inPod, "ip route flush table main proto 80"},
+		mutation{"tap1", inPod, "ip route flush table 1001"},
+		mutation{"veth1", inPod, "ip -6 route del default table 1002"},
+		mutation{"tap1", inPod, "ip rule del from $V4 lookup 1001"},
+		mutation{"veth1", inPod, "ip -6 rule del oif veth1 lookup 1002"},
+		mutation{"tap1", inPod, "echo 1 >/proc/sys/net/ipv6/conf/tap1/disable_ipv6"},
+		mutation{"tap2", inPod, "ip link set tap2 down"},
+		mutation{"veth2", inPod, "ip link del veth2"},
+		mutation{"tap2", inStub, "ip link set $PORT mtu 1400"},
+		mutation{"veth2", inStub, "ip link del $PORT"},
+	)
+}
+
+// TestCheckSeesMutations makes one mutation at a time while the agent is frozen
+// and has CHECK wait for it to go on, so that CHECK looks before the agent's
+// repair, which waits a little for the event that may clear a suspicion. Where
+// the repair wins nevertheless, that is one more attempt with another pod.
+func TestCheckSeesMutations(t *testing.T) {
+	n := harness.Start(t, func(c *config.Config) { c.RepairInterval.Duration = time.Hour })
+	baseline := n.MustLook()
+	list, overtaken := mutations(), 0
+	for i := 0; i < len(list); i++ {
+		m, pod := list[i], n.Pod(mixed)
+		result := pod.MustAdd()
+		err := checkAfter(t, n, pod, script(n, pod, result, m))
+		if err == nil && overtaken < 5 {
+			overtaken++
+			i--
+		} else {
+			expectRefused(t, err, cniwire.CodeMismatch, "default/"+pod.Name, " "+m.iface)
+		}
+		pod.MustDel()
+		n.ExpectClean(baseline)
+		pod.Destroy()
+		if t.Failed() {
+			t.Fatalf("%s in the %s", m.command, m.where)
+		}
+	}
+	t.Logf("mutations noticed: %d of %d; %d were repaired before", len(list), len(list), overtaken)
+}
+
+// checkAfter is CHECK right after a change.
+func checkAfter(t *testing.T, n *harness.Node, pod *harness.Pod, change func() error) error {
+	t.Helper()
+	n.Agent.Freeze()
+	if err := change(); err != nil {
+		t.Fatal(err)
+	}
+	checked := make(chan error, 1)
+	go func() { checked <- pod.Check() }()
+	n.WaitRequests(1)
+	n.Agent.Thaw()
+	return <-checked
+}
+
+// script runs a mutation's command where it belongs.
+func script(n *harness.Node, pod *harness.Pod, result *types100.Result, m mutation) func() error {
+	ports := map[string]string{}
+	for _, i := range n.Interfaces() {
+		if i.Pod == pod.Name {
+			ports[i.Name] = i.Port
+		}
+	}
+	command := strings.NewReplacer("$IF", m.iface, "$PORT", ports[m.iface], "$ELSE", ports["tap3"],
+		"$STUB", filepath.Join(n.Config.NetnsDir(), "stub"),
+		"$V4", harness.IP(result, m.iface, 0), "$V6", harness.IP(result, m.iface, 1),
+		"$G4", "10.1.1.1", "$G6", "fd10:1:0:1::1").Replace(m.command)
+	switch m.where {
+	case inPod:
+		return func() error { return pod.Run("sh", "-ec", command) }
+	case inStub:
+		return func() error {
+			_, err := n.InStub("sh", "-ec", command)
+			return err
+		}
+	default:
+		return func() error { return shell(command) }
+	}
+}
+
+// shell runs a command in the node's namespace.
+func shell(command string) error {
+	if out, err := exec.Command("sh", "-ec", command).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", command, err, out)
+	}
+	return nil
+}
+
+// TestCheckSeesRelay: a tap whose file nobody holds is not as it should be.
+func TestCheckSeesRelay(t *testing.T) {
+	n := harness.Start(t, nil)
+	baseline := n.MustLook()
+	pod := n.Pod(mixed)
+	result := pod.MustAdd()
+	relay := relayapi.New(n.Config.RelaySocket(), slog.New(slog.DiscardHandler))
+	defer relay.Close()
+	err := checkAfter(t, n, pod, func() error {
+		return relay.Detach(context.Background(), []string{pod.ContainerID + "/eth0/tap1"})
+	})
+	expectRefused(t, err, cniwire.CodeMismatch, "default/"+pod.Name, " tap1 ")
+	// The relay tells nobody of what it was asked to do: a comparison finds it.
+	n.RestartAgent()
+	expectWired(t, pod, result)
+	pod.MustDel()
+	n.ExpectClean(baseline)
+}
+
+// TestCheckAgainstPrevious: what the runtime remembers differently is told.
+func TestCheckAgainstPrevious(t *testing.T) {
+	n := harness.Start(t, nil)
+	baseline := n.MustLook()
+	pod := n.Pod(mixed)
+	result := pod.MustAdd()
+	prev := func(alter func(*types100.Result)) error {
+		var other types100.Result
+		text, err := json.Marshal(result)
+		if err == nil {
+			err = json.Unmarshal(text, &other)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		alter(&other)
+		if text, err = json.Marshal(other); err != nil {
+			t.Fatal(err)
+		}
+		conf := bytes.TrimSuffix(n.NetConf("1.1.0", harness.NetworkName), []byte("}"))
+		return pod.Call("CHECK", fmt.Appendf(conf, `,"prevResult":%s}`, text))
+	}
+	if err := prev(func(*types100.Result) {}); err != nil {
+		t.Error(err)
+	}
+	expectRefused(t, prev(func(r *types100.Result) { r.IPs[0].Address.IP[15]++ }), cniwire.CodeMismatch, "eth0", "addresses")
+	expectRefused(t, prev(func(r *types100.Result) { r.Interfaces[1].Mac = "02:00:00:00:00:01" }), cniwire.CodeMismatch, "tap1", "MAC")
+	expectRefused(t, prev(func(r *types100.Result) { r.Interfaces[2].Name = "other" }), cniwire.CodeMismatch, "lacks veth1")
+	err := pod.Call("CHECK", n.NetConf("1.1.0", harness.NetworkName))
+	expectRefused(t, err, cniwire.CodeInvalidConfig, "prevResult")
+	pod.MustDel()
+	expectRefused(t, prev(func(*types100.Result) {}), cniwire.CodeUnknownContainer, pod.ContainerID)
+	n.ExpectClean(baseline)
+}
+
+// TestCheckWithoutFalseAlarm checks pods that are in order, while others come
+// and go.
+func TestCheckWithoutFalseAlarm(t *testing.T) {
+	n := harness.Start(t, nil)
+	baseline := n.MustLook()
+	const checks, checkers = 200, 4
+	var running sync.WaitGroup
+	for range checkers {
+		pod := n.Pod(mixed)
+		pod.MustAdd()
+		running.Go(func() {
+			for range checks / checkers {
+				if err := pod.Check(); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := pod.Del(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 20 {
+		passing := n.Pod(mixed)
+		passing.MustAdd()
+		passing.MustDel()
+		passing.Destroy()
+	}
+	running.Wait()
+	n.ExpectClean(baseline)
+}

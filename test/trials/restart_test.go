@@ -1,0 +1,222 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package trials
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/nl"
+	"github.com/polynic/polynic/test/harness"
+)
+
+const (
+	restarts = 20
+	rate     = 50_000 // datagrams per second
+	tapRate  = 5_000
+	// relayBack is how soon taps carry traffic again after the relay died.
+	relayBack = 500 * time.Millisecond
+)
+
+// pair is two pods with traffic between an interface of each.
+type pair struct {
+	a, b            *harness.Pod
+	resultA, result *types100.Result
+}
+
+func newPair(n *harness.Node) pair {
+	p := pair{a: n.Pod(mixed), b: n.Pod(mixed)}
+	p.resultA, p.result = p.a.MustAdd(), p.b.MustAdd()
+	for _, pod := range []*harness.Pod{p.a, p.b} {
+		// The kernel goes on with the link-local addresses for a while.
+		harness.Eventually(n.TB, 10*time.Second, func() error {
+			out, err := pod.Output("ip", "-6", "addr", "show", "tentative")
+			if err == nil && out != "" {
+				err = errors.New(out)
+			}
+			return err
+		})
+	}
+	return p
+}
+
+func (p pair) udp(t *testing.T, to string, perSecond int) *harness.Flow {
+	t.Helper()
+	return harness.UDP(t, p.a.Netns, p.b.Netns, harness.IP(p.result, to, 0), perSecond)
+}
+
+func (p pair) tcp(t *testing.T, to string) *harness.Flow {
+	t.Helper()
+	return harness.TCP(t, p.a.Netns, p.b.Netns, harness.IP(p.result, to, 1))
+}
+
+// TestAgentRestartsUnderTraffic kills and starts the agent again and again:
+// no datagram is lost, the TCP connection lives, nothing is written to the
+// kernel, and requests are served again within 2 s.
+func TestAgentRestartsUnderTraffic(t *testing.T) {
+	n := harness.Start(t, nil)
+	baseline := n.MustLook()
+	p := newPair(n)
+	writes := watchWrites(t)
+	datagrams, stream := p.udp(t, "eth0", rate), p.tcp(t, "tap1")
+	for i := range restarts {
+		if i%2 == 0 {
+			n.Agent.Kill()
+		} else {
+			n.Agent.Stop()
+		}
+		start := time.Now()
+		n.StartAgent()
+		n.WaitReady()
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("ready only after %v", d)
+		}
+	}
+	lost, carried := datagrams.Stop(), stream.Stop()
+	t.Logf("datagrams: %d sent, %d lost; TCP: %d bytes; writes: %d", lost.Sent, lost.Lost(), carried.Received, len(writes()))
+	if lost.Lost() != 0 {
+		t.Errorf("%d of %d datagrams lost", lost.Lost(), lost.Sent)
+	}
+	if carried.Lost() != 0 || carried.Received == 0 {
+		t.Errorf("TCP: %d bytes sent, %d received", carried.Sent, carried.Received)
+	}
+	for _, w := range writes() {
+		t.Errorf("the kernel was written to: message %d in namespace %d", w.kind, w.nsid)
+	}
+	p.a.MustDel()
+	p.b.MustDel()
+	n.ExpectClean(baseline)
+}
+
+// TestRelayKilledUnderTraffic kills the relay's worker: veth traffic goes on
+// untouched, tap traffic is back within half a second, TCP connections live.
+func TestRelayKilledUnderTraffic(t *testing.T) {
+	n := harness.Start(t, nil)
+	baseline := n.MustLook()
+	p := newPair(n)
+	for _, agentAlive := range []bool{true, false} {
+		if !agentAlive {
+			n.Agent.Kill()
+		}
+		veth, stream := p.udp(t, "veth1", rate/5), p.tcp(t, "tap1")
+		for range 5 {
+			tap := p.udp(t, "tap3", tapRate)
+			n.KillRelayWorker()
+			harness.Eventually(t, relayBack, func() error {
+				return p.a.Run("ping", "-n", "-c", "1", "-W", "0.05", "-I", "tap1", harness.IP(p.result, "tap3", 0))
+			})
+			r := tap.Stop()
+			blocked := time.Duration(r.Lost()) * time.Second / tapRate
+			t.Logf("agent alive %v: %d of %d datagrams lost on tap, as in %v", agentAlive, r.Lost(), r.Sent, blocked)
+			if blocked > relayBack || r.Received == 0 {
+				t.Errorf("tap traffic was away for %v; %d datagrams came", blocked, r.Received)
+			}
+		}
+		if r := veth.Stop(); r.Lost() != 0 {
+			t.Errorf("%d of %d datagrams lost on veth", r.Lost(), r.Sent)
+		}
+		if r := stream.Stop(); r.Lost() != 0 || r.Received == 0 {
+			t.Errorf("TCP over tap: %d bytes sent, %d received", r.Sent, r.Received)
+		}
+	}
+	n.StartAgent()
+	n.WaitReady()
+	expectWired(t, p.a, p.resultA)
+	p.a.MustDel()
+	p.b.MustDel()
+	n.ExpectClean(baseline)
+}
+
+// TestKilledInEveryOrder kills agent and relay, parent included, in both
+// orders, and starts them again in both: veth loses nothing, and all is well
+// in the end.
+func TestKilledInEveryOrder(t *testing.T) {
+	n := harness.Start(t, nil)
+	baseline := n.MustLook()
+	p := newPair(n)
+	veth := p.udp(t, "eth0", rate/5)
+	agent := step{kill: func() { n.Agent.Kill() }, start: n.StartAgent}
+	relay := step{kill: func() { n.Relay.Kill() }, start: n.StartRelay}
+	for _, order := range [][4]func(){
+		{agent.kill, relay.kill, relay.start, agent.start},
+		{agent.kill, relay.kill, agent.start, relay.start},
+		{relay.kill, agent.kill, agent.start, relay.start},
+		{relay.kill, agent.kill, relay.start, agent.start},
+	} {
+		for _, do := range order {
+			do()
+		}
+		n.WaitReady()
+		expectWired(t, p.a, p.resultA)
+		expectWired(t, p.b, p.result)
+	}
+	if r := veth.Stop(); r.Lost() != 0 {
+		t.Errorf("%d of %d datagrams lost on veth", r.Lost(), r.Sent)
+	}
+	p.a.MustDel()
+	p.b.MustDel()
+	n.ExpectClean(baseline)
+}
+
+type step struct{ kill, start func() }
+
+// write is a change in the kernel, as its listeners are told.
+type write struct {
+	kind uint16
+	nsid int
+}
+
+// watchWrites collects every change of links, addresses, routes and rules in
+// the node's namespace and the pods', and of nftables, from now on.
+func watchWrites(t *testing.T) func() []write {
+	t.Helper()
+	own, err := netns.Own()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	var mu sync.Mutex
+	var seen []write
+	take := func(e nl.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen = append(seen, write{e.Type, e.NSID})
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	for protocol, groups := range map[int][]int{
+		unix.NETLINK_ROUTE: {
+			unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE,
+			unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+		},
+		unix.NETLINK_NETFILTER: {unix.NFNLGRP_NFTABLES},
+	} {
+		events, err := nl.Subscribe(own, protocol, groups...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		running.Go(func() {
+			if err := events.Run(ctx, take); err != nil {
+				t.Error(err)
+			}
+			_ = events.Close()
+		})
+	}
+	return func() []write {
+		mu.Lock()
+		defer mu.Unlock()
+		return seen
+	}
+}

@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package trials
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/test/harness"
+)
+
+// expectWired fails unless every interface of the pod with an address answers
+// and is answered, in both families.
+func expectWired(t *testing.T, pod *harness.Pod, result *types100.Result) {
+	t.Helper()
+	var gateways []string // those of eth0 come first, and are everybody's
+	for _, ip := range result.IPs {
+		if ip.Gateway != nil {
+			gateways = append(gateways, ip.Gateway.String())
+		}
+	}
+	if len(gateways) != 2 {
+		t.Errorf("%s has the gateways %v", pod.Name, gateways)
+	}
+	for _, i := range result.Interfaces {
+		for n, gateway := range gateways {
+			if harness.IP(result, i.Name, n) == "" {
+				continue
+			}
+			if err := pod.Ping(i.Name, gateway); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if err := pod.Check(); err != nil {
+		t.Errorf("CHECK of %s: %v", pod.Name, err)
+	}
+}
+
+// expectEmptied fails unless the pods' namespaces are gone, or are like a new
+// one.
+func expectEmptied(t *testing.T, n *harness.Node, pods ...*harness.Pod) {
+	t.Helper()
+	fresh := n.Sandbox("fresh", "")
+	defer fresh.Destroy()
+	like, err := fresh.Look()
+	if err != nil {
+		t.Error(err)
+	}
+	for _, p := range pods {
+		left, err := p.Look()
+		if errors.Is(err, netns.ErrGone) {
+			continue
+		}
+		if diff := cmp.Diff(strings.Split(string(like), "\n"), strings.Split(string(left), "\n")); diff != "" || err != nil {
+			t.Errorf("left in %s: %v (-new namespace +this one):\n%s", p.Name, err, diff)
+		}
+	}
+}
+
+func TestAddWiresAndDelCleans(t *testing.T) {
+	n := harness.Start(t, nil)
+	baseline := n.MustLook()
+	a, b := n.Pod(mixed), n.Pod("")
+	first, second := a.MustAdd(), b.MustAdd()
+	expectWired(t, a, first)
+	expectWired(t, b, second)
+	for _, from := range []string{"eth0", "tap1", "veth1", "tap3"} {
+		for n := range 2 {
+			if err := a.Ping(from, harness.IP(second, "eth0", n)); err != nil {
+				t.Error(err)
+			}
+			if err := b.Ping("eth0", harness.IP(first, from, n)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	a.MustDel()
+	for _, from := range []string{"eth0", "tap1", "veth1"} {
+		if a.Ping(from, "10.1.1.1") == nil {
+			t.Errorf("traffic of %s passes after DEL", from)
+		}
+	}
+	b.MustDel()
+	n.ExpectClean(baseline)
+	expectEmptied(t, n, a, b)
+}
