@@ -88,8 +88,10 @@ func TestDPDKCountsWhatWeCount(t *testing.T) {
 	before := c.memifState(t, c.port.ID).TxPackets
 	p.Forward(t, "rxonly")
 	c.network.Neighbor(t, "twin1", podV4, appMAC)
-	relaytest.Eventually(t, "it counts what was sent to it", 10*time.Second, func() bool {
+	for range 10 {
 		sendUDP(t, c.network, podV4, 100)
+	}
+	relaytest.Eventually(t, "it counts what was sent to it", 10*time.Second, func() bool {
 		sent, counted := c.memifState(t, c.port.ID).TxPackets-before, p.Count(t, 0, "RX-packets")
 		return counted >= 1000 && int(sent) == counted
 	})

@@ -4,6 +4,7 @@
 package gso_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"testing"
@@ -156,7 +157,7 @@ func drawSpec(t *rapid.T) spec {
 		seq:     rapid.Uint32().Draw(t, "seq"),
 		flags:   rapid.Byte().Draw(t, "flags"),
 	}
-	s.payload = make([]byte, rapid.OneOf(rapid.IntRange(1, 300), rapid.IntRange(1, 9000)).Draw(t, "length"))
+	s.payload = make([]byte, rapid.OneOf(rapid.IntRange(1, 300), rapid.IntRange(1, 5000)).Draw(t, "length"))
 	fill := rapid.Uint64().Draw(t, "fill")
 	for i := range s.payload {
 		s.payload[i] = byte(fill >> (i % 57))
@@ -203,8 +204,8 @@ func TestLargeFramesAreCut(t *testing.T) {
 		if !gso.Large(f) {
 			t.Fatal("a frame with a size is not large")
 		}
-		if diff := cmp.Diff(s.want(size), cut(t, f)); diff != "" {
-			t.Errorf("%+v cut by %d (-want +got):\n%s", s, size, diff)
+		if want, got := s.want(size), cut(t, f); !same(want, got) {
+			t.Errorf("%+v cut by %d (-want +got):\n%s", s, size, cmp.Diff(want, got))
 		}
 	})
 }
@@ -217,11 +218,11 @@ func TestChecksumsAreCompleted(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := s.packet()
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%+v (-want +got):\n%s", s, diff)
+		if !bytes.Equal(want, got) {
+			t.Errorf("%+v (-want +got):\n%s", s, cmp.Diff(want, got))
 		}
 		// One that is complete already is left alone.
-		if again, err := gso.Complete(append(make([]byte, gso.HeaderLen), want...)); err != nil || !cmp.Equal(want, again) {
+		if again, err := gso.Complete(append(make([]byte, gso.HeaderLen), want...)); err != nil || !bytes.Equal(want, again) {
 			t.Errorf("%v, %x", err, again)
 		}
 	})
