@@ -113,7 +113,7 @@ func (f *flow) send(ctx context.Context, app *memif.Interface) error {
 	tick := time.NewTicker(time.Millisecond / 2)
 	defer tick.Stop()
 	packet := make([]byte, 1000)
-	for {
+	for ctx.Err() == nil {
 		binary.BigEndian.PutUint64(packet[4:], uint64(time.Now().UnixNano()))
 		binary.BigEndian.PutUint32(packet, crc32.ChecksumIEEE(packet[4:]))
 		if _, err := app.Write(ctx, packet); err != nil {
@@ -121,6 +121,7 @@ func (f *flow) send(ctx context.Context, app *memif.Interface) error {
 		}
 		<-tick.C
 	}
+	return nil
 }
 
 func (f *flow) receive(ctx context.Context, app *memif.Interface) error {

@@ -152,6 +152,12 @@ func (p *Process) Forward(t testing.TB, mode string) {
 	p.Do(t, "start")
 }
 
+// LinkUp reports whether a port is connected.
+func (p *Process) LinkUp(t testing.TB, port int) bool {
+	t.Helper()
+	return strings.Contains(p.Do(t, fmt.Sprint("show port info ", port)), "Link status: up")
+}
+
 // Count is a counter of "show port stats" of a port.
 func (p *Process) Count(t testing.TB, port int, name string) int {
 	t.Helper()

@@ -71,6 +71,16 @@ func (s *Space) DialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	return conn, err
 }
 
+// DialUDP makes a socket in the namespace that sends to an address.
+func (s *Space) DialUDP(addr string) (net.Conn, error) {
+	var conn net.Conn
+	err := s.Do(func() (err error) {
+		conn, err = net.Dial("udp", addr)
+		return err
+	})
+	return conn, err
+}
+
 // ListenUDP listens in the namespace, until the test ends.
 func ListenUDP(t testing.TB, s *Space, addr string) *net.UDPConn {
 	t.Helper()
