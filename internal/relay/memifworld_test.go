@@ -20,7 +20,6 @@ import (
 
 const secret = "bcdfghjklmnpqrstvwxz"
 
-//nolint:gochecknoglobals // constants
 var (
 	appMAC  = model.MAC{2, 0, 0, 0, 0, 2}
 	twinMAC = model.MAC{2, 0, 0, 0, 0, 1}

@@ -72,6 +72,8 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 }
 
 func FuzzRecord(f *testing.F) {
+	f.Add([]byte(`{"version":1,"memif":{"id":"m","socket":{"folder":"/f","name":"s","queuePairs":1,"ringSize":8},"mode":"ip","mtu":1500,"peer":"n"}}`))
+	f.Add([]byte(`{"version":1,"port":{"id":"a"},"memif":{"id":"b"}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		port, err := parseRecord(data)
 		if err != nil {

@@ -39,11 +39,11 @@ func (t *table) recover(ctx context.Context) error {
 	for _, r := range found {
 		waiting = append(waiting, &port{id: r.id(), device: t.device(r)})
 	}
-	poll(ctx, handover, func() bool {
+	poll(ctx, handover, func() bool { //nolint:contextcheck // ports outlive the call that opens them
 		waiting = t.recoverEach(waiting)
 		return len(waiting) == 0
 	})
-	t.keepAll(waiting)
+	t.keepAll(waiting) //nolint:contextcheck // as above
 	if len(found) > 0 {
 		t.log.InfoContext(ctx, "attached what the last worker had", slog.Int("records", len(found)),
 			slog.Int("ports", t.count()), slog.Duration("in", time.Since(start)))

@@ -181,19 +181,14 @@ func random(n int) []byte {
 // sendUDP sends small datagrams that nobody answers.
 func sendUDP(t testing.TB, from *relaytest.Space, addr string, n int) {
 	t.Helper()
-	err := from.Do(func() error {
-		conn, err := (&net.Dialer{}).DialContext(t.Context(), "udp", net.JoinHostPort(addr, "9"))
-		if err != nil {
-			return err
-		}
-		for range n {
-			if _, err := conn.Write([]byte("to nobody")); err != nil {
-				return errors.Join(err, conn.Close())
-			}
-		}
-		return conn.Close()
-	})
+	conn, err := from.DialUDP(t.Context(), net.JoinHostPort(addr, "9"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range n {
+		if _, err := conn.Write([]byte("to nobody")); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

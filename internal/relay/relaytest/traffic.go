@@ -72,10 +72,10 @@ func (s *Space) DialTCP(ctx context.Context, addr string) (net.Conn, error) {
 }
 
 // DialUDP makes a socket in the namespace that sends to an address.
-func (s *Space) DialUDP(addr string) (net.Conn, error) {
+func (s *Space) DialUDP(ctx context.Context, addr string) (net.Conn, error) {
 	var conn net.Conn
 	err := s.Do(func() (err error) {
-		conn, err = net.Dial("udp", addr)
+		conn, err = (&net.Dialer{}).DialContext(ctx, "udp", addr)
 		return err
 	})
 	return conn, err

@@ -5,7 +5,6 @@ package rings_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,50 +20,51 @@ import (
 	"github.com/polynic/polynic/test/testpmd"
 )
 
-// BenchmarkTCP sends TCP over a memif in both directions. "whole" is how the
-// relay works; "cut" leaves the kernel to cut what it sends, and joins nothing.
-// The application's end is the same in both.
+// BenchmarkTCP moves TCP between the kernel and an application that has next to
+// nothing to do. "whole" is how the relay works; in "cut" the kernel cuts what it
+// sends, and nothing is joined.
 func BenchmarkTCP(b *testing.B) {
-	for name, offload := range map[string]string{"whole": "on", "cut": "off"} {
-		b.Run("to the application/"+name, func(b *testing.B) {
-			w := newWay(b, memif.Config{}, 1)
-			ethtool := need.Command(b, need.Kernel, "ethtool")
-			err := w.network.Do(func() error {
-				return exec.Command(ethtool, "-K", "twin1", "tso", offload, "gso", offload).Run()
-			})
-			if err != nil {
-				b.Fatal(err)
-			}
-			stream(b, w.network, w.pod, appV4)
+	b.Run("to the application/whole", func(b *testing.B) { toApplication(b, "on") })
+	b.Run("to the application/cut", func(b *testing.B) { toApplication(b, "off") })
+	b.Run("to the kernel/whole", func(b *testing.B) {
+		toKernel(b, func(w *way) {
+			run(b, rings.TwinConfig{Interface: w.master, Queues: w.twin.Queues(), MaxPacket: maxPacket})
 		})
-	}
+	})
+	b.Run("to the kernel/cut", func(b *testing.B) {
+		toKernel(b, func(w *way) {
+			twin := rings.NewTwin(rings.TwinConfig{Interface: w.master, Queues: w.twin.Queues(), MaxPacket: maxPacket})
+			during(b, twin.RunSingly)
+		})
+	})
 }
 
-// stream writes b.N times 1 MiB to a connection.
-func stream(b *testing.B, from, to *relaytest.Space, addr string) {
+// bare makes the relay's end alone.
+func bare(b *testing.B) *way {
 	b.Helper()
-	var listener net.Listener
-	err := to.Do(func() (err error) {
-		listener, err = net.Listen("tcp", net.JoinHostPort(addr, "0"))
-		return err
-	})
+	w := &way{network: newSpace(b)}
+	w.twin = device(b, w.network, "twin1", twinMAC, 1)
+	w.master, w.slave = pair(b, memif.Config{MaxPacket: maxPacket})
+	w.network.Address(b, "twin1", twinV4, appV4)
+	w.network.Neighbor(b, "twin1", appV4, appMAC)
+	return w
+}
+
+func toApplication(b *testing.B, offload string) {
+	b.Helper()
+	w := bare(b)
+	run(b, rings.TwinConfig{Interface: w.master, Queues: w.twin.Queues(), MaxPacket: maxPacket})
+	ethtool := need.Command(b, need.Kernel, "ethtool")
+	err := w.network.Do(func() error { return exec.Command(ethtool, "-K", "twin1", "tso", offload, "gso", offload).Run() })
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer listener.Close()
-	received := make(chan error, 1)
-	go func() {
-		conn, err := listener.Accept()
-		if err == nil {
-			_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{conn}, make([]byte, 1<<20))
-			err = errors.Join(err, conn.Close())
-		}
-		received <- err
-	}()
-	conn, err := from.DialTCP(b.Context(), listener.Addr().String())
+	during(b, newEndpoint(b, w.slave, 0).sink)
+	conn, err := w.network.DialTCP(b.Context(), net.JoinHostPort(appV4, fmt.Sprint(listenPort)))
 	if err != nil {
 		b.Fatal(err)
 	}
+	defer conn.Close()
 	chunk := make([]byte, 1<<20)
 	b.SetBytes(int64(len(chunk)))
 	for b.Loop() {
@@ -72,8 +72,33 @@ func stream(b *testing.B, from, to *relaytest.Space, addr string) {
 			b.Fatal(err)
 		}
 	}
-	if err := errors.Join(conn.Close(), <-received); err != nil {
-		b.Error(err)
+}
+
+func toKernel(b *testing.B, relay func(*way)) {
+	b.Helper()
+	w := bare(b)
+	relay(w)
+	var listener net.Listener
+	err := w.network.Do(func() (err error) {
+		listener, err = (&net.ListenConfig{}).Listen(b.Context(), "tcp", net.JoinHostPort(twinV4, "0"))
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer listener.Close()
+	during(b, newEndpoint(b, w.slave, uint16(listener.Addr().(*net.TCPAddr).Port)).source)
+	conn, err := listener.Accept()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	chunk := make([]byte, 1<<20)
+	b.SetBytes(int64(len(chunk)))
+	for b.Loop() {
+		if _, err := io.ReadFull(conn, chunk); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

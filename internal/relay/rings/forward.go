@@ -21,9 +21,9 @@ func Forward(ctx context.Context, from, to *memif.Interface) {
 		return eachQueue(ctx, c, func(i int, rx *memif.RxQueue) error {
 			for ctx.Err() == nil {
 				d, err := to.Connected(ctx)
-				if err != nil { // ctx has ended, or will: nothing goes to where nobody comes any more
-					<-ctx.Done()
-					return nil
+				if err != nil {
+					<-ctx.Done() // if it has not ended, it will: nothing goes to where nobody comes any more
+					break
 				}
 				if forward(ctx, d.TxQueues()[i%len(d.TxQueues())], rx) == nil {
 					continue

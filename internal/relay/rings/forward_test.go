@@ -144,7 +144,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	a, b := crossed(t, memif.Config{})
 	w := newWay(t, memif.Config{}, 1)
 	app := relaytest.ListenUDP(t, w.pod, appV4)
-	conn, err := w.network.DialUDP(app.LocalAddr().String())
+	conn, err := w.network.DialUDP(t.Context(), app.LocalAddr().String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,11 +100,10 @@ func (w *workspace) write(fd int) error {
 	}
 	for {
 		_, _, errno := unix.Syscall(unix.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&w.vector[0])), uintptr(len(w.pieces)+1))
-		switch errno {
-		case 0:
+		if errno == 0 {
 			return nil
-		case unix.EINTR:
-		default:
+		}
+		if errno != unix.EINTR {
 			return errno
 		}
 	}

@@ -92,9 +92,9 @@ func (t *Twin) serve(ctx context.Context, c *memif.Conn) error {
 // connection. The context of serve ends with the connection.
 func connections(ctx context.Context, i *memif.Interface, serve func(context.Context, *memif.Conn) error) error {
 	for ctx.Err() == nil {
-		c, err := i.Connected(ctx)
-		if err != nil {
-			return nil // ctx has ended, or the interface was closed
+		c, _ := i.Connected(ctx)
+		if c == nil {
+			break // ctx has ended, or the interface was closed
 		}
 		if err := during(ctx, c, serve); err != nil {
 			return err

@@ -30,7 +30,6 @@ const (
 	maxPacket     = 1500 + 14 + 8
 )
 
-//nolint:gochecknoglobals // constants
 var (
 	appMAC  = model.MAC{2, 0, 0, 0, 0, 2}
 	twinMAC = model.MAC{2, 0, 0, 0, 0, 1}
