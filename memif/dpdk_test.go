@@ -110,13 +110,13 @@ func TestDPDKClient(t *testing.T) {
 			l := listen(t, memif.ListenConfig{})
 			master := add(t, l, v.config)
 			dpdk := startPMD(t, "client", l.Addr().String(), v.pmd)
-			dpdk.forward(t, master, "icmpecho")
+			forward(t, dpdk, master, "icmpecho")
 			ping(t, master, []int{60, 64, 512, 1000, v.most, 61})
-			if s := master.Status(); !strings.HasPrefix(s.Peer.Application, "DPDK 2") || s.Peer.PID != dpdk.cmd.Process.Pid {
+			if s := master.Status(); !strings.HasPrefix(s.Peer.Application, "DPDK 2") || s.Peer.PID != dpdk.PID() {
 				t.Errorf("peer %+v", s.Peer)
 			}
-			dpdk.do(t, "stop")
-			dpdk.do(t, "port stop 0")
+			dpdk.Do(t, "stop")
+			dpdk.Do(t, "port stop 0")
 			eventually(t, func() bool { return !master.Status().Connected }, func() string { return "still connected after DPDK's port stopped" })
 		})
 	}
@@ -133,9 +133,9 @@ func TestDPDKServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer slave.Close()
-			dpdk.forward(t, slave, "icmpecho")
+			forward(t, dpdk, slave, "icmpecho")
 			ping(t, slave, []int{60, 64, 512, 1000, v.most, 61})
-			if s := slave.Status(); !strings.HasPrefix(s.Peer.Application, "DPDK 2") || s.Peer.PID != dpdk.cmd.Process.Pid {
+			if s := slave.Status(); !strings.HasPrefix(s.Peer.Application, "DPDK 2") || s.Peer.PID != dpdk.PID() {
 				t.Errorf("peer %+v", s.Peer)
 			}
 		})
@@ -147,7 +147,7 @@ func TestDPDKAbstractSocket(t *testing.T) {
 	l := listen(t, memif.ListenConfig{Address: "@memif-dpdk-test"})
 	master := add(t, l, memif.Config{})
 	dpdk := startPMD(t, "client", l.Addr().String(), pmd{})
-	dpdk.forward(t, master, "icmpecho")
+	forward(t, dpdk, master, "icmpecho")
 	ping(t, master, []int{60, 1518})
 }
 
@@ -172,7 +172,7 @@ func TestDPDKRefused(t *testing.T) {
 			add(t, l, c.config)
 			dpdk := startPMD(t, "client", l.Addr().String(), c.pmd)
 			r := next(t, told)
-			if !errors.Is(r.Err, c.want) || r.Peer.PID != dpdk.cmd.Process.Pid || !strings.HasPrefix(r.Peer.Application, "DPDK") {
+			if !errors.Is(r.Err, c.want) || r.Peer.PID != dpdk.PID() || !strings.HasPrefix(r.Peer.Application, "DPDK") {
 				t.Errorf("refused %+v", r)
 			}
 		})
@@ -185,7 +185,7 @@ func TestDPDKCounts(t *testing.T) {
 	l := listen(t, memif.ListenConfig{})
 	master := add(t, l, memif.Config{})
 	dpdk := startPMD(t, "client", l.Addr().String(), pmd{})
-	dpdk.forward(t, master, "rxonly")
+	forward(t, dpdk, master, "rxonly")
 	const sent = 100_000
 	batch := packets(100, 64)
 	for range sent / len(batch) {
@@ -193,14 +193,14 @@ func TestDPDKCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, func() bool { return dpdk.count(t, "RX-packets") == sent },
-		func() string { return fmt.Sprintf("DPDK counts %d", dpdk.count(t, "RX-packets")) })
-	dpdk.do(t, "stop")
+	eventually(t, func() bool { return dpdk.Count(t, 0, "RX-packets") == sent },
+		func() string { return fmt.Sprintf("DPDK counts %d", dpdk.Count(t, 0, "RX-packets")) })
+	dpdk.Do(t, "stop")
 
 	for _, mode := range []string{"txonly", "flowgen"} {
-		dpdk.do(t, "clear port stats 0")
+		dpdk.Do(t, "clear port stats 0")
 		before := master.Status().Rx.Packets
-		dpdk.forward(t, master, mode)
+		forward(t, dpdk, master, mode)
 		in := packets(256, 2048)
 		var last []byte
 		for n := 0; n < 100_000; {
@@ -211,7 +211,7 @@ func TestDPDKCounts(t *testing.T) {
 			n += got
 			last = in[got-1]
 		}
-		dpdk.do(t, "stop")
+		dpdk.Do(t, "stop")
 		for {
 			n, err := connected(t, master).RxQueues()[0].Receive(in)
 			if err != nil {
@@ -224,7 +224,7 @@ func TestDPDKCounts(t *testing.T) {
 		if len(last) < 60 || last[12] != 8 || sum(last[14:34]) != 0 {
 			t.Errorf("%s: a packet is %x", mode, last)
 		}
-		if got, want := int(master.Status().Rx.Packets-before), dpdk.count(t, "TX-packets"); got != want {
+		if got, want := int(master.Status().Rx.Packets-before), dpdk.Count(t, 0, "TX-packets"); got != want {
 			t.Errorf("%s: received %d, DPDK says it sent %d", mode, got, want)
 		}
 	}
@@ -243,7 +243,7 @@ func TestDPDKKilled(t *testing.T) {
 	for i := range *kills {
 		dpdk := startPMD(t, "client", l.Addr().String(), pmd{})
 		next(t, e.connects)
-		dpdk.forward(t, master, "txonly")
+		forward(t, dpdk, master, "txonly")
 		in := packets(64, 2048)
 		for range 100 {
 			if _, err := master.ReadBatch(soon(t), in); err != nil {
@@ -251,7 +251,7 @@ func TestDPDKKilled(t *testing.T) {
 			}
 		}
 		start := time.Now()
-		dpdk.kill()
+		dpdk.Kill()
 		if err := next(t, e.disconnects); !errors.Is(err, memif.ErrPeerGone) {
 			t.Errorf("disconnected because %v", err)
 		}
@@ -285,9 +285,9 @@ func TestDPDKServerKilled(t *testing.T) {
 		dpdk := startPMD(t, "server", address, pmd{})
 		next(t, e.connects)
 		took = append(took, time.Since(start))
-		dpdk.forward(t, slave, "icmpecho")
+		forward(t, dpdk, slave, "icmpecho")
 		ping(t, slave, []int{60, 1518})
-		dpdk.kill()
+		dpdk.Kill()
 		if err := next(t, e.disconnects); !errors.Is(err, memif.ErrPeerGone) {
 			t.Errorf("disconnected because %v", err)
 		}

@@ -36,7 +36,7 @@ func BenchmarkPump(b *testing.B) {
 		n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{conn}, make([]byte, 1<<20))
 		received <- n
 	}()
-	conn, err := dialTCP(b.Context(), w.pod, listener.Addr().String())
+	conn, err := w.pod.DialTCP(b.Context(), listener.Addr().String())
 	if err != nil {
 		b.Fatal(err)
 	}

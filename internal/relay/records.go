@@ -30,27 +30,49 @@ const (
 // what a sync would protect from.
 type records struct{ dir string }
 
+// record is one port, of one of the kinds. One of a memif has its secret.
 type record struct {
-	Version int              `json:"version"`
-	Port    relayapi.TapPort `json:"port"`
+	Version int                 `json:"version"`
+	Port    *relayapi.TapPort   `json:"port,omitempty"`
+	Memif   *relayapi.MemifPort `json:"memif,omitempty"`
+}
+
+func (r record) id() string {
+	if r.Memif != nil {
+		return r.Memif.ID
+	}
+	return r.Port.ID
+}
+
+func (r record) validate() error {
+	switch {
+	case r.Version != recordVersion:
+		return fmt.Errorf("version %d, want %d", r.Version, recordVersion)
+	case (r.Port == nil) == (r.Memif == nil):
+		return errors.New("it is of no port, or of two")
+	case r.Memif != nil:
+		return r.Memif.Validate()
+	default:
+		return r.Port.Validate()
+	}
 }
 
 func (r *records) path(id string) string {
 	return filepath.Join(r.dir, base64.RawURLEncoding.EncodeToString([]byte(id))+recordSuffix)
 }
 
-func (r *records) put(port relayapi.TapPort) error {
-	data, err := json.Marshal(record{Version: recordVersion, Port: port})
+func (r *records) put(port record) error {
+	data, err := json.Marshal(port)
 	if err != nil {
-		return fmt.Errorf("port %s: record: %w", port.ID, err)
+		return fmt.Errorf("port %s: record: %w", port.id(), err)
 	}
-	path := r.path(port.ID)
+	path := r.path(port.id())
 	temporary := path + temporarySuffix
 	if err := os.WriteFile(temporary, data, 0o600); err != nil {
-		return errors.Join(fmt.Errorf("port %s: record: %w", port.ID, err), r.removeFile(temporary))
+		return errors.Join(fmt.Errorf("port %s: record: %w", port.id(), err), r.removeFile(temporary))
 	}
 	if err := os.Rename(temporary, path); err != nil {
-		return fmt.Errorf("port %s: record: %w", port.ID, err)
+		return fmt.Errorf("port %s: record: %w", port.id(), err)
 	}
 	return nil
 }
@@ -66,7 +88,7 @@ func (r *records) removeFile(path string) error {
 }
 
 // load reads all records. One that cannot be read is removed, and reported.
-func (r *records) load() (ports []relayapi.TapPort, broken []error, err error) {
+func (r *records) load() (ports []record, broken []error, err error) {
 	files, err := os.ReadDir(r.dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("records: %w", err)
@@ -97,28 +119,25 @@ func appendError(errs []error, err error) []error {
 	return append(errs, err)
 }
 
-func readRecord(path, name string) (relayapi.TapPort, error) {
+func readRecord(path, name string) (record, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return relayapi.TapPort{}, fmt.Errorf("record: %w", err)
+		return record{}, fmt.Errorf("record: %w", err)
 	}
 	port, err := parseRecord(data)
-	if err == nil && base64.RawURLEncoding.EncodeToString([]byte(port.ID)) != name {
-		err = fmt.Errorf("it is of another port, %s", port.ID)
+	if err == nil && base64.RawURLEncoding.EncodeToString([]byte(port.id())) != name {
+		err = fmt.Errorf("it is of another port, %s", port.id())
 	}
 	if err != nil {
-		return relayapi.TapPort{}, fmt.Errorf("record %s: %w", path, err)
+		return record{}, fmt.Errorf("record %s: %w", path, err)
 	}
 	return port, nil
 }
 
-func parseRecord(data []byte) (relayapi.TapPort, error) {
+func parseRecord(data []byte) (record, error) {
 	var r record
 	if err := json.Unmarshal(data, &r); err != nil {
-		return relayapi.TapPort{}, err
+		return record{}, err
 	}
-	if r.Version != recordVersion {
-		return relayapi.TapPort{}, fmt.Errorf("version %d, want %d", r.Version, recordVersion)
-	}
-	return r.Port, r.Port.Validate()
+	return r, r.validate()
 }

@@ -36,19 +36,27 @@ func (t *table) recover(ctx context.Context) error {
 		t.log.WarnContext(ctx, "a record was dropped", slog.Any("error", err))
 	}
 	var waiting []*port
-	for _, want := range found {
-		waiting = append(waiting, &port{TapPort: want})
+	for _, r := range found {
+		waiting = append(waiting, &port{id: r.id(), device: t.device(r)})
 	}
-	poll(ctx, handover, func() bool {
+	poll(ctx, handover, func() bool { //nolint:contextcheck // ports outlive the call that opens them
 		waiting = t.recoverEach(waiting)
 		return len(waiting) == 0
 	})
-	t.keepAll(waiting)
+	t.keepAll(waiting) //nolint:contextcheck // as above
 	if len(found) > 0 {
 		t.log.InfoContext(ctx, "attached what the last worker had", slog.Int("records", len(found)),
-			slog.Int("ports", len(t.list())), slog.Duration("in", time.Since(start)))
+			slog.Int("ports", t.count()), slog.Duration("in", time.Since(start)))
 	}
 	return nil
+}
+
+// device is what a record describes.
+func (t *table) device(r record) device {
+	if r.Memif != nil {
+		return &memifPort{MemifPort: *r.Memif, parts: t.parts}
+	}
+	return &tapPort{TapPort: *r.Port, parts: t.parts}
 }
 
 // recoverEach tries every port, several at a time, and returns those that are
@@ -69,9 +77,9 @@ func (t *table) recoverEach(ports []*port) (busy []*port) {
 		switch {
 		case errors.Is(p.reason, relayapi.ErrTaken):
 			busy = append(busy, p)
-		case errors.Is(p.reason, tap.ErrGone), errors.Is(p.reason, relayapi.ErrNetnsGone):
-			err := errors.Join(p.reason, t.records.remove(p.ID))
-			t.log.Info("a port has gone meanwhile", slog.String("port", p.ID), slog.Any("reason", err))
+		case errors.Is(p.reason, tap.ErrGone), errors.Is(p.reason, relayapi.ErrNetnsGone), errors.Is(p.reason, relayapi.ErrFolderGone):
+			err := errors.Join(p.reason, t.records.remove(p.id))
+			t.log.Info("a port has gone meanwhile", slog.String("port", p.id), slog.Any("reason", err))
 		default:
 			t.keep(p)
 		}
@@ -85,15 +93,22 @@ func (t *table) keepAll(ports []*port) {
 	for _, p := range ports {
 		t.keep(p)
 	}
+	t.cross()
+}
+
+func (t *table) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.ports)
 }
 
 // keep lists a port; one that cannot be attached is left to be mended by an
 // Attach. t.mu is held.
 func (t *table) keep(p *port) {
 	if p.reason != nil {
-		t.log.Warn("a port cannot be attached again", slog.String("port", p.ID), slog.Any("reason", p.reason))
+		t.log.Warn("a port cannot be attached again", slog.String("port", p.id), slog.Any("reason", p.reason))
 	}
-	t.ports[p.ID] = p
+	t.ports[p.id] = p
 }
 
 // poll calls done until it returns true, the limit has passed, or ctx ends.

@@ -1,9 +1,11 @@
 // SPDX-FileCopyrightText: The polynic authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package relay is the process that holds the file side of tap devices. Each
-// port is a pod's tap, born in the pod's network namespace, and a twin tap in
-// the namespace of a network; the relay moves frames between the two. It does
+// Package relay is the process that holds the file side of tap devices and the
+// rings of memifs. A port is a pod's tap, born in the pod's network namespace,
+// or a memif, of which the relay is the master on a socket in the pod's folder;
+// with a twin tap in the namespace of a network, to and from which the relay
+// moves frames. Two memifs can also be connected with each other. The relay does
 // what it is told over a unix socket (package relayapi), keeps a record of it,
 // and attaches everything again by itself after a restart.
 package relay
@@ -54,7 +56,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return errors.Join(fmt.Errorf("%w: %w", ErrStart, err), frames.Close(), listener.Close())
 	}
 	s := &server{log: log, conns: map[*conn]struct{}{}}
-	s.table = newTable(parts{frames, namespaces, &records{cfg.StateDir}}, s.notify, log)
+	s.table = newTable(parts{frames, namespaces, &records{cfg.StateDir}, newSockets(s.notify, log)}, s.notify, log)
 	err = s.run(ctx, listener)
 	// In this order: what reports failures first, then what they are about.
 	return errors.Join(err, frames.Close(), namespaces.Close(), s.table.close())

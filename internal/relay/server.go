@@ -83,9 +83,12 @@ func (s *server) answer(q relayapi.Request) relayapi.Reply {
 	}
 	switch q.Op {
 	case relayapi.OpAttach:
-		a.Errors = make([]*relayapi.Error, len(q.Ports))
-		for i, p := range q.Ports {
-			a.Errors[i] = relayapi.NewError(s.table.attach(p))
+		for _, p := range q.Ports {
+			a.Errors = append(a.Errors, relayapi.NewError(s.table.attach(p)))
+		}
+	case relayapi.OpAttachMemifs:
+		for _, p := range q.Memifs {
+			a.Errors = append(a.Errors, relayapi.NewError(s.table.attachMemif(p)))
 		}
 	case relayapi.OpDetach:
 		var errs []error
@@ -95,6 +98,8 @@ func (s *server) answer(q relayapi.Request) relayapi.Reply {
 		a.Error = relayapi.NewError(errors.Join(errs...))
 	case relayapi.OpList:
 		a.Ports = s.table.list()
+	case relayapi.OpListMemifs:
+		a.Memifs = s.table.listMemifs()
 	default:
 		a.Error = relayapi.NewError(fmt.Errorf("this relay does not know the operation %q", q.Op))
 	}

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -21,6 +22,7 @@ type parts struct {
 	pump       *pump.Pump
 	namespaces *nswatch.Watcher
 	records    *records
+	sockets    *sockets
 }
 
 // table holds the ports. One operation runs at a time: each of them waits for
@@ -47,68 +49,96 @@ func (t *table) attach(want relayapi.TapPort) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.ports[want.ID]; p != nil {
-		if p.is(want) && p.reason == nil && p.check() == nil {
+	if p := t.ports[want.ID]; p != nil && p.reason == nil {
+		if d, ok := p.device.(*tapPort); ok && d.is(want) && d.check() == nil {
 			return nil
 		}
+	}
+	return t.replace(want.ID, &tapPort{TapPort: want, parts: t.parts})
+}
+
+// attachMemif does so for a memif port.
+func (t *table) attachMemif(want relayapi.MemifPort) error {
+	if err := want.Validate(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer t.cross()
+	if p := t.ports[want.ID]; p != nil && p.reason == nil {
+		d, ok := p.device.(*memifPort)
+		if ok && d.is(want) && d.check() == nil {
+			return nil
+		}
+		if ok && d.sameRings(want) && d.socket.check() == nil {
+			return t.replug(p, d, want)
+		}
+	}
+	return t.replace(want.ID, &memifPort{MemifPort: want, parts: t.parts})
+}
+
+// replug gives a memif another twin or peer. t.mu is held.
+func (t *table) replug(p *port, d *memifPort, want relayapi.MemifPort) error {
+	if err := d.replug(want, tap.Create); err != nil {
+		return errors.Join(err, t.forget(p))
+	}
+	if err := t.records.put(d.record()); err != nil {
+		return errors.Join(err, t.forget(p))
+	}
+	t.log.Debug("attached otherwise", slog.String("port", p.id))
+	return nil
+}
+
+// replace attaches a port, instead of one that was there. t.mu is held.
+func (t *table) replace(id string, d device) error {
+	if p := t.ports[id]; p != nil {
 		if err := t.forget(p); err != nil {
 			return err
 		}
 	}
-	p := &port{TapPort: want}
+	p := &port{id: id, device: d}
 	if err := t.open(p, tap.Create); err != nil {
 		return err
 	}
-	if err := t.records.put(p.TapPort); err != nil {
-		return errors.Join(err, t.undo(p))
+	if err := t.records.put(d.record()); err != nil {
+		return errors.Join(err, p.discard())
 	}
-	t.ports[p.ID] = p
-	t.log.Debug("attached", slog.String("port", p.ID))
+	t.ports[id] = p
+	t.log.Debug("attached", slog.String("port", id))
 	return nil
 }
 
 // open opens a port's devices and moves frames, or leaves nothing behind.
 func (t *table) open(p *port, device opener) error {
-	if err := p.open(device); err != nil {
-		return err
-	}
-	err := p.start(t.parts, func(cause error) {
+	return p.open(device, func(cause error) {
 		t.failures.Go(func() { t.fail(p, cause) })
 	})
-	if err != nil {
-		return errors.Join(err, t.undo(p))
-	}
-	return nil
-}
-
-func (t *table) undo(p *port) error {
-	p.stop(t.parts)
-	return p.discard()
 }
 
 // fail closes a port whose device or namespace is gone.
 func (t *table) fail(p *port, cause error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ports[p.ID] != p || p.reason != nil {
+	if t.ports[p.id] != p || p.reason != nil {
 		return
 	}
 	if err := p.check(); err != nil {
 		cause = err // names the device that is gone
 	}
 	p.reason = cause
-	p.stop(t.parts)
-	if err := errors.Join(p.close(), t.records.remove(p.ID)); err != nil {
-		t.log.Warn("closing a port", slog.String("port", p.ID), slog.Any("error", err))
+	if err := errors.Join(p.close(), t.records.remove(p.id)); err != nil {
+		t.log.Warn("closing a port", slog.String("port", p.id), slog.Any("error", err))
 	}
-	t.log.Warn("port failed", slog.String("port", p.ID), slog.Any("reason", cause))
-	t.notify(relayapi.Event{Kind: relayapi.EventPortFailed, ID: p.ID, Reason: cause.Error()})
+	t.cross()
+	t.log.Warn("port failed", slog.String("port", p.id), slog.Any("reason", cause))
+	t.notify(relayapi.Event{Kind: relayapi.EventPortFailed, ID: p.id, Reason: cause.Error()})
 }
 
 // detach closes the port's files and forgets it.
 func (t *table) detach(id string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer t.cross()
 	if p := t.ports[id]; p != nil {
 		return t.forget(p)
 	}
@@ -116,38 +146,76 @@ func (t *table) detach(id string) error {
 }
 
 func (t *table) forget(p *port) error {
-	delete(t.ports, p.ID)
+	delete(t.ports, p.id)
 	var err error
 	if p.reason == nil {
-		p.stop(t.parts)
 		err = p.close()
 	}
-	t.log.Debug("detached", slog.String("port", p.ID))
-	return errors.Join(err, t.records.remove(p.ID))
+	t.log.Debug("detached", slog.String("port", p.id))
+	return errors.Join(err, t.records.remove(p.id))
+}
+
+// cross connects the memifs that name each other, and parts those that do so no
+// more. t.mu is held.
+func (t *table) cross() {
+	for _, p := range t.ports {
+		m, ok := p.device.(*memifPort)
+		if !ok || p.reason != nil {
+			continue
+		}
+		var other *memifPort
+		if q := t.ports[m.Peer]; q != nil && q.reason == nil {
+			other, _ = q.device.(*memifPort)
+		}
+		m.cross(other)
+	}
 }
 
 func (t *table) list() []relayapi.PortState {
+	return list(t, func(p *port) (relayapi.PortState, bool) {
+		d, ok := p.device.(*tapPort)
+		if !ok {
+			return relayapi.PortState{}, false
+		}
+		return d.state(p.reason), true
+	})
+}
+
+func (t *table) listMemifs() []relayapi.MemifState {
+	return list(t, func(p *port) (relayapi.MemifState, bool) {
+		d, ok := p.device.(*memifPort)
+		if !ok {
+			return relayapi.MemifState{}, false
+		}
+		return d.state(p.reason), true
+	})
+}
+
+// list gives what show makes of the ports that it knows, by their order.
+func list[S any](t *table, show func(*port) (S, bool)) []S {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	states := make([]relayapi.PortState, 0, len(t.ports))
-	for _, p := range t.ports {
-		states = append(states, p.state())
+	states := make([]S, 0, len(t.ports))
+	for _, p := range slices.SortedFunc(maps.Values(t.ports), func(a, b *port) int { return cmp.Compare(a.id, b.id) }) {
+		if s, ok := show(p); ok {
+			states = append(states, s)
+		}
 	}
-	slices.SortFunc(states, func(a, b relayapi.PortState) int { return cmp.Compare(a.ID, b.ID) })
 	return states
 }
 
 // close closes all files and leaves devices and records for the next worker.
-// The pump and the watcher are closed already, so that no port fails any more.
+// The pump and the watcher are closed already.
 func (t *table) close() error {
-	t.failures.Wait()
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	var errs []error
 	for _, p := range t.ports {
 		if p.reason == nil {
 			errs = append(errs, p.close())
 		}
 	}
+	clear(t.ports) // what fails now is of no interest
+	t.mu.Unlock()
+	t.failures.Wait()
 	return errors.Join(errs...)
 }

@@ -5,19 +5,14 @@ package relay_test
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
 	"errors"
-	"io"
 	"math/rand/v2"
 	"net"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/internal/relay/relaytest"
@@ -74,7 +69,7 @@ func TestTCPContentInLargeFrames(t *testing.T) {
 		t.Run(listen, func(t *testing.T) {
 			before := w.state(t, w.port.ID)
 			const size = 32 << 20
-			transfer(t, w.pod, w.network, listen, size)
+			relaytest.Transfer(t, w.pod, w.network, listen, size)
 			after := w.state(t, w.port.ID)
 			frames, octets := after.RxFrames-before.RxFrames, after.RxBytes-before.RxBytes
 			if octets < size || octets/frames < 20_000 {
@@ -97,8 +92,8 @@ func TestSeveralQueues(t *testing.T) {
 	var group errgroup.Group
 	for range 8 {
 		group.Go(func() error {
-			transfer(t, w.pod, w.network, twinV4, 1<<20)
-			transfer(t, w.network, w.pod, podV6, 1<<20)
+			relaytest.Transfer(t, w.pod, w.network, twinV4, 1<<20)
+			relaytest.Transfer(t, w.network, w.pod, podV6, 1<<20)
 			return nil
 		})
 	}
@@ -154,8 +149,8 @@ func TestUDPSegmentation(t *testing.T) {
 	for _, addr := range []string{twinV4, twinV6} {
 		t.Run(addr, func(t *testing.T) {
 			before := w.state(t, w.port.ID)
-			receiver := listenUDP(t, w.network, addr)
-			sendSegmented(t, w.pod, receiver.LocalAddr().(*net.UDPAddr), payload, segment)
+			receiver := relaytest.ListenUDP(t, w.network, addr)
+			relaytest.SendSegmented(t, w.pod, receiver.LocalAddr().(*net.UDPAddr), payload, segment)
 			if err := receiver.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
@@ -176,106 +171,24 @@ func TestUDPSegmentation(t *testing.T) {
 	}
 }
 
-// transfer sends random bytes over TCP and compares what arrives.
-func transfer(t testing.TB, from, to *relaytest.Space, listen string, size int64) {
-	t.Helper()
-	var listener net.Listener
-	err := to.Do(func() (err error) {
-		listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(listen, "0"))
-		return err
-	})
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer listener.Close()
-	sent, received := sha256.New(), sha256.New()
-	var group errgroup.Group
-	group.Go(func() error {
-		conn, err := listener.Accept()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		_, err = io.Copy(received, conn)
-		return err
-	})
-	group.Go(func() error {
-		conn, err := dialTCP(t.Context(), from, listener.Addr().String())
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		source := rand.NewChaCha8([32]byte{1})
-		_, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(conn, sent)}, io.LimitReader(source, size), make([]byte, 256<<10))
-		return err
-	})
-	if err := group.Wait(); err != nil {
-		t.Error(err)
-	}
-	if !bytes.Equal(sent.Sum(nil), received.Sum(nil)) {
-		t.Error("what arrived is not what was sent")
-	}
-}
-
-func dialTCP(ctx context.Context, from *relaytest.Space, addr string) (net.Conn, error) {
-	var conn net.Conn
-	err := from.Do(func() (err error) {
-		conn, err = (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", addr)
-		return err
-	})
-	return conn, err
-}
-
-func listenUDP(t testing.TB, s *relaytest.Space, addr string) *net.UDPConn {
-	t.Helper()
-	var conn net.PacketConn
-	err := s.Do(func() (err error) {
-		config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-			return c.Control(func(fd uintptr) {
-				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
-			})
-		}}
-		conn, err = config.ListenPacket(t.Context(), "udp", net.JoinHostPort(addr, "0"))
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn.(*net.UDPConn)
-}
-
-func sendSegmented(t testing.TB, from *relaytest.Space, to *net.UDPAddr, payload []byte, segment int) {
-	t.Helper()
-	err := from.Do(func() error {
-		conn, err := net.DialUDP("udp", nil, to)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		raw, err := conn.SyscallConn()
-		if err != nil {
-			return err
-		}
-		var optErr error
-		err = raw.Control(func(fd uintptr) {
-			optErr = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, segment)
-		})
-		if err := errors.Join(err, optErr); err != nil {
-			return err
-		}
-		_, err = conn.Write(payload)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func random(n int) []byte {
 	data := make([]byte, n)
 	source := rand.NewChaCha8([32]byte{2})
 	_, _ = source.Read(data)
 	return data
+}
+
+// sendUDP sends small datagrams that nobody answers.
+func sendUDP(t testing.TB, from *relaytest.Space, addr string, n int) {
+	t.Helper()
+	conn, err := from.DialUDP(t.Context(), net.JoinHostPort(addr, "9"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range n {
+		if _, err := conn.Write([]byte("to nobody")); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

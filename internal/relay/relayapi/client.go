@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,22 +68,30 @@ func (c *Client) Close() {
 // one error per port, in order; what was made for a port that fails is removed
 // again. Errors wrap ErrNetnsGone, ErrTaken or ErrAway where they apply.
 func (c *Client) Attach(ctx context.Context, ports []TapPort) []error {
+	return attachAll(ctx, c, ports, func(part []TapPort) Request { return Request{Op: OpAttach, Ports: part} })
+}
+
+// AttachMemifs does so for memif ports. One that only gets another twin or peer
+// keeps its application. Errors may wrap ErrFolderGone too.
+func (c *Client) AttachMemifs(ctx context.Context, ports []MemifPort) []error {
+	return attachAll(ctx, c, ports, func(part []MemifPort) Request { return Request{Op: OpAttachMemifs, Memifs: part} })
+}
+
+func attachAll[P any](ctx context.Context, c *Client, ports []P, request func([]P) Request) []error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	errs := make([]error, 0, len(ports))
-	for len(ports) > 0 {
-		part := ports[:min(batch, len(ports))]
-		ports = ports[len(part):]
-		errs = append(errs, c.attach(ctx, part)...)
+	for part := range slices.Chunk(ports, batch) {
+		errs = append(errs, c.attach(ctx, request(part), len(part))...)
 	}
 	return errs
 }
 
-func (c *Client) attach(ctx context.Context, ports []TapPort) []error {
-	errs := make([]error, len(ports))
-	a, err := c.call(ctx, Request{Op: OpAttach, Ports: ports})
-	if err == nil && len(a.Errors) != len(ports) {
-		err = fmt.Errorf("relay at %s: answered for %d ports of %d", c.path, len(a.Errors), len(ports))
+func (c *Client) attach(ctx context.Context, q Request, ports int) []error {
+	errs := make([]error, ports)
+	a, err := c.call(ctx, q)
+	if err == nil && len(a.Errors) != ports {
+		err = fmt.Errorf("relay at %s: answered for %d ports of %d", c.path, len(a.Errors), ports)
 	}
 	for i := range errs {
 		if errs[i] = err; err == nil {
@@ -92,15 +101,13 @@ func (c *Client) attach(ctx context.Context, ports []TapPort) []error {
 	return errs
 }
 
-// Detach stops the ports, closes their files and forgets them; it returns when
+// Detach stops the ports, of any kind, closes their files and forgets them; it returns when
 // that is done. An ID that is not there is no error. Devices and what is
 // configured on them stay.
 func (c *Client) Detach(ctx context.Context, ids []string) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	for len(ids) > 0 {
-		part := ids[:min(batch, len(ids))]
-		ids = ids[len(part):]
+	for part := range slices.Chunk(ids, batch) {
 		if _, err := c.call(ctx, Request{Op: OpDetach, IDs: part}); err != nil {
 			return err
 		}
@@ -108,7 +115,15 @@ func (c *Client) Detach(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// List gives all ports, ordered by ID.
+// ListMemifs gives all memif ports, ordered by ID.
+func (c *Client) ListMemifs(ctx context.Context) ([]MemifState, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	a, err := c.call(ctx, Request{Op: OpListMemifs})
+	return a.Memifs, err
+}
+
+// List gives all tap ports, ordered by ID.
 func (c *Client) List(ctx context.Context) ([]PortState, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()

@@ -21,6 +21,8 @@ var (
 	// ErrTaken means that a device of that name exists which is not a
 	// persistent tap of the wanted kind, or which somebody else has open.
 	ErrTaken = errors.New("the device name is taken")
+	// ErrFolderGone means that the folder for the socket of a memif is not there.
+	ErrFolderGone = errors.New("the folder for the socket is gone")
 )
 
 // Error is an error in a message.
@@ -32,8 +34,9 @@ type Error struct {
 type errorKind string
 
 const (
-	kindNetnsGone errorKind = "netns-gone"
-	kindTaken     errorKind = "taken"
+	kindNetnsGone  errorKind = "netns-gone"
+	kindTaken      errorKind = "taken"
+	kindFolderGone errorKind = "folder-gone"
 )
 
 // NewError turns an error into its message form; nil stays nil.
@@ -47,6 +50,8 @@ func NewError(err error) *Error {
 		e.Kind = kindNetnsGone
 	case errors.Is(err, ErrTaken):
 		e.Kind = kindTaken
+	case errors.Is(err, ErrFolderGone):
+		e.Kind = kindFolderGone
 	}
 	return e
 }
@@ -62,6 +67,8 @@ func (e *Error) Unwrap() error {
 		return ErrNetnsGone
 	case kindTaken:
 		return ErrTaken
+	case kindFolderGone:
+		return ErrFolderGone
 	default:
 		return nil
 	}

@@ -60,8 +60,8 @@ type TapPort struct {
 
 // Validate reports what is malformed.
 func (p TapPort) Validate() error {
-	if p.ID == "" || len(p.ID) > maxID || !utf8.ValidString(p.ID) {
-		return fmt.Errorf("port id %q: must be 1 to %d bytes of text", p.ID, maxID)
+	if err := validateID(p.ID); err != nil {
+		return err
 	}
 	if err := errors.Join(p.Pod.validate(), p.Twin.validate()); err != nil {
 		return fmt.Errorf("port %s: %w", p.ID, err)
@@ -71,6 +71,13 @@ func (p TapPort) Validate() error {
 	}
 	if p.Pod.Netns == p.Twin.Netns && p.Pod.Name == p.Twin.Name {
 		return fmt.Errorf("port %s: %s cannot be its own twin", p.ID, p.Pod)
+	}
+	return nil
+}
+
+func validateID(id string) error {
+	if id == "" || len(id) > maxID || !utf8.ValidString(id) {
+		return fmt.Errorf("port id %q: must be 1 to %d bytes of text", id, maxID)
 	}
 	return nil
 }
@@ -85,9 +92,12 @@ func (l Link) validate() error {
 	if l.Netns == "" {
 		return nil
 	}
-	if len(l.Netns) > maxNetns || filepath.Clean(l.Netns) != l.Netns || !filepath.IsAbs(l.Netns) ||
-		strings.ContainsRune(l.Netns, 0) || !utf8.ValidString(l.Netns) {
-		return fmt.Errorf("network namespace %q: must be a clean absolute path of at most %d bytes", l.Netns, maxNetns)
+	return validateNetns(l.Netns)
+}
+
+func validateNetns(path string) error {
+	if len(path) > maxNetns || filepath.Clean(path) != path || !filepath.IsAbs(path) || !text(path) {
+		return fmt.Errorf("network namespace %q: must be a clean absolute path of at most %d bytes", path, maxNetns)
 	}
 	return nil
 }
@@ -123,12 +133,15 @@ const (
 	// EventPortFailed: a port was closed because a device or a namespace of it
 	// is gone.
 	EventPortFailed EventKind = "port-failed"
+	// EventPeerRefused: a process was not connected to the socket of a memif
+	// port. Who comes again for the same reason is told of once.
+	EventPeerRefused EventKind = "peer-refused"
 )
 
 // Event is something that happened without being asked for.
 type Event struct {
 	Kind EventKind `json:"kind"`
-	// ID and Reason are set on EventPortFailed.
+	// ID and Reason are set on EventPortFailed and EventPeerRefused.
 	ID     string `json:"id,omitempty"`
 	Reason string `json:"reason,omitempty"`
 }

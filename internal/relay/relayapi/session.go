@@ -93,7 +93,7 @@ func (s *session) read(take func(Event)) error {
 		switch {
 		case a.ID != 0:
 			s.answer(a)
-		case a.Event != nil && a.Event.Kind == EventPortFailed:
+		case a.Event != nil && (a.Event.Kind == EventPortFailed || a.Event.Kind == EventPeerRefused):
 			take(*a.Event)
 		}
 	}

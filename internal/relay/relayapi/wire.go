@@ -29,6 +29,9 @@ const (
 	OpAttach Op = "attach"
 	OpDetach Op = "detach"
 	OpList   Op = "list"
+
+	OpAttachMemifs Op = "attach-memifs"
+	OpListMemifs   Op = "list-memifs"
 )
 
 // Request is a message to the relay.
@@ -38,7 +41,9 @@ type Request struct {
 	ID    uint64    `json:"id"`
 	Op    Op        `json:"op"`
 	Ports []TapPort `json:"ports,omitempty"` // OpAttach
-	IDs   []string  `json:"ids,omitempty"`   // OpDetach
+	IDs   []string  `json:"ids,omitempty"`   // OpDetach, for ports of any kind
+
+	Memifs []MemifPort `json:"memifs,omitempty"` // OpAttachMemifs
 }
 
 // Reply is a message from the relay: the answer to the request of the same ID,
@@ -48,11 +53,13 @@ type Reply struct {
 	ID      uint64 `json:"id,omitempty"`
 	// Error is set when the whole request was refused.
 	Error *Error `json:"error,omitempty"`
-	// Errors answers OpAttach: one per port, in order, null for success.
+	// Errors answers OpAttach and OpAttachMemifs: one per port, in order, null for success.
 	Errors []*Error `json:"errors,omitempty"`
 	// Ports answers OpList, ordered by ID.
 	Ports []PortState `json:"ports,omitempty"`
-	Event *Event      `json:"event,omitempty"`
+	// Memifs answers OpListMemifs, ordered by ID.
+	Memifs []MemifState `json:"memifs,omitempty"`
+	Event  *Event       `json:"event,omitempty"`
 }
 
 // Reader reads messages; not safe for concurrent use.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 )
 
@@ -25,6 +26,16 @@ func port(id string) relayapi.TapPort {
 	}
 }
 
+func memifPort(id string) relayapi.MemifPort {
+	return relayapi.MemifPort{
+		ID: id,
+		Socket: relayapi.MemifSocket{
+			Folder: "/run/polynic/memif/x", Name: "memif.sock", Pod: model.Netns{Path: "/run/netns/pod", Inode: 7}, QueuePairs: 1, RingSize: 1024,
+		},
+		Memif: 2, Secret: "bcd", Mode: relayapi.MemifEthernet, MTU: 1500, Twin: relayapi.Link{Name: "twin1"}, Queues: 1,
+	}
+}
+
 // The text is what relays and agents of other versions send.
 func TestWireText(t *testing.T) {
 	failed := relayapi.NewError(fmt.Errorf("tap1: %w", relayapi.ErrTaken))
@@ -32,6 +43,14 @@ func TestWireText(t *testing.T) {
 		`{"version":1,"id":3,"op":"attach","ports":[{"id":"c/eth0/tap1","pod":{"netns":"/run/netns/pod","inode":7,"name":"tap1"},` +
 			`"twin":{"name":"twin1"},"queues":2}]}`: relayapi.Request{
 			Version: 1, ID: 3, Op: relayapi.OpAttach, Ports: []relayapi.TapPort{port("c/eth0/tap1")},
+		},
+		`{"version":1,"id":5,"op":"attach-memifs","memifs":[{"id":"m","socket":{"folder":"/run/polynic/memif/x","name":"memif.sock",` +
+			`"pod":{"path":"/run/netns/pod","inode":7},"queuePairs":1,"ringSize":1024},"memif":2,"secret":"bcd","mode":"ethernet","mtu":1500,` +
+			`"twin":{"name":"twin1"},"queues":1}]}`: relayapi.Request{
+			Version: 1, ID: 5, Op: relayapi.OpAttachMemifs, Memifs: []relayapi.MemifPort{memifPort("m")},
+		},
+		`{"version":1,"event":{"kind":"peer-refused","id":"a","reason":"wrong secret"}}`: relayapi.Reply{
+			Version: 1, Event: &relayapi.Event{Kind: relayapi.EventPeerRefused, ID: "a", Reason: "wrong secret"},
 		},
 		`{"version":1,"id":4,"op":"detach","ids":["a","b"]}`: relayapi.Request{
 			Version: 1, ID: 4, Op: relayapi.OpDetach, IDs: []string{"a", "b"},
@@ -54,7 +73,7 @@ func TestWireText(t *testing.T) {
 }
 
 func TestErrorsKeepTheirKind(t *testing.T) {
-	for _, sentinel := range []error{relayapi.ErrNetnsGone, relayapi.ErrTaken} {
+	for _, sentinel := range []error{relayapi.ErrNetnsGone, relayapi.ErrTaken, relayapi.ErrFolderGone} {
 		sent := relayapi.NewError(fmt.Errorf("tap1: %w: reason", sentinel))
 		line, err := relayapi.Encode(relayapi.Reply{Version: relayapi.Version, ID: 1, Error: sent})
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/nl"
 	"github.com/polynic/polynic/internal/relay/relayapi"
@@ -112,6 +113,17 @@ func (s *Space) Address(t testing.TB, name, own, peer string) {
 	})
 	if err != nil {
 		t.Fatalf("%s: route to %s: %v", name, peer, err)
+	}
+}
+
+// Neighbor says for good who has an address.
+func (s *Space) Neighbor(t testing.TB, name, addr string, mac model.MAC) {
+	t.Helper()
+	err := s.NL.NeighSet(&netlink.Neigh{
+		LinkIndex: s.Device(t, name).Attrs().Index, State: netlink.NUD_PERMANENT, IP: netip.MustParseAddr(addr).AsSlice(), HardwareAddr: mac[:],
+	})
+	if err != nil {
+		t.Fatalf("%s: neighbor %s: %v", name, addr, err)
 	}
 }
 

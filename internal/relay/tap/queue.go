@@ -6,6 +6,7 @@ package tap
 import (
 	"errors"
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,16 @@ func (q Queue) Read(frame []byte) (int, error) { return unix.Read(q.fd, frame) }
 func (q Queue) Write(frame []byte) error {
 	_, err := unix.Write(q.fd, frame)
 	return err
+}
+
+// Dup gives another file of the queue, for who wants to wait in the runtime's
+// poller; the caller closes it.
+func (q Queue) Dup() (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(q.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("duplicate the file of a tap: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "tap"), nil // non-blocking, as the queue is
 }
 
 // look gives the name that the device has now, and its IFF_ flags; EBADFD where

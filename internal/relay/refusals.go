@@ -1,0 +1,124 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/relay/relayapi"
+	"github.com/polynic/polynic/memif"
+)
+
+// inNetns refuses processes outside of the network namespace with that inode.
+// Which process connected says the kernel (SO_PEERCRED); that it is still that
+// one when its namespace has been looked at says its pidfd.
+func inNetns(inode uint64) func(memif.Candidate) error {
+	return func(c memif.Candidate) error {
+		if c.PID == 0 {
+			return errors.New("it is not visible from here: the relay must share the node's PID namespace (hostPID)")
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(fmt.Sprintf("/proc/%d/ns/net", c.PID), &st); err != nil {
+			return fmt.Errorf("its network namespace: %w", err)
+		}
+		if st.Ino != inode {
+			return errors.New("it is in another network namespace than the pod's")
+		}
+		if c.PIDFD >= 0 && ended(c.PIDFD) {
+			return errors.New("it has ended")
+		}
+		return nil
+	}
+}
+
+// ended reports whether the process of a pidfd has ended (pidfd_open(2)).
+func ended(pidfd int) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 0)
+	return n != 0 || err != nil
+}
+
+// maxTold bounds how many processes of one socket are told of. All are counted.
+const maxTold = 32
+
+// refusals are about the processes that a socket did not connect.
+type refusals struct {
+	notify func(relayapi.Event)
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	ports map[uint32]string // by memif id
+	told  []offence
+	last  string
+}
+
+// offence is what is told of once.
+type offence struct {
+	pid    int
+	port   string
+	reason memif.Reason
+}
+
+func (r *refusals) known(id uint32, port string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ports == nil {
+		r.ports = map[uint32]string{}
+	}
+	r.ports[id] = port
+}
+
+func (r *refusals) unknown(id uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.ports, id)
+}
+
+// refused takes note of a process that was not connected; each is told of once
+// per reason.
+func (r *refusals) refused(f memif.Refusal) {
+	var reason memif.Reason
+	if !errors.As(f.Err, &reason) || reason == memif.ErrClosed {
+		return
+	}
+	text := fmt.Sprintf("process %d (uid %d): %v", f.Peer.PID, f.Peer.UID, f.Err)
+	if f.Peer.Application != "" {
+		text = fmt.Sprintf("process %d (uid %d, %q): %v", f.Peer.PID, f.Peer.UID, f.Peer.Application, f.Err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = text
+	o := offence{f.Peer.PID, r.port(f.ID), reason}
+	if len(r.told) == maxTold || slices.Contains(r.told, o) {
+		return
+	}
+	r.told = append(r.told, o)
+	r.log.Warn("an application was refused", slog.String("port", o.port), slog.String("reason", text))
+	r.notify(relayapi.Event{Kind: relayapi.EventPeerRefused, ID: o.port, Reason: text})
+}
+
+// port is the one that was meant, or, if none was, one of the socket's.
+func (r *refusals) port(id uint32) string {
+	if port, ok := r.ports[id]; ok {
+		return port
+	}
+	var least string
+	for _, port := range r.ports {
+		if least == "" || port < least {
+			least = port
+		}
+	}
+	return least
+}
+
+func (r *refusals) lastText() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
+}

@@ -1,0 +1,106 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rings_test
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/relay/relaytest"
+	"github.com/polynic/polynic/internal/relay/rings"
+	"github.com/polynic/polynic/memif"
+	"github.com/polynic/polynic/memif/memiftest"
+)
+
+// TestHostilePeersEndAlone: what a peer writes into its rings ends its own
+// connection, or none, while another's packets flow; and the next peer is served.
+func TestHostilePeersEndAlone(t *testing.T) {
+	w := newWay(t, memif.Config{}, 1)
+	address := filepath.Join(t.TempDir(), "memif.sock")
+	l, err := memif.Listen(memif.ListenConfig{Address: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	bad, err := l.Add(memif.Config{MaxPacket: maxPacket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := device(t, w.network, "twin2", twinMAC, 1)
+	run(t, rings.TwinConfig{Interface: bad, Queues: d.Queues(), MaxPacket: maxPacket})
+	for name, attack := range map[string]struct {
+		do   func(r memiftest.Ring)
+		ends memif.Reason // 0: not
+	}{
+		"head jumps":   {func(r memiftest.Ring) { *r.Head() = 30000 }, memif.ErrIndex},
+		"other region": {func(r memiftest.Ring) { *r.Descriptor(0) = memiftest.Descriptor{Region: 9, Length: 64}; *r.Head() = 1 }, memif.ErrDescriptor},
+		"outside": {func(r memiftest.Ring) {
+			*r.Descriptor(0) = memiftest.Descriptor{Offset: 1 << 31, Length: 64}
+			*r.Head() = 1
+		}, memif.ErrDescriptor},
+		"endless chain": {endless, memif.ErrDescriptor},
+		"nonsense":      {func(r memiftest.Ring) { nonsense(t, r) }, memif.ErrPeerGone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := memiftest.NewSlave(address, memiftest.SlaveConfig{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+			before := bad.Status()
+			attack.do(p.S2M[0])
+			kick(t, p.S2M[0])
+			w.pod.Ping(t, twinV4)
+			if attack.ends != memif.ErrPeerGone {
+				relaytest.Eventually(t, "it is ended", 5*time.Second, func() bool { return bad.Status().Ends[attack.ends] > before.Ends[attack.ends] })
+			}
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+			relaytest.Eventually(t, "it is gone", 5*time.Second, func() bool { return bad.Status().Ends[attack.ends] > before.Ends[attack.ends] })
+		})
+	}
+	if err := connected(t, w.master).Err(); err != nil {
+		t.Errorf("the other's connection: %v", err)
+	}
+}
+
+// endless is a ring full of pieces, none of which is the last.
+func endless(r memiftest.Ring) {
+	for i := range r.Slots() {
+		r.Descriptor(uint16(i)).Flags = memiftest.FlagNext
+		r.Descriptor(uint16(i)).Length = 64
+	}
+	*r.Head() = uint16(r.Slots())
+}
+
+// nonsense is many packets of bytes that mean nothing, of all lengths, with
+// headers that promise more than there is.
+func nonsense(t *testing.T, r memiftest.Ring) {
+	t.Helper()
+	source := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		head := *r.Head()
+		relaytest.Eventually(t, "there is room", 5*time.Second, func() bool { return head-*r.Tail() < uint16(r.Slots()) })
+		d := r.Descriptor(head)
+		d.Length = uint32(1 + source.IntN(2048))
+		d.Offset = r.Buffers + uint32(source.IntN(1000))
+		*r.Head() = head + 1
+		kick(t, r)
+	}
+}
+
+// kick wakes who waits for a ring.
+func kick(t *testing.T, r memiftest.Ring) {
+	t.Helper()
+	if _, err := unix.Write(r.Eventfd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+		t.Error(err)
+	}
+}
