@@ -135,6 +135,14 @@ func (s *Socket) Link(name string) (Link, error) {
 	return link, s.Do(&b)
 }
 
+// LinkByIndex looks for one by its number; ENODEV where there is none.
+func (s *Socket) LinkByIndex(index int) (Link, error) {
+	var link Link
+	var b Batch
+	b.GetLinkByIndex(index, func(l Link) { link = l })
+	return link, s.Do(&b)
+}
+
 // DelLink deletes a link (RTM_DELLINK), which takes the kernel a grace period;
 // ENODEV where it is gone.
 func (b *Batch) DelLink(index int) *Request {
