@@ -55,12 +55,19 @@ type Socket struct {
 	buffer   []byte
 }
 
-// The most that goes to the kernel at once. Every failure answers in the socket's
-// receive buffer, where some 250 have room by default (net.core.rmem_default).
-const maxRequests = 128
-
-// bufferLen has room for the longest answer, a link with all its attributes.
-const bufferLen = 16 << 10
+const (
+	// maxRequests is the most that goes to the kernel at once. All answers wait in
+	// the socket's receive buffer, a link's with some 2.5 KiB, or up to 70 KiB
+	// where a pod gave it as many other names as the kernel takes.
+	maxRequests   = 128
+	receiveBuffer = 16 << 20
+	// bufferLen has room for nearly every answer, and maxAnswer for any.
+	bufferLen = 16 << 10
+	maxAnswer = 1 << 20
+	// patience is how long an answer may take in seconds. They are there at once;
+	// without a limit one that was lost would be waited for for ever.
+	patience = 10
+)
 
 // NewSocket makes a socket in the namespace, which it keeps alive.
 func NewSocket(ns *netns.Handle) (*Socket, error) {
@@ -74,6 +81,8 @@ func NewSocket(ns *netns.Handle) (*Socket, error) {
 	}
 	err = errors.Join(
 		unix.Bind(s.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
+		unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer),
+		unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: patience}),
 		// Errors come with the kernel's words, and without the request.
 		unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1),
 		unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1),
@@ -139,6 +148,7 @@ func (s *Socket) exchange(requests []*Request) ([]error, error) {
 	for {
 		data, err := s.receive()
 		if err != nil {
+			s.drain()
 			return nil, err
 		}
 		last, err := take(data, base, requests, results)

@@ -245,20 +245,40 @@ func TestBatchErrors(t *testing.T) {
 	do(t, s, func(b *nl.Batch) { b.GetLinkByIndex(link, func(nl.Link) {}) }) // the socket goes on
 }
 
-// More requests than go at once, each of which fails, or answers.
+// More requests than go at once, each of which fails, or answers with a link that
+// has as many names as the kernel takes.
 func TestLongBatches(t *testing.T) {
-	ns, _ := space(t)
+	ns, list := space(t)
 	other, _ := space(t)
 	s := newSocket(t, ns)
 	link, _ := makePair(t, s, other)
-	const many = 1000
+	alternative := 0
+	for ; alternative < 1000; alternative++ {
+		name := fmt.Sprintf("%0124d", alternative)
+		if err := list.LinkAddAltName(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: link}}, name); err != nil {
+			break // no more
+		}
+	}
+	if alternative < 400 {
+		t.Fatalf("only %d alternative names", alternative)
+	}
+	const many = 500
 	failed, found := 0, 0
 	var b nl.Batch
 	for range many {
+		b.GetLinkByIndex(link, func(l nl.Link) {
+			if l.Name == "here" {
+				found++
+			}
+		})
+	}
+	for range many {
 		b.GetLink("nobody", func(nl.Link) {}).OnError(func(error) error { failed++; return nil })
-		b.GetLinkByIndex(link, func(nl.Link) { found++ })
 	}
 	if err := s.Do(&b); err != nil || failed != many || found != many {
 		t.Errorf("%d failed, %d found, %v; want %d each", failed, found, err, many)
+	}
+	if links, err := s.Links(); err != nil || len(links) != 2 {
+		t.Errorf("links %v, %v; want lo and the one with the names", links, err)
 	}
 }

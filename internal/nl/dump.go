@@ -51,6 +51,7 @@ func (s *Socket) dumpOnce(request message, each func(data []byte)) error {
 	for !d.ended {
 		data, err := s.receive()
 		if err != nil {
+			s.drain()
 			return err
 		}
 		if err := d.read(data); err != nil {
@@ -94,20 +95,48 @@ func (d *dumping) read(data []byte) error {
 	return nil
 }
 
-// receive reads what the kernel sent next into the socket's buffer.
+// receive reads what the kernel sent next into the socket's buffer, which it
+// makes longer where need be.
 func (s *Socket) receive() ([]byte, error) {
 	for {
-		n, from, err := unix.Recvfrom(s.fd, s.buffer, unix.MSG_TRUNC)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case err != nil:
+		n, _, err := s.recv(nil, unix.MSG_PEEK|unix.MSG_TRUNC)
+		if err != nil {
 			return nil, err
-		case n > len(s.buffer):
+		}
+		if n > maxAnswer {
 			return nil, fmt.Errorf("an answer of %d bytes, longer than any that is known", n)
+		}
+		if n > len(s.buffer) {
+			s.buffer = make([]byte, n)
+		}
+		n, from, err := s.recv(s.buffer, 0)
+		if err != nil {
+			return nil, err
 		}
 		if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == 0 { // the kernel
 			return s.buffer[:n], nil
+		}
+	}
+}
+
+func (s *Socket) recv(buffer []byte, flags int) (int, unix.Sockaddr, error) {
+	for {
+		n, from, err := unix.Recvfrom(s.fd, buffer, flags)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return 0, nil, errors.New("the kernel does not answer")
+		case !errors.Is(err, unix.EINTR):
+			return n, from, err
+		}
+	}
+}
+
+// drain throws away what is still in the receive buffer: as long as that is full
+// the kernel drops further answers without a word.
+func (s *Socket) drain() {
+	for {
+		if _, _, err := unix.Recvfrom(s.fd, nil, unix.MSG_DONTWAIT|unix.MSG_TRUNC); err != nil && !errors.Is(err, unix.ENOBUFS) {
+			return
 		}
 	}
 }

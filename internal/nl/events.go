@@ -37,6 +37,9 @@ var ErrLost = errors.New("netlink events were lost")
 // messages.
 const eventBuffer = 8 << 20
 
+// longestEvent has room for a link with as many other names as the kernel takes.
+const longestEvent = 128 << 10
+
 // Events is a socket that receives what the kernel broadcasts.
 type Events struct {
 	file *os.File
@@ -89,12 +92,12 @@ func (e *Events) Run(ctx context.Context, take func(Event)) error {
 	if err != nil {
 		return fmt.Errorf("netlink events: %w", err)
 	}
-	data, control := make([]byte, 64<<10), make([]byte, 256)
+	data, control := make([]byte, longestEvent), make([]byte, 256)
 	for {
-		var n, oobn int
+		var n, oobn, flags int
 		var recvErr error
 		err := conn.Read(func(fd uintptr) bool {
-			n, oobn, _, _, recvErr = unix.Recvmsg(int(fd), data, control, 0)
+			n, oobn, flags, _, recvErr = unix.Recvmsg(int(fd), data, control, 0)
 			return !errors.Is(recvErr, unix.EAGAIN)
 		})
 		switch {
@@ -102,7 +105,7 @@ func (e *Events) Run(ctx context.Context, take func(Event)) error {
 			return nil
 		case err != nil:
 			return fmt.Errorf("netlink events: %w", err)
-		case errors.Is(recvErr, unix.ENOBUFS):
+		case errors.Is(recvErr, unix.ENOBUFS), recvErr == nil && flags&unix.MSG_TRUNC != 0:
 			return ErrLost
 		case errors.Is(recvErr, unix.EINTR):
 			continue

@@ -122,6 +122,10 @@ type LinkChange struct {
 	// NoIPv6Address keeps the kernel from giving the link an address of its own
 	// (IN6_ADDR_GEN_MODE_NONE); EAFNOSUPPORT on a kernel without IPv6.
 	NoIPv6Address bool
+	// OwnSources has the kernel take no IPv4 packet from the link, nor a neighbour
+	// from an ARP request, whose source it would not reach through it (rp_filter 1,
+	// strict).
+	OwnSources bool
 	// Up and Down bring the link up or down. The kernel does so before it looks at
 	// NoIPv6Address.
 	Up, Down bool
@@ -132,6 +136,14 @@ func (s *Socket) Link(name string) (Link, error) {
 	var link Link
 	var b Batch
 	b.GetLink(name, func(l Link) { link = l })
+	return link, s.Do(&b)
+}
+
+// LinkByIndex looks for one by its number; ENODEV where there is none.
+func (s *Socket) LinkByIndex(index int) (Link, error) {
+	var link Link
+	var b Batch
+	b.GetLinkByIndex(index, func(l Link) { link = l })
 	return link, s.Do(&b)
 }
 
@@ -163,11 +175,22 @@ func (b *Batch) SetLink(index int, c LinkChange) *Request {
 	if c.MTU != nil {
 		m.uint32(unix.IFLA_MTU, uint32(*c.MTU))
 	}
-	if c.NoIPv6Address {
-		const none = 1 // IN6_ADDR_GEN_MODE_NONE (linux/if_link.h)
-		m.nest(unix.IFLA_AF_SPEC, func() {
-			m.nest(unix.AF_INET6, func() { m.uint8(unix.IFLA_INET6_ADDR_GEN_MODE, none) })
-		})
+	if c.NoIPv6Address || c.OwnSources {
+		m.nest(unix.IFLA_AF_SPEC, func() { m.families(c) })
 	}
 	return b.add(m)
+}
+
+// families writes what a LinkChange has for IPv4 and IPv6.
+func (m *message) families(c LinkChange) {
+	if c.OwnSources {
+		const rpFilter, strict = 8, 1 // IPV4_DEVCONF_RP_FILTER (linux/ip.h)
+		m.nest(unix.AF_INET, func() {
+			m.nest(unix.IFLA_INET_CONF, func() { m.uint32(rpFilter, strict) })
+		})
+	}
+	if c.NoIPv6Address {
+		const none = 1 // IN6_ADDR_GEN_MODE_NONE (linux/if_link.h)
+		m.nest(unix.AF_INET6, func() { m.uint8(unix.IFLA_INET6_ADDR_GEN_MODE, none) })
+	}
 }

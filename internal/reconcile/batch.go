@@ -126,6 +126,9 @@ func (r *Reconciler) finish(j job, err error) {
 	defer r.mu.Unlock()
 	e := r.owners[j.owner]
 	e.busy = false
+	if err != nil && len(e.waiters) == 0 && (e.err == nil || e.err.Error() != err.Error()) {
+		r.options.Log.Warn("cannot repair; trying again", slog.String("owner", j.owner.String()), slog.Any("error", err))
+	}
 	e.err = err
 	if err == nil {
 		e.have = j.want

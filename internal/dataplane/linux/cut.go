@@ -52,6 +52,9 @@ func (s *session) cutOffIn(space *space, p desired.Port) error {
 	}
 	link, err := space.socket.Link(name)
 	if errors.Is(err, unix.ENODEV) {
+		link, err = s.renamed(space, p)
+	}
+	if errors.Is(err, unix.ENODEV) {
 		return nil
 	}
 	if err != nil {
@@ -81,6 +84,18 @@ func (s *session) cutOffIn(space *space, p desired.Port) error {
 		failpoint.Hit(step.place)
 	}
 	return nil
+}
+
+// renamed finds a port's switch end by its number, where somebody gave it another
+// name since it was made; ENODEV where there is none.
+func (s *session) renamed(space *space, p desired.Port) (nl.Link, error) {
+	for _, index := range s.driver.index.linksIn(s.owner, space.nsid) {
+		link, err := space.socket.LinkByIndex(index)
+		if err == nil && ownershipOf(link, s.owner, p.Pod.Name) == ours {
+			return link, nil
+		}
+	}
+	return nl.Link{}, unix.ENODEV
 }
 
 func (s *session) removeRoute(r desired.Route) error {

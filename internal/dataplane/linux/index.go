@@ -124,6 +124,21 @@ func (x *index) link(key linkKey) (linkMark, bool) {
 	return mark, ok
 }
 
+// linksIn lists the numbers of an owner's links in a namespace.
+func (x *index) linksIn(owner desired.Owner, nsid int) []int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var numbers []int
+	if m := x.owners[owner]; m != nil {
+		for _, key := range m.links {
+			if key.nsid == nsid && x.links[key].owner == owner {
+				numbers = append(numbers, key.index)
+			}
+		}
+	}
+	return numbers
+}
+
 // forget drops an owner that was removed. Numbers that were given to another
 // owner since stay with that one.
 func (x *index) forget(owner desired.Owner) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 
 	"golang.org/x/sync/errgroup"
@@ -133,6 +134,12 @@ func (d *Driver) observePods(v *view, byPod map[model.Netns][]desired.Object, fo
 		group.Go(func() error {
 			set, err := d.observePod(v, id, ports)
 			results <- set
+			if err != nil && len(byPod) > 1 {
+				// Whatever a pod did to its namespace is not to stop the others. It is
+				// taken to have nothing, and made anew as far as that goes.
+				d.log.Warn("a pod cannot be read", slog.Any("error", err))
+				return nil
+			}
 			return err
 		})
 	}

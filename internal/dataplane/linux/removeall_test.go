@@ -6,6 +6,8 @@ package linux_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"os/exec"
 	"testing"
 
@@ -69,6 +71,39 @@ func TestNothingStaysBehindInPods(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRenamedPortGoes: a port whose switch end has another name by now is cut off
+// and deleted like any other.
+func TestRenamedPortGoes(t *testing.T) {
+	w := newWired(t)
+	objects := w.objects(1, w.pod(), model.Interface{Name: "tap1", Type: podif.Tap, Queues: 1})
+	owner := objects[0].Key().Owner
+	w.apply(owner, objects)
+	for i, port := range []string{"eth0", "tap1"} {
+		renamed := fmt.Sprintf("other%d", i)
+		if out, err := exec.Command("ip", "link", "set", w.driver.PortName(owner, port), "name", renamed).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	work := []dataplane.Work{{Owner: owner, Changes: desired.Diff(desired.NewSet(objects...), nil)}}
+	w.driver.Apply(t.Context(), work, func(_ desired.Owner, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	if err := w.driver.Reap(t.Context()); err != nil {
+		t.Error(err)
+	}
+	links, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		if l.Name != "lo" {
+			t.Errorf("%s is left", l.Name)
+		}
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 func (s *session) switchEnd(b *nl.Batch, p *port) {
 	mark := alias(p.Port)
 	group := uint32(portGroup)
-	change := nl.LinkChange{Alias: &mark, NoIPv6Address: s.driver.ipv6}
+	change := nl.LinkChange{Alias: &mark, NoIPv6Address: s.driver.ipv6, OwnSources: true}
 	if p.inSwitch.Group != portGroup {
 		change.Group = &group
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -72,18 +73,14 @@ func (s survey) isGone(w io.Writer, before []string) error {
 		}
 	}
 	fmt.Fprintf(w, "processes left: %d of %d\n", len(errs), len(s.processes))
-	inUse, err := usedNamespaces()
+	left, err := s.namespacesLeft()
 	if err != nil {
 		return err
 	}
-	left := 0
-	for _, ns := range s.namespaces {
-		if slices.Contains(inUse, ns) {
-			left++
-			errs = append(errs, fmt.Errorf("network namespace %d is left", ns))
-		}
+	for _, ns := range left {
+		errs = append(errs, fmt.Errorf("network namespace %d is left", ns))
 	}
-	fmt.Fprintf(w, "network namespaces left: %d of %d\n", left, len(s.namespaces))
+	fmt.Fprintf(w, "network namespaces left: %d of %d\n", len(left), len(s.namespaces))
 	after, err := machineLinks()
 	if err != nil {
 		return err
@@ -94,6 +91,27 @@ func (s survey) isGone(w io.Writer, before []string) error {
 		errs = append(errs, fmt.Errorf("the machine's links were %s, and are %s", strings.Join(before, " "), strings.Join(after, " ")))
 	}
 	return errors.Join(errs...)
+}
+
+// namespacesLeft looks a few times: whoever goes through all namespaces of the
+// machine, as this does, is in each of them for a moment.
+func (s survey) namespacesLeft() ([]uint64, error) {
+	const looks, pause = 20, 50 * time.Millisecond
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	left := slices.Clone(s.namespaces)
+	for range looks {
+		inUse, err := usedNamespaces()
+		if err != nil {
+			return nil, err
+		}
+		left = slices.DeleteFunc(left, func(ns uint64) bool { return !slices.Contains(inUse, ns) })
+		if len(left) == 0 {
+			break
+		}
+		<-tick.C
+	}
+	return left, nil
 }
 
 // usedNamespaces lists the network namespaces that processes are in, by their
