@@ -46,6 +46,30 @@ func TestUnreportedDriftIsMendedInTime(t *testing.T) {
 	})
 }
 
+// Nobody waits for a repair, so that only the log can tell why it fails; once, not
+// at every attempt.
+func TestFailingRepairIsTold(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		b.add(1)
+		broken := true
+		b.driver.Before(func(context.Context, desired.Change) error {
+			if broken {
+				return errBroken
+			}
+			return nil
+		})
+		_, list := objects(t, 1)
+		b.driver.Lose(list[0].Key())
+		time.Sleep(2 * repairInterval)
+		if n := b.logged(errBroken.Error()); n != 1 {
+			t.Errorf("told %d times, want once", n)
+		}
+		broken = false
+		time.Sleep(repairInterval)
+		b.expect(1)
+	})
+}
+
 func TestComparingAllChangesNothingThatIsRight(t *testing.T) {
 	run(t, nil, func(b *bench) {
 		for n := range 40 {

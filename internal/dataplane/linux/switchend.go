@@ -4,10 +4,44 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/nl"
 )
+
+// findSwitchEnd finds a port's switch end, by its name or, where somebody gave it
+// another since it was made, by its number; ENODEV where there is none. An agent
+// that is new, and knows no numbers of the owner's, goes by the marks.
+func (s *session) findSwitchEnd(space *space, name string, p desired.Port) (nl.Link, error) {
+	link, err := space.socket.Link(name)
+	if !errors.Is(err, unix.ENODEV) {
+		return link, err
+	}
+	numbers := s.driver.index.linksIn(s.owner, space.nsid)
+	for _, number := range numbers {
+		link, err := space.socket.LinkByIndex(number)
+		if err == nil && ownershipOf(link, s.owner, p.Pod.Name) == ours {
+			return link, nil
+		}
+	}
+	if len(numbers) > 0 {
+		return nl.Link{}, unix.ENODEV
+	}
+	links, err := space.socket.Links()
+	if err != nil {
+		return nl.Link{}, err
+	}
+	for _, l := range links {
+		if ownershipOf(l, s.owner, p.Pod.Name) == ours {
+			return l, nil
+		}
+	}
+	return nl.Link{}, unix.ENODEV
+}
 
 // switchEnd brings a port's end in the network's namespace to what the plan
 // says, marks it as ours, and brings it up. It gets no addresses, link-local
