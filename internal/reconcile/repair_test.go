@@ -51,9 +51,10 @@ func TestUnreportedDriftIsMendedInTime(t *testing.T) {
 func TestFailingRepairIsTold(t *testing.T) {
 	run(t, nil, func(b *bench) {
 		b.add(1)
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		b.driver.Before(func(context.Context, desired.Change) error {
-			if broken {
+			if broken.Load() {
 				return errBroken
 			}
 			return nil
@@ -64,7 +65,7 @@ func TestFailingRepairIsTold(t *testing.T) {
 		if n := b.logged(errBroken.Error()); n != 1 {
 			t.Errorf("told %d times, want once", n)
 		}
-		broken = false
+		broken.Store(false)
 		time.Sleep(repairInterval)
 		b.expect(1)
 	})

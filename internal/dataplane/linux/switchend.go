@@ -13,25 +13,21 @@ import (
 	"github.com/polynic/polynic/internal/nl"
 )
 
-// findSwitchEnd finds a port's switch end, by its name or, where somebody gave it
-// another since it was made, by its number; ENODEV where there is none. An agent
-// that is new, and knows no numbers of the owner's, goes by the marks.
+// findSwitchEnd finds a port's switch end: by its name, or, where somebody gave
+// it another, by the number it was known by. Whoever knows no number, as an agent
+// that is new, goes by the marks. ENODEV where there is none.
 func (s *session) findSwitchEnd(space *space, name string, p desired.Port) (nl.Link, error) {
 	link, err := space.socket.Link(name)
 	if !errors.Is(err, unix.ENODEV) {
 		return link, err
 	}
-	numbers := s.driver.index.linksIn(s.owner, space.nsid)
-	for _, number := range numbers {
-		link, err := space.socket.LinkByIndex(number)
-		if err == nil && ownershipOf(link, s.owner, p.Pod.Name) == ours {
-			return link, nil
-		}
+	var links []nl.Link
+	if number, ok := s.driver.index.numberOf(s.owner, space.nsid, name); ok {
+		link, err = space.socket.LinkByIndex(number)
+		links = []nl.Link{link}
+	} else {
+		links, err = space.socket.Links()
 	}
-	if len(numbers) > 0 {
-		return nl.Link{}, unix.ENODEV
-	}
-	links, err := space.socket.Links()
 	if err != nil {
 		return nl.Link{}, err
 	}
