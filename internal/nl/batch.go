@@ -18,8 +18,8 @@ import (
 // call and works off in their order. It goes on behind a request that fails.
 //
 // The netlink library sends each request by itself, waits for the answer in a
-// new buffer of 64 KiB, and after a new link asks for it again; for the some
-// ninety requests of a pod that took longer than the kernel's work on them.
+// new buffer of 64 KiB, and after a new link asks for it again
+// (docs/decisions/0010-netlink-in-batches.md).
 type Batch struct {
 	requests []*Request
 }

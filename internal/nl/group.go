@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/vishvananda/netlink/nl"
-	vnetns "github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/netns"
@@ -16,20 +14,21 @@ import (
 
 // DeleteGroup deletes every link of a group (IFLA_GROUP) in one request, which
 // costs the kernel one grace period instead of one per link. A group without
-// links is no error.
+// links is no error. It has a socket of its own: nobody waits for the grace
+// period who has other things to ask.
 func DeleteGroup(ns *netns.Handle, group uint32) error {
-	socket, err := nl.GetNetlinkSocketAt(vnetns.NsHandle(ns.FD()), vnetns.None(), unix.NETLINK_ROUTE)
+	s, err := NewSocket(ns)
 	if err != nil {
-		return fmt.Errorf("netlink socket: %w", err)
+		return err
 	}
-	defer socket.Close()
-	request := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
-	request.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}
-	request.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-	request.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(group)))
-	_, err = request.Execute(unix.NETLINK_ROUTE, 0)
-	if err != nil && !errors.Is(err, unix.ENODEV) {
+	m := newMessage(unix.RTM_DELLINK, 0, linkHeader(0, 0, 0)...)
+	m.uint32(unix.IFLA_GROUP, group)
+	var b Batch
+	b.add(m).OnError(func(err error) error {
+		if errors.Is(err, unix.ENODEV) {
+			return nil
+		}
 		return fmt.Errorf("delete link group %d: %w", group, err)
-	}
-	return nil
+	})
+	return errors.Join(s.Do(&b), s.Close())
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -44,6 +45,20 @@ type bench struct {
 
 	mu   sync.Mutex
 	gone []desired.Owner
+	logs strings.Builder // guarded by mu too
+}
+
+// Write makes the bench the reconciler's log.
+func (b *bench) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.logs.Write(p)
+}
+
+func (b *bench) logged(text string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Count(b.logs.String(), text)
 }
 
 // run gives the test a running reconciler and stops it at the end. before may
@@ -53,7 +68,7 @@ func run(t *testing.T, before func(*bench), test func(*bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{t: t, driver: fake.New()}
 		b.r = reconcile.New(b.driver, reconcile.Options{
-			Log: slog.New(slog.DiscardHandler), RepairInterval: repairInterval, Gone: b.wentAway,
+			Log: slog.New(slog.NewTextHandler(b, nil)), RepairInterval: repairInterval, Gone: b.wentAway,
 		})
 		b.r.Set(desired.Owner{}, node.Objects())
 		if before != nil {

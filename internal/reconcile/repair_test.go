@@ -46,6 +46,31 @@ func TestUnreportedDriftIsMendedInTime(t *testing.T) {
 	})
 }
 
+// Nobody waits for a repair, so that only the log can tell why it fails; once, not
+// at every attempt.
+func TestFailingRepairIsTold(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		b.add(1)
+		var broken atomic.Bool
+		broken.Store(true)
+		b.driver.Before(func(context.Context, desired.Change) error {
+			if broken.Load() {
+				return errBroken
+			}
+			return nil
+		})
+		_, list := objects(t, 1)
+		b.driver.Lose(list[0].Key())
+		time.Sleep(2 * repairInterval)
+		if n := b.logged(errBroken.Error()); n != 1 {
+			t.Errorf("told %d times, want once", n)
+		}
+		broken.Store(false)
+		time.Sleep(repairInterval)
+		b.expect(1)
+	})
+}
+
 func TestComparingAllChangesNothingThatIsRight(t *testing.T) {
 	run(t, nil, func(b *bench) {
 		for n := range 40 {

@@ -33,7 +33,7 @@ func (s *session) remove(o desired.Object) error {
 }
 
 func (s *session) cutOff(p desired.Port) error {
-	for _, space := range []*space{s.driver.node, s.driver.stub} {
+	for _, space := range s.driver.spaces() {
 		if (p.Network != "" && p.Network != space.network) || !space.usable() {
 			continue
 		}
@@ -50,10 +50,7 @@ func (s *session) cutOffIn(space *space, p desired.Port) error {
 	if s.owner == unmarked(p.Pod.Name) {
 		name = p.Pod.Name // reported under the link's own name
 	}
-	link, err := space.socket.Link(name)
-	if errors.Is(err, unix.ENODEV) {
-		link, err = s.renamed(space, p)
-	}
+	link, err := s.findSwitchEnd(space, name, p)
 	if errors.Is(err, unix.ENODEV) {
 		return nil
 	}
@@ -84,18 +81,6 @@ func (s *session) cutOffIn(space *space, p desired.Port) error {
 		failpoint.Hit(step.place)
 	}
 	return nil
-}
-
-// renamed finds a port's switch end by its number, where somebody gave it another
-// name since it was made; ENODEV where there is none.
-func (s *session) renamed(space *space, p desired.Port) (nl.Link, error) {
-	for _, index := range s.driver.index.linksIn(s.owner, space.nsid) {
-		link, err := space.socket.LinkByIndex(index)
-		if err == nil && ownershipOf(link, s.owner, p.Pod.Name) == ours {
-			return link, nil
-		}
-	}
-	return nl.Link{}, unix.ENODEV
 }
 
 func (s *session) removeRoute(r desired.Route) error {

@@ -81,11 +81,20 @@ func (x *index) setNamespace(owner desired.Owner, nsid int) {
 	}
 }
 
+// setLink tells the number of a link, which takes the place of any link that had
+// the name before.
 func (x *index) setLink(key linkKey, mark linkMark) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	m := x.of(mark.owner)
+	m.links = slices.DeleteFunc(m.links, func(old linkKey) bool {
+		if old == key || old.nsid != key.nsid || x.links[old].owner != mark.owner || x.links[old].name != mark.name {
+			return false
+		}
+		delete(x.links, old)
+		return true
+	})
 	if x.links[key].owner != mark.owner {
-		m := x.of(mark.owner)
 		m.links = append(m.links, key)
 	}
 	x.links[key] = mark
@@ -124,19 +133,18 @@ func (x *index) link(key linkKey) (linkMark, bool) {
 	return mark, ok
 }
 
-// linksIn lists the numbers of an owner's links in a namespace.
-func (x *index) linksIn(owner desired.Owner, nsid int) []int {
+// numberOf gives the number that the switch end with this name was known by.
+func (x *index) numberOf(owner desired.Owner, nsid int, name string) (int, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var numbers []int
 	if m := x.owners[owner]; m != nil {
 		for _, key := range m.links {
-			if key.nsid == nsid && x.links[key].owner == owner {
-				numbers = append(numbers, key.index)
+			if mark := x.links[key]; key.nsid == nsid && mark.owner == owner && mark.name == name {
+				return key.index, true
 			}
 		}
 	}
-	return numbers
+	return 0, false
 }
 
 // forget drops an owner that was removed. Numbers that were given to another

@@ -89,13 +89,10 @@ func (s *session) configure(ports []*port) error {
 	return s.configurePodEnds(ports)
 }
 
-// spaces are the namespaces that ports of a session can be in.
-func (s *session) spaces() []*space { return []*space{s.driver.node, s.driver.stub} }
-
 // configureSwitchEnds brings the ends in the networks' namespaces to what the
 // plan says.
 func (s *session) configureSwitchEnds(ports []*port) error {
-	for _, space := range s.spaces() {
+	for _, space := range s.driver.spaces() {
 		var b nl.Batch
 		for _, p := range ports {
 			if p.space == space {
@@ -137,7 +134,7 @@ func (s *session) configurePodEnds(ports []*port) error {
 
 // reach leads the networks' traffic for the pod's addresses to its ports.
 func (s *session) reach(ports []*port, wanted []desired.Object) error {
-	for _, space := range s.spaces() {
+	for _, space := range s.driver.spaces() {
 		if err := s.reachIn(space, ports, wanted); err != nil {
 			return err
 		}

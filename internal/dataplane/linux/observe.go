@@ -53,7 +53,7 @@ func (d *Driver) Observe(ctx context.Context, scope dataplane.Scope) (desired.Se
 			return nil, err
 		}
 	}
-	if err := d.observePods(v, byPod, found); err != nil {
+	if err := d.observePods(v, byPod, scope, found); err != nil {
 		return nil, err
 	}
 	v.observeReach(reach, found)
@@ -80,7 +80,7 @@ type spaceView struct {
 
 func (d *Driver) view() (*view, error) {
 	v := &view{spaces: map[string]*spaceView{}}
-	for _, s := range []*space{d.node, d.stub} {
+	for _, s := range d.spaces() {
 		exists, err := s.exists(d.node)
 		if err == nil && exists {
 			v.spaces[s.network], err = readSpace(s)
@@ -125,22 +125,24 @@ func readSpace(s *space) (*spaceView, error) {
 	return sv, err
 }
 
-// observePods reads the ends in the pods, several pods at once.
-func (d *Driver) observePods(v *view, byPod map[model.Netns][]desired.Object, found desired.Set) error {
+// observePods reads the ends in the pods, several pods at once. One that cannot be
+// read, whatever was done to it, keeps nobody from knowing the others: where it
+// is not the only one that is asked for, it is taken to have nothing, and what
+// it should have is made as far as that goes.
+func (d *Driver) observePods(v *view, byPod map[model.Netns][]desired.Object, scope dataplane.Scope, found desired.Set) error {
 	results := make(chan desired.Set, len(byPod))
 	var group errgroup.Group
 	group.SetLimit(parallelOwners)
+	alone := len(byPod) == 1 && !scope.Everything
 	for id, ports := range byPod {
 		group.Go(func() error {
 			set, err := d.observePod(v, id, ports)
 			results <- set
-			if err != nil && len(byPod) > 1 {
-				// Whatever a pod did to its namespace is not to stop the others. It is
-				// taken to have nothing, and made anew as far as that goes.
-				d.log.Warn("a pod cannot be read", slog.Any("error", err))
-				return nil
+			if err == nil || alone {
+				return err
 			}
-			return err
+			d.log.Warn("a pod cannot be read", slog.Any("error", err))
+			return nil
 		})
 	}
 	err := group.Wait()

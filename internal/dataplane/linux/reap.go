@@ -33,7 +33,7 @@ type endKey struct {
 func (d *Driver) Reap(context.Context) error {
 	failpoint.Hit("reap")
 	var errs []error
-	for _, space := range []*space{d.node, d.stub} {
+	for _, space := range d.spaces() {
 		if !space.usable() {
 			continue
 		}

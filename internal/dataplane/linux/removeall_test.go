@@ -7,11 +7,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/dataplane"
@@ -75,35 +79,86 @@ func TestNothingStaysBehindInPods(t *testing.T) {
 }
 
 // TestRenamedPortGoes: a port whose switch end has another name by now is cut off
-// and deleted like any other.
+// and deleted like any other, by the driver that made it and by the next.
 func TestRenamedPortGoes(t *testing.T) {
-	w := newWired(t)
-	objects := w.objects(1, w.pod(), model.Interface{Name: "tap1", Type: podif.Tap, Queues: 1})
-	owner := objects[0].Key().Owner
-	w.apply(owner, objects)
-	for i, port := range []string{"eth0", "tap1"} {
-		renamed := fmt.Sprintf("other%d", i)
-		if out, err := exec.Command("ip", "link", "set", w.driver.PortName(owner, port), "name", renamed).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
+	for _, restarted := range []bool{false, true} {
+		w := newWired(t)
+		objects := w.objects(1, w.pod(), model.Interface{Name: "tap1", Type: podif.Tap, Queues: 1})
+		owner := objects[0].Key().Owner
+		w.apply(owner, objects)
+		for i, port := range []string{"eth0", "tap1"} {
+			renamed := fmt.Sprintf("other%d", i)
+			if out, err := exec.Command("ip", "link", "set", w.driver.PortName(owner, port), "name", renamed).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
 		}
-	}
-	work := []dataplane.Work{{Owner: owner, Changes: desired.Diff(desired.NewSet(objects...), nil)}}
-	w.driver.Apply(t.Context(), work, func(_ desired.Owner, err error) {
-		if err != nil {
+		driver := w.driver
+		if restarted {
+			var err error
+			if driver, err = w.open(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = driver.Close() })
+		}
+		work := []dataplane.Work{{Owner: owner, Changes: desired.Diff(desired.NewSet(objects...), nil)}}
+		driver.Apply(t.Context(), work, func(_ desired.Owner, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		if err := driver.Reap(t.Context()); err != nil {
 			t.Error(err)
 		}
-	})
-	if err := w.driver.Reap(t.Context()); err != nil {
-		t.Error(err)
+		links, err := net.Interfaces()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range links {
+			if l.Name != "lo" {
+				t.Errorf("restarted %v: %s is left", restarted, l.Name)
+			}
+		}
 	}
-	links, err := net.Interfaces()
-	if err != nil {
+}
+
+// TestUnreadablePodStopsNobody: of pods of which one cannot be read, the others
+// are known; asked for alone, it is said why not.
+func TestUnreadablePodStopsNobody(t *testing.T) {
+	w := newWired(t)
+	var want [2]desired.Set
+	var pods [2]model.Netns
+	for i := range pods {
+		pods[i] = w.pod()
+		objects := w.objects(i+1, pods[i], model.Interface{Name: "tap1", Type: podif.Tap, Queues: 1})
+		w.apply(objects[0].Key().Owner, objects)
+		want[i] = desired.NewSet(objects...)
+	}
+	w.kill(pods[0])
+	if err := os.Symlink(filepath.Base(pods[0].Path), pods[0].Path); err != nil { // to itself
 		t.Fatal(err)
 	}
-	for _, l := range links {
-		if l.Name != "lo" {
-			t.Errorf("%s is left", l.Name)
+	t.Cleanup(func() { _ = os.Remove(pods[0].Path) })
+	both := desired.Set{}
+	maps.Copy(both, want[0])
+	maps.Copy(both, want[1])
+	for name, scope := range map[string]dataplane.Scope{
+		"both":               {Want: both},
+		"everything":         {Want: both, Everything: true},
+		"it alone, at start": {Want: want[0], Everything: true},
+	} {
+		found, err := w.driver.Observe(t.Context(), scope)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
 		}
+		for key, o := range want[1] {
+			if _, asked := scope.Want[key]; asked && (found[key] == nil || !found[key].Equal(o)) {
+				t.Errorf("%s: found %v, want %v", name, found[key], o)
+			}
+		}
+	}
+	if _, err := w.driver.Observe(t.Context(), dataplane.Scope{Want: want[0]}); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("it alone: error %v, want ELOOP", err)
 	}
 }
 

@@ -162,9 +162,12 @@ func (s *space) letGo() error {
 	return err
 }
 
+// spaces are the namespaces that ports can be in.
+func (d *Driver) spaces() []*space { return []*space{d.node, d.stub} }
+
 // space finds the namespace of a network.
 func (d *Driver) space(network string) (*space, error) {
-	for _, s := range []*space{d.node, d.stub} {
+	for _, s := range d.spaces() {
 		if s.network == network && s.usable() {
 			return s, nil
 		}

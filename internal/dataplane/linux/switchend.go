@@ -4,10 +4,40 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/nl"
 )
+
+// findSwitchEnd finds a port's switch end: by its name, or, where somebody gave
+// it another, by the number it was known by. Whoever knows no number, as an agent
+// that is new, goes by the marks. ENODEV where there is none.
+func (s *session) findSwitchEnd(space *space, name string, p desired.Port) (nl.Link, error) {
+	link, err := space.socket.Link(name)
+	if !errors.Is(err, unix.ENODEV) {
+		return link, err
+	}
+	var links []nl.Link
+	if number, ok := s.driver.index.numberOf(s.owner, space.nsid, name); ok {
+		link, err = space.socket.LinkByIndex(number)
+		links = []nl.Link{link}
+	} else {
+		links, err = space.socket.Links()
+	}
+	if err != nil {
+		return nl.Link{}, err
+	}
+	for _, l := range links {
+		if ownershipOf(l, s.owner, p.Pod.Name) == ours {
+			return l, nil
+		}
+	}
+	return nl.Link{}, unix.ENODEV
+}
 
 // switchEnd brings a port's end in the network's namespace to what the plan
 // says, marks it as ours, and brings it up. It gets no addresses, link-local

@@ -48,7 +48,7 @@ func (p *port) addVeth(name string) error {
 // and makes it anew if not.
 func (s *session) adoptVeth(p *port) error {
 	name := linkName(s.owner, p.Pod.Name)
-	old, err := s.switchLink(p)
+	old, err := s.findSwitchEnd(p.space, name, p.Port)
 	if errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("create veth: %w", dataplane.ErrTaken) // it is the pod's end that exists
 	}
@@ -74,23 +74,4 @@ func (s *session) adoptVeth(p *port) error {
 		return fmt.Errorf("create veth: %w", dataplane.ErrTaken)
 	}
 	return err
-}
-
-// switchLink finds a port's switch end, also where somebody renamed it; ENODEV
-// where there is none.
-func (s *session) switchLink(p *port) (nl.Link, error) {
-	link, err := p.space.socket.Link(linkName(s.owner, p.Pod.Name))
-	if !errors.Is(err, unix.ENODEV) {
-		return link, err
-	}
-	links, listErr := p.space.socket.Links()
-	if listErr != nil {
-		return link, listErr
-	}
-	for _, l := range links {
-		if ownershipOf(l, s.owner, p.Pod.Name) == ours {
-			return l, nil
-		}
-	}
-	return link, err
 }
