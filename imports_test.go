@@ -71,7 +71,7 @@ func layers() []layer {
 			"internal/attach",
 			[]string{
 				"api/...", "internal/dataplane", "internal/desired", "internal/failpoint", "internal/inventory", "internal/ipam",
-				"internal/journal", "internal/model", "internal/netns", "internal/plan", "internal/reconcile",
+				"internal/journal", "internal/memifdir", "internal/model", "internal/netns", "internal/plan", "internal/reconcile",
 			},
 			"the pod path knows the contract of a dataplane, not a driver",
 		},
@@ -83,7 +83,7 @@ func layers() []layer {
 		{"internal/config", []string{"api/podif"}, "the configuration is read by everybody and reads nobody"},
 		{"internal/manifest", []string{"api/podif"}, "manifests are read for the agent and for the lab alike"},
 
-		{"internal/dataplane", []string{"internal/desired"}, "the contract speaks in nouns of the plan"},
+		{"internal/dataplane", []string{"internal/desired", "internal/model"}, "the contract speaks in nouns of the plan"},
 		{"internal/dataplane/fake", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the fake knows the contract alone"},
 		{"internal/dataplane/drivertest", []string{"api/podif", "internal/dataplane", "internal/desired", "internal/model", "internal/plan", "test/..."}, "the suite knows the contract, not a driver"},
 		{

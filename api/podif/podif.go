@@ -23,6 +23,10 @@ const (
 	ServiceEndpointIfAnnotation = "contivpp.io/service-endpoint-if"
 )
 
+// MemifResource is the resource of which a container that uses memif interfaces
+// has as many in its limits.
+const MemifResource = "contivpp.io/memif"
+
 // The networks with a meaning of their own.
 const (
 	// DefaultNetwork is the pod network; an absent third part means it.

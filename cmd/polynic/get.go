@@ -35,7 +35,10 @@ func newGetInterfaces() *cobra.Command {
 		Aliases: []string{"interface", "if"},
 		Short:   "Show the interfaces of pods",
 		Long: `Show the pod interfaces that exist on the node of a lab, or on a real one (--agent). The state is up,
-down (planned, but not wholly there) or leaving. Wide adds the node and the name of the switch's end.`,
+down (planned, but not wholly there) or leaving. Wide adds the node and the name of the switch's end.
+
+Of memif interfaces it shows the id and the application that is connected. Wide adds its rings, the packets
+from it (RX) and to it (TX), and how many processes its socket refused; JSON has the rest, and the reasons.`,
 		Example: `  sudo polynic get interfaces
   sudo polynic get interfaces multi-if-pod -o wide
   sudo polynic get interfaces -o json --agent /run/polynic/inspect.sock`,
@@ -67,12 +70,18 @@ down (planned, but not wholly there) or leaving. Wide adds the node and the name
 	return command
 }
 
+// writeInterfaces writes a table; where there are memif interfaces it says of them
+// who is connected.
 func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error {
 	isWide := format == "wide"
+	hasMemifs := slices.ContainsFunc(rows, func(i inspect.Interface) bool { return i.Memif != nil })
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	columns := []string{"NAMESPACE", "POD", "INTERFACE", "TYPE", "NETWORK", "IPS", "MAC", "MTU", "STATE"}
 	if isWide {
 		columns = append(columns, "NODE", "PORT")
+	}
+	if hasMemifs {
+		columns = append(columns, memifTitles(isWide)...)
 	}
 	fmt.Fprintln(out, strings.Join(columns, "\t"))
 	for _, i := range rows {
@@ -83,7 +92,37 @@ func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error
 		if isWide {
 			columns = append(columns, i.Node, i.Port)
 		}
+		if hasMemifs {
+			columns = append(columns, memifColumns(i.Memif)[:len(memifTitles(isWide))]...)
+		}
 		fmt.Fprintln(out, strings.Join(columns, "\t"))
 	}
 	return out.Flush()
+}
+
+func memifTitles(isWide bool) []string { //nolint:revive // the format is the parameter
+	titles := []string{"ID", "APPLICATION", "RINGS", "RX", "TX", "REFUSED"}
+	if isWide {
+		return titles
+	}
+	return titles[:2]
+}
+
+// memifColumns are what memifTitles names: rings from and to the application,
+// packets, processes that were not connected.
+func memifColumns(m *inspect.Memif) []string {
+	if m == nil {
+		return []string{"-", "-", "-", "-", "-", "-"}
+	}
+	application, rings := "not connected", "-"
+	if a := m.Application; a != nil {
+		application, rings = a.Name, fmt.Sprintf("%d+%d of %d", a.RxQueues, a.TxQueues, a.RingSize)
+	}
+	var refused uint64
+	for _, n := range m.Refused {
+		refused += n
+	}
+	return []string{
+		fmt.Sprint(m.ID), application, rings, fmt.Sprint(m.RxPackets), fmt.Sprint(m.TxPackets), fmt.Sprint(refused),
+	}
 }

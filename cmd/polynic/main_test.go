@@ -61,9 +61,9 @@ func agent(ts *testscript.TestScript, _ bool, args []string) {
 
 type view []inspect.Interface
 
-func (v view) Interfaces() []inspect.Interface { return v }
-func (v view) Plan() desired.Set               { return nil }
-func (v view) Status() inspect.Status          { return inspect.Status{} }
+func (v view) Interfaces(context.Context) []inspect.Interface { return v }
+func (v view) Plan() desired.Set                              { return nil }
+func (v view) Status() inspect.Status                         { return inspect.Status{} }
 
 // Every command that people type says what it does, and shows it.
 func TestEveryCommandHasHelp(t *testing.T) {

@@ -61,14 +61,11 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if a.memifs != nil {
+		defer a.memifs.Close()
+	}
 	if err := a.takeUp(ctx, kept); err != nil {
 		return err
-	}
-	if o.Config.Memif.Enabled {
-		if a.memifs, err = a.newMemifs(kept); err != nil {
-			return err
-		}
-		defer a.memifs.Close()
 	}
 	return a.run(ctx)
 }
@@ -114,7 +111,12 @@ func compose(o Options, kept kept, plane *plane) (*agent, error) {
 		RepairInterval: o.Config.RepairInterval.Duration,
 		Gone:           a.gone,
 	})
+	memifs, err := a.newMemifs(kept)
+	if err != nil {
+		return nil, err
+	}
 	a.attacher = attach.New(attach.Config{
+		Memif:      memifs,
 		Log:        o.Log,
 		Node:       node,
 		MainType:   mainType,

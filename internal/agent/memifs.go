@@ -6,33 +6,54 @@ package agent
 import (
 	"log/slog"
 
+	"github.com/polynic/polynic/internal/attach"
 	"github.com/polynic/polynic/internal/deviceplugin"
 	"github.com/polynic/polynic/internal/deviceplugin/allocation"
 	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 )
 
-// newMemifs makes the device plugin. What containers were given before is taken
-// up, and its folders are there, before kubelet hears of it.
-func (a *agent) newMemifs(kept kept) (*deviceplugin.Plugin, error) {
+// newMemifs makes the device plugin, where devices are offered, and what the pod
+// path needs of it. What containers were given before is taken up, and its
+// folders are there, before kubelet hears of it.
+func (a *agent) newMemifs(kept kept) (attach.MemifConfig, error) {
+	settings := a.Config.Memif
+	if !settings.Enabled {
+		return attach.MemifConfig{}, nil
+	}
 	folders := memifdir.Dir(a.Config.MemifDir())
 	allocations := allocation.New(folders, kept.journal)
 	if err := allocations.Restore(kept.journal.Allocations()); err != nil {
 		// Their pods are refused, with the reason.
 		a.Log.Warn("memif folders are missing", slog.Any("error", err))
 	}
-	return deviceplugin.New(deviceplugin.Config{
+	var err error
+	a.memifs, err = deviceplugin.New(deviceplugin.Config{
 		Log:         a.Log,
-		KubeletDir:  a.Config.Memif.KubeletDir,
-		Devices:     a.Config.Memif.Devices,
-		FirstID:     uint32(a.Config.Memif.FirstID),
+		KubeletDir:  settings.KubeletDir,
+		Devices:     settings.Devices,
 		Allocations: allocations,
 		Folders:     folders,
 		Away:        a.reconciler.Away,
 		Hold:        a.Config.AwayLimit.Duration,
-		// No attachment has a memif interface yet.
-		Used: func() map[string]bool { return nil },
+		Used:        a.usedAllocations,
 	})
+	return attach.MemifConfig{
+		Containers: a.memifs, Folders: folders, FirstID: uint32(settings.FirstID), AcceptUnsealed: settings.AcceptUnsealed,
+	}, err
+}
+
+// usedAllocations lists the ids of those that attachments use.
+func (a *agent) usedAllocations() map[string]bool {
+	used := map[string]bool{}
+	for _, att := range a.inventory.Attachments() {
+		for _, i := range att.Interfaces {
+			if i.Memif != nil {
+				used[i.Memif.Allocation] = true
+			}
+		}
+	}
+	return used
 }
 
 // gone is told by the reconciler that nothing of an owner exists any more.

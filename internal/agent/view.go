@@ -4,6 +4,9 @@
 package agent
 
 import (
+	"context"
+	"log/slog"
+
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/inspect"
@@ -12,23 +15,45 @@ import (
 )
 
 // Interfaces implements inspect.View.
-func (a *agent) Interfaces() []inspect.Interface {
+func (a *agent) Interfaces(ctx context.Context) []inspect.Interface {
 	var list []inspect.Interface
+	fares := a.memifStatus(ctx)
 	for _, att := range a.inventory.Attachments() {
 		described, err := a.attacher.Describe(att)
 		if err != nil {
 			continue // of a newer version; Status tells
 		}
 		state := a.stateOf(att)
-		for _, i := range described.Interfaces {
-			list = append(list, inspect.Interface{
+		for n, i := range described.Interfaces {
+			shown := inspect.Interface{
 				Namespace: att.Pod.Namespace, Pod: att.Pod.Name, Name: i.Name,
 				Type: i.Type, Network: i.Network, IPs: i.Addresses, MAC: i.MAC, MTU: i.MTU,
 				State: state, Node: a.Config.NodeName, Port: a.portName(att.ID, i.Name),
-			})
+			}
+			if m := att.Interfaces[n].Memif; m != nil {
+				status := fares[desired.Key{Owner: att.ID, Kind: desired.KindMemif, Name: i.Name}]
+				shown.Memif = &inspect.Memif{
+					ID: m.ID, Socket: i.SocketPath, Container: m.Container, Folder: m.Folder,
+					Connected: status.Application != nil, MemifStatus: status,
+				}
+			}
+			list = append(list, shown)
 		}
 	}
 	return list
+}
+
+// memifStatus asks the dataplane how its memifs fare, if there are any.
+func (a *agent) memifStatus(ctx context.Context) map[desired.Key]model.MemifStatus {
+	teller, ok := a.plane.driver.(dataplane.Memifs)
+	if !ok || len(a.usedAllocations()) == 0 {
+		return nil
+	}
+	found, err := teller.Memifs(ctx)
+	if err != nil {
+		a.Log.DebugContext(ctx, "how memifs fare is not known", slog.Any("error", err)) // Status tells
+	}
+	return found
 }
 
 func (a *agent) stateOf(att model.Attachment) inspect.State {

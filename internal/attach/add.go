@@ -105,6 +105,9 @@ func (a *Attacher) attachment(ctx context.Context, r Request, ns model.Netns) (m
 func (a *Attacher) record(att model.Attachment) (model.Attachment, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err := a.socketsFree(att); err != nil {
+		return att, err
+	}
 	for n := range att.Interfaces {
 		i := &att.Interfaces[n]
 		if i.Network != model.DefaultNetwork {
@@ -139,6 +142,9 @@ func (a *Attacher) wire(ctx context.Context, att model.Attachment) error {
 	if err != nil {
 		return err
 	}
+	if err := a.tellApplications(objects); err != nil {
+		return err
+	}
 	if err := a.config.Reconciler.Apply(ctx, att.ID, objects); err != nil {
 		return err
 	}
@@ -168,10 +174,11 @@ func (a *Attacher) undo(ctx context.Context, att model.Attachment) {
 // refusal gives an error its CNI code.
 func (a *Attacher) refusal(att model.Attachment, err error) error {
 	code := cniwire.CodeInternal
+	_, refused := errors.AsType[model.Refusal](err)
 	switch {
 	case errors.Is(err, dataplane.ErrNetnsGone):
 		code = cniwire.CodeUnknownContainer
-	case errors.Is(err, dataplane.ErrTaken):
+	case refused, errors.Is(err, dataplane.ErrTaken):
 		code = cniwire.CodeRefused
 	case errors.Is(err, dataplane.ErrAway), errors.Is(err, context.DeadlineExceeded):
 		code = cniwire.CodeTryAgainLater

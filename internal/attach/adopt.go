@@ -8,6 +8,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -57,8 +58,12 @@ func attachmentOf(owner model.AttachmentID, objects []desired.Object) model.Atta
 			continue
 		}
 		i := model.Interface{Name: port.Pod.Name, Type: podif.Veth, Network: port.Network, Addresses: hosts(port.Pod.Addresses)}
-		if tap, ok := o.(desired.Tap); ok {
-			i.Type, i.Queues = podif.Tap, max(tap.Queues, 1)
+		switch o := o.(type) {
+		case desired.Tap:
+			i.Type, i.Queues = podif.Tap, max(o.Queues, 1)
+		case desired.Memif:
+			i.Type, i.Queues, i.Memif = podif.Memif, max(o.Queues, 1), memifOf(o)
+		case desired.Network, desired.Veth, desired.Neighbor, desired.Route:
 		}
 		att.Interfaces = append(att.Interfaces, i)
 		att.MTU = port.MTU
@@ -70,6 +75,12 @@ func attachmentOf(owner model.AttachmentID, objects []desired.Object) model.Atta
 		}
 	}
 	return att
+}
+
+// memifOf is what a memif shows of itself. Its secret is known to the relay
+// alone, which goes on serving it.
+func memifOf(m desired.Memif) *model.Memif {
+	return &model.Memif{ID: m.ID, Allocation: filepath.Base(m.Folder), Folder: m.Folder, AcceptUnsealed: m.AcceptUnsealed}
 }
 
 func hosts(prefixes []netip.Prefix) []netip.Addr {

@@ -46,7 +46,8 @@ type ResultInterface struct {
 	Gateways []netip.Addr
 	// Routes are those of the main routing table.
 	Routes []ResultRoute
-	// SocketPath is set on a memif.
+	// SocketPath is set on a memif, which is in no sandbox: the socket's path in
+	// the container.
 	SocketPath string
 }
 

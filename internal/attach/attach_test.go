@@ -95,7 +95,7 @@ func TestRefusals(t *testing.T) {
 	}{
 		"unknown type": {pod: "tap1/tun", code: cniwire.CodeRefused, text: `tun`},
 		"reserved":     {pod: "eth0/tap", code: cniwire.CodeRefused, text: "eth0"},
-		"memif":        {pod: "tap1/tap,memif1/memif", code: cniwire.CodeRefused, text: "interface memif1: memif interfaces are not served yet"},
+		"memif":        {pod: "tap1/tap,memif1/memif", code: cniwire.CodeRefused, text: "but no container of it has memif devices"},
 		"network":      {pod: "tap1/tap/blue", code: cniwire.CodeRefused, text: `interface tap1: there is no network "blue"`},
 		"pool full":    {pod: "a/tap,b/tap,c/tap", code: cniwire.CodeTryAgainLater, text: "10.1.1.0/29"},
 		"no such pod": {

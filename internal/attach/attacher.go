@@ -44,7 +44,8 @@ type Config struct {
 	Node       plan.Node
 	MainType   podif.Type // of the interface that the runtime asks for
 	MTU        int        // of new interfaces, in bytes
-	TapQueues  int        // queue pairs of new taps
+	TapQueues  int        // queue pairs of new taps and of memifs' twins
+	Memif      MemifConfig
 	Inventory  *inventory.Inventory
 	Pods       PodReader
 	Journal    Journal

@@ -25,6 +25,7 @@ import (
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/inventory"
 	"github.com/polynic/polynic/internal/ipam"
+	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/plan"
@@ -52,6 +53,7 @@ type bench struct {
 	pods     *podSource
 	logs     *logs
 	sandbox  int
+	devices  *devices
 
 	inventory  *inventory.Inventory
 	reconciler *reconcile.Reconciler
@@ -167,7 +169,8 @@ func prepare(t *testing.T, pods string) *bench {
 	need.Root(t)
 	b := &bench{
 		t: t, driver: fake.New(), journal: &memory{kept: map[model.AttachmentID]model.Attachment{}},
-		pods: &podSource{pods: map[string]model.Pod{}}, inventory: inventory.New(), logs: &logs{},
+		devices: &devices{folders: memifdir.Dir(filepath.Join(t.TempDir(), "memif")), given: map[string][]model.MemifContainer{}},
+		pods:    &podSource{pods: map[string]model.Pod{}}, inventory: inventory.New(), logs: &logs{},
 	}
 	addresses, err := ipam.New(netip.MustParsePrefix(pods))
 	if err != nil {
@@ -185,6 +188,7 @@ func prepare(t *testing.T, pods string) *bench {
 		MainType: podif.Veth, MTU: 1450, TapQueues: 1,
 		Inventory: b.inventory, Pods: b.pods, Journal: b.journal, Addresses: addresses, Reconciler: b.reconciler,
 		AwayLimit: time.Minute,
+		Memif:     attach.MemifConfig{Containers: b.devices, Folders: b.devices.folders},
 	})
 	return b
 }

@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 )
 
@@ -22,6 +24,9 @@ func (a *Attacher) result(att model.Attachment) (Result, error) {
 		i := ResultInterface{
 			Name: port.Pod.Name, Type: att.Interfaces[n].Type, Network: port.Network,
 			MAC: port.Pod.MAC, MTU: port.MTU, Addresses: port.Pod.Addresses,
+		}
+		if i.Type == podif.Memif {
+			i.SocketPath = memifdir.SocketPath
 		}
 		if n == 0 {
 			i.Gateways, i.Routes = mainRoutes(port.Pod.Routes)

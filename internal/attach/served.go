@@ -10,11 +10,17 @@ import (
 	"github.com/polynic/polynic/internal/model"
 )
 
+// Service is what a node serves. It is what refuses a pod at ADD and what
+// `polynic explain` tells beforehand.
+type Service struct {
+	// Memif says that memif devices are offered.
+	Memif bool
+}
+
 // Served says why an interface that is well-formed cannot be given, or nil.
-// It is what refuses a pod at ADD and what `polynic explain` tells beforehand.
-func Served(i podif.Interface) error {
-	if i.Type == podif.Memif {
-		return fmt.Errorf("interface %s: memif interfaces are not served yet; use tap or veth", i.Name)
+func (s Service) Served(i podif.Interface) error {
+	if i.Type == podif.Memif && !s.Memif {
+		return fmt.Errorf("interface %s: this node serves no memif interfaces (memif.enabled is false in its agent's configuration); use tap or veth", i.Name)
 	}
 	switch i.Network {
 	case model.DefaultNetwork, model.StubNetwork:

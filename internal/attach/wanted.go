@@ -30,8 +30,9 @@ func (a *Attacher) wanted(ctx context.Context, r Request) ([]model.Interface, er
 	if err := problems.Err(); err != nil {
 		return nil, refusef(cniwire.CodeRefused, "pod %s: %w", r.Pod, err)
 	}
+	service := Service{Memif: a.config.Memif.Containers != nil}
 	for _, i := range pod.Request {
-		if err := Served(i); err != nil {
+		if err := service.Served(i); err != nil {
 			return nil, refusef(cniwire.CodeRefused, "pod %s: %w", r.Pod, err)
 		}
 		interfaces = append(interfaces, a.newInterface(i))
@@ -40,12 +41,12 @@ func (a *Attacher) wanted(ctx context.Context, r Request) ([]model.Interface, er
 		a.config.Log.WarnContext(ctx, "an annotation is not what it seems",
 			slog.String("pod", r.Pod.String()), slog.String("warning", p.Error()))
 	}
-	return interfaces, nil
+	return interfaces, a.grant(ctx, pod, interfaces)
 }
 
 func (a *Attacher) newInterface(i podif.Interface) model.Interface {
 	made := model.Interface{Name: i.Name, Type: i.Type, Network: i.Network}
-	if i.Type == podif.Tap {
+	if i.Type == podif.Tap || i.Type == podif.Memif {
 		made.Queues = a.config.TapQueues
 	}
 	return made

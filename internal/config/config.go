@@ -82,6 +82,9 @@ type Memif struct {
 	Devices int `json:"devices"`
 	// FirstID is the id of a pod's first memif interface, 0 or 1.
 	FirstID int `json:"firstID"`
+	// AcceptUnsealed lets in applications whose shared memory they could take away
+	// again, as DPDK's in zero-copy mode. One that does ends its own connection.
+	AcceptUnsealed bool `json:"acceptUnsealed"`
 }
 
 // Duration is a time.Duration that is written as text ("30s").

@@ -12,6 +12,7 @@ import (
 	"errors"
 
 	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/model"
 )
 
 // Driver makes a node's dataplane as planned. Its methods may be called
@@ -51,6 +52,12 @@ type Driver interface {
 // look into the switch ask for it.
 type Namer interface {
 	PortName(owner desired.Owner, port string) string
+}
+
+// Memifs is a driver that can tell how its memifs fare, by their keys; one that is
+// not taken up at the moment is left out.
+type Memifs interface {
+	Memifs(ctx context.Context) (map[desired.Key]model.MemifStatus, error)
 }
 
 // Scope bounds an Observe.

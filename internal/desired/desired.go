@@ -24,6 +24,7 @@ const (
 	KindNetwork Kind = iota + 1
 	KindVeth
 	KindTap
+	KindMemif
 	KindNeighbor
 	KindRoute
 )
@@ -37,6 +38,8 @@ func (k Kind) String() string {
 		return "veth"
 	case KindTap:
 		return "tap"
+	case KindMemif:
+		return "memif"
 	case KindNeighbor:
 		return "neighbor"
 	case KindRoute:
@@ -65,7 +68,7 @@ func (k Key) String() string {
 }
 
 // Object is one thing the dataplane should have. The set of implementations is
-// closed: Network, Veth, Tap, Neighbor, Route.
+// closed: Network, Veth, Tap, Memif, Neighbor, Route.
 //
 //sumtype:decl
 type Object interface {

@@ -14,7 +14,8 @@ import (
 
 // Port is what every pod interface has, whatever its type: an end in the pod
 // and an end in a network of the switch. How the switch names its end is the
-// driver's business.
+// driver's business. The pod's end of a memif is an application's: of it no more
+// is listed than where it is, and the MAC and addresses that it was told to use.
 type Port struct {
 	Owner Owner
 	// Pod is the pod's side.
@@ -174,6 +175,8 @@ func PortOf(o Object) (Port, bool) {
 	case Veth:
 		return o.Port, true
 	case Tap:
+		return o.Port, true
+	case Memif:
 		return o.Port, true
 	case Network, Neighbor, Route:
 		return Port{}, false

@@ -125,7 +125,7 @@ func leadsTo(o Object) portName {
 		return portName{o.Owner, o.Interface}
 	case Neighbor:
 		return portName{o.Owner, o.Interface}
-	case Network, Veth, Tap:
+	case Network, Veth, Tap, Memif:
 	}
 	return portName{}
 }

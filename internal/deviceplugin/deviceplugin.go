@@ -20,13 +20,11 @@ import (
 	"google.golang.org/grpc"
 	api "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/deviceplugin/allocation"
 	"github.com/polynic/polynic/internal/deviceplugin/podresources"
 	"github.com/polynic/polynic/internal/memifdir"
 )
-
-// Resource is what a container asks for in its limits.
-const Resource = "contivpp.io/memif"
 
 // socketName is the plugin's, beside kubelet's, in the folder of device plugins.
 const socketName = "polynic-memif.sock"
@@ -38,8 +36,6 @@ type Config struct {
 	KubeletDir string
 	// Devices is how many are offered.
 	Devices int
-	// FirstID is the id of a pod's first memif interface.
-	FirstID uint32
 	// Allocations are restored already.
 	Allocations *allocation.Store
 	Folders     memifdir.Dir
@@ -63,7 +59,7 @@ type Plugin struct {
 
 // New makes a plugin. Nothing is offered before Run.
 func New(config Config) (*Plugin, error) {
-	kubelet, err := podresources.New(filepath.Join(config.KubeletDir, "pod-resources", "kubelet.sock"), Resource)
+	kubelet, err := podresources.New(filepath.Join(config.KubeletDir, "pod-resources", "kubelet.sock"), podif.MemifResource)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +69,7 @@ func New(config Config) (*Plugin, error) {
 }
 
 // deviceID is the name of a device, by its number.
-func deviceID(n int) string { return fmt.Sprintf("%s/%d", Resource, n) }
+func deviceID(n int) string { return fmt.Sprintf("%s/%d", podif.MemifResource, n) }
 
 // Run offers the devices until ctx ends. There may be no kubelet at first, or
 // for a time.

@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/deviceplugin"
 	"github.com/polynic/polynic/internal/deviceplugin/allocation"
 	"github.com/polynic/polynic/internal/journal"
@@ -34,7 +35,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type node struct {
 	root    string
 	devices int
-	firstID uint32
 	hold    time.Duration
 	options []grpc.ServerOption
 	log     *slog.Logger
@@ -97,7 +97,7 @@ func (n *node) startPlugin(t *testing.T, boot string) {
 		t.Fatal(err)
 	}
 	n.plugin, err = deviceplugin.New(deviceplugin.Config{
-		Log: n.log, KubeletDir: n.kubeletDir(), Devices: n.devices, FirstID: n.firstID,
+		Log: n.log, KubeletDir: n.kubeletDir(), Devices: n.devices,
 		Allocations: store, Folders: n.folders(), Away: n.away, Hold: n.hold, Used: n.usedIDs,
 	})
 	if err != nil {
@@ -126,7 +126,7 @@ func (n *node) startKubelet(t *testing.T) {
 	t.Helper()
 	var err error
 	n.kubelet, err = kubelet.Start(t.Context(), kubelet.Config{
-		Log: n.log, Dir: n.kubeletDir(), Resources: []string{deviceplugin.Resource}, Options: n.options,
+		Log: n.log, Dir: n.kubeletDir(), Resources: []string{podif.MemifResource}, Options: n.options,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func (n *node) waitHealthy(t *testing.T, number int) []string {
 	t.Helper()
 	late := time.After(20 * time.Second)
 	for {
-		healthy, changed := n.kubelet.Healthy(deviceplugin.Resource)
+		healthy, changed := n.kubelet.Healthy(podif.MemifResource)
 		if len(healthy) == number {
 			return healthy
 		}
@@ -184,7 +184,7 @@ func pod(name string, devices ...int) *corev1.Pod {
 func container(name string, devices int) corev1.Container {
 	c := corev1.Container{Name: name}
 	if devices > 0 {
-		c.Resources.Limits = corev1.ResourceList{deviceplugin.Resource: resource.MustParse(fmt.Sprint(devices))}
+		c.Resources.Limits = corev1.ResourceList{podif.MemifResource: resource.MustParse(fmt.Sprint(devices))}
 	}
 	return c
 }

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	api "k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1"
 
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/unixsock"
 )
 
@@ -149,7 +150,7 @@ func (r *registrar) attempt(ctx context.Context) (time.Duration, error) {
 		return next, nil
 	}
 	r.with, r.pause, r.said = kubelet, firstPause, ""
-	r.log.InfoContext(ctx, "memif devices are offered to kubelet", slog.String("resource", Resource))
+	r.log.InfoContext(ctx, "memif devices are offered to kubelet", slog.String("resource", podif.MemifResource))
 	return listenLimit, nil
 }
 
@@ -202,7 +203,7 @@ func (r *registrar) register(ctx context.Context) error {
 	}
 	defer conn.Close()
 	_, err = api.NewRegistrationClient(conn).Register(ctx, &api.RegisterRequest{
-		Version: api.Version, Endpoint: socketName, ResourceName: Resource, Options: &api.DevicePluginOptions{},
+		Version: api.Version, Endpoint: socketName, ResourceName: podif.MemifResource, Options: &api.DevicePluginOptions{},
 	})
 	return err
 }

@@ -64,8 +64,14 @@ func New(c config.Config) (*Explainer, error) {
 func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
 	pod := watch.ModelPod(d.Pod)
 	problems := slices.Concat(pod.Problems, podif.Validate(pod.Request, mainIfName))
+	var memifs []model.Memif
 	if problems.Err() == nil {
-		problems = append(problems, notServed(pod.Request, d.Pod.Annotations[podif.CustomIfAnnotation])...)
+		problems = append(problems, notServed(attach.Service{Memif: e.config.Memif.Enabled}, pod.Request, d.Pod.Annotations[podif.CustomIfAnnotation])...)
+	}
+	if problems.Err() == nil {
+		var told podif.Problems
+		memifs, told = e.memifs(pod.Request, d.Pod)
+		problems = append(problems, told...)
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "pod %s (%s)", pod.Ref, d.Position)
@@ -80,15 +86,15 @@ func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
 	if _, err := io.WriteString(w, text.String()); err != nil || isRefused {
 		return !isRefused, err
 	}
-	return true, e.interfaces(w, pod)
+	return true, e.interfaces(w, pod, memifs)
 }
 
 // notServed lists what is well-formed and cannot be given yet, with where it is
 // in the annotation.
-func notServed(request podif.Request, annotation string) podif.Problems {
+func notServed(service attach.Service, request podif.Request, annotation string) podif.Problems {
 	var problems podif.Problems
 	for _, i := range request {
-		err := attach.Served(i)
+		err := service.Served(i)
 		if err == nil {
 			continue
 		}
@@ -116,9 +122,9 @@ func locate(annotation, name string) (offset, length int) {
 }
 
 // interfaces writes the pod's interfaces as the plan would have them.
-func (e *Explainer) interfaces(w io.Writer, pod model.Pod) error {
+func (e *Explainer) interfaces(w io.Writer, pod model.Pod, memifs []model.Memif) error {
 	request := append(podif.Request{{Name: mainIfName, Type: e.mainType, Network: model.DefaultNetwork}}, pod.Request...)
-	ports, err := e.ports(request)
+	ports, err := e.ports(request, memifs)
 	if err != nil {
 		return err
 	}
@@ -126,13 +132,17 @@ func (e *Explainer) interfaces(w io.Writer, pod model.Pod) error {
 	fmt.Fprintln(rows, "  INTERFACE\tTYPE\tNETWORK\tADDRESSES\tMTU\tROUTES")
 	for _, i := range request {
 		port := ports[i.Name]
-		fmt.Fprintf(rows, "  %s\t%s\t%s\t%s\t%d\t%s\n", i.Name, i.Type, i.Network, e.addresses(port), port.MTU, routes(port.Pod))
+		leads := routes(port.Pod)
+		if i.Type == podif.Memif {
+			leads, memifs = application(memifs[0]), memifs[1:]
+		}
+		fmt.Fprintf(rows, "  %s\t%s\t%s\t%s\t%d\t%s\n", i.Name, i.Type, i.Network, e.addresses(port), port.MTU, leads)
 	}
 	return rows.Flush()
 }
 
 // ports plans an attachment with addresses as an empty node would give them.
-func (e *Explainer) ports(request podif.Request) (map[string]desired.Port, error) {
+func (e *Explainer) ports(request podif.Request, memifs []model.Memif) (map[string]desired.Port, error) {
 	addresses, err := ipam.New(e.ranges...)
 	if err != nil {
 		return nil, err
@@ -143,6 +153,9 @@ func (e *Explainer) ports(request podif.Request) (map[string]desired.Port, error
 	}
 	for _, i := range request {
 		made := model.Interface{Name: i.Name, Type: i.Type, Network: i.Network, Queues: e.config.Network.TapQueues}
+		if i.Type == podif.Memif {
+			made.Memif, memifs = &memifs[0], memifs[1:]
+		}
 		if i.Network == model.DefaultNetwork {
 			made.Addresses, err = addresses.Allocate()
 		}

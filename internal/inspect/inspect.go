@@ -8,6 +8,7 @@
 package inspect
 
 import (
+	"context"
 	"net/netip"
 	"time"
 
@@ -17,12 +18,12 @@ import (
 )
 
 // View is what the server shows; the agent implements it. Every method may be
-// called at any time from any goroutine, and returns quickly with a value that
-// is not altered afterwards.
+// called at any time from any goroutine, and returns soon, with a value that is
+// not altered afterwards.
 type View interface {
 	// Interfaces lists the pod interfaces that exist, in any order. One on its
 	// way out is listed until its addresses may be given to others.
-	Interfaces() []Interface
+	Interfaces(ctx context.Context) []Interface
 	// Plan is what the dataplane should have.
 	Plan() desired.Set
 	Status() Status
@@ -63,11 +64,17 @@ type Interface struct {
 	Memif *Memif `json:"memif"`
 }
 
-// Memif is what a memif interface has beside the others.
+// Memif is what a memif interface has beside the others. What the relay tells of
+// it is zero while that is away.
 type Memif struct {
+	// ID and Socket are what an application in Container connects to: Socket is the
+	// path there, of a file in Folder on the node.
 	ID        uint32 `json:"id"`
 	Socket    string `json:"socket"`
+	Container string `json:"container"`
+	Folder    string `json:"folder"`
 	Connected bool   `json:"connected"`
+	model.MemifStatus
 }
 
 // Status is how the agent fares.

@@ -37,9 +37,9 @@ type view struct {
 	status     inspect.Status
 }
 
-func (v view) Interfaces() []inspect.Interface { return v.interfaces }
-func (v view) Plan() desired.Set               { return v.plan }
-func (v view) Status() inspect.Status          { return v.status }
+func (v view) Interfaces(context.Context) []inspect.Interface { return v.interfaces }
+func (v view) Plan() desired.Set                              { return v.plan }
+func (v view) Status() inspect.Status                         { return v.status }
 
 // serve shows the view at a socket until the test ends.
 func serve(t *testing.T, v inspect.View) string {

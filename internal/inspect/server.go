@@ -62,7 +62,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/interfaces", func(w http.ResponseWriter, r *http.Request) {
-		s.answer(w, r, sorted(s.view.Interfaces()))
+		s.answer(w, r, sorted(s.view.Interfaces(r.Context())))
 	})
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
 		status := s.view.Status()

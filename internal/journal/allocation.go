@@ -30,6 +30,18 @@ func decodeAllocation(text json.RawMessage) (model.MemifAllocation, bool) {
 	return model.MemifAllocation{ID: a.ID, Devices: a.Devices, Secret: model.NewSecret(a.Secret)}, true
 }
 
+// reveal gives the memif interfaces of attachments the secrets of their
+// allocations, which are written once. One whose allocation was lost has none.
+func (c *contents) reveal(attachments []model.Attachment) {
+	for _, a := range attachments {
+		for _, i := range a.Interfaces {
+			if i.Memif != nil {
+				i.Memif.Secret = c.allocations[i.Memif.Allocation].Secret
+			}
+		}
+	}
+}
+
 // Allocations gives the allocations that Open found, in the order in which they
 // were first put. They outlive a reboot.
 func (j *Journal) Allocations() []model.MemifAllocation { return j.allocations }

@@ -77,6 +77,7 @@ func (j *Journal) load() ([]model.Attachment, error) {
 	}
 	j.live = c.live
 	attachments := listed(c.live.attachments, c.attachments)
+	c.reveal(attachments)
 	if !writable {
 		return attachments, in.Close()
 	}

@@ -20,6 +20,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/model"
 )
 
 // What a container sees.
@@ -41,7 +43,7 @@ const (
 const folderMode = unix.S_ISVTX | 0o777
 
 // ErrMissing is wrapped by errors that say that a folder is not there.
-var ErrMissing = errors.New("its memif folder is missing (delete the pod, so that it gets another)")
+const ErrMissing = model.Refusal("its memif folder is missing (delete the pod, so that it gets another)")
 
 // Dir is the folder that holds all of them, for root alone.
 type Dir string

@@ -91,8 +91,10 @@ type Interface struct {
 	// Addresses are the interface's own, IPv4 before IPv6, at most one of
 	// each; none on stub and L2 networks.
 	Addresses []netip.Addr `json:"addresses,omitempty"`
-	// Queues is the number of queue pairs of a tap.
+	// Queues is the number of queue pairs of a tap, or of a memif's twin.
 	Queues int `json:"queues,omitempty"`
+	// Memif is set on a memif.
+	Memif *Memif `json:"memif,omitempty"`
 }
 
 // Attachment is one sandbox as the runtime attached it, frozen at ADD: later

@@ -58,29 +58,31 @@ func (n Node) Attachment(a model.Attachment) ([]desired.Object, error) {
 	var objects []desired.Object
 	for i := range a.Interfaces {
 		port := n.port(a, i)
-		object, err := typed(a.Interfaces[i], port)
+		object, err := n.typed(a.Interfaces[i], port)
 		if err != nil {
 			return nil, fmt.Errorf("interface %s of pod %s: %w", port.Pod.Name, a.Pod, err)
 		}
 		objects = append(objects, object)
-		objects = append(objects, reach(port)...)
+		objects = append(objects, reach(object, port)...)
 	}
 	return objects, nil
 }
 
-// reach is what leads the network's traffic to a port: a route and a permanent
-// neighbour for every address.
-func reach(p desired.Port) []desired.Object {
+// reach is what leads the network's traffic to a port: a route for every
+// address, and a permanent neighbour. An application at a memif is asked instead:
+// its MAC is its own choice, as it was in Contiv-VPP.
+func reach(o desired.Object, p desired.Port) []desired.Object {
+	_, isAsked := o.(desired.Memif)
 	var objects []desired.Object
 	for _, prefix := range p.Pod.Addresses {
-		objects = append(objects,
-			desired.Neighbor{
-				Owner: p.Owner, Network: p.Network, Interface: p.Pod.Name,
-				IP: prefix.Addr(), MAC: p.Pod.MAC,
-			},
-			desired.Route{
-				Owner: p.Owner, Network: p.Network, Interface: p.Pod.Name, Dst: prefix,
+		if !isAsked {
+			objects = append(objects, desired.Neighbor{
+				Owner: p.Owner, Network: p.Network, Interface: p.Pod.Name, IP: prefix.Addr(), MAC: p.Pod.MAC,
 			})
+		}
+		objects = append(objects, desired.Route{
+			Owner: p.Owner, Network: p.Network, Interface: p.Pod.Name, Dst: prefix,
+		})
 	}
 	return objects
 }

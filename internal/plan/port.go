@@ -36,9 +36,13 @@ func (n Node) port(a model.Attachment, index int) desired.Port {
 		if !ok {
 			continue // checked when the address was taken
 		}
-		if index == 0 {
-			mainEnd(&port.Pod, address, gateway)
-		} else {
+		port.Pod.Addresses = append(port.Pod.Addresses, hostPrefix(address))
+		switch {
+		case i.Type == podif.Memif: // the rest is up to the application
+			continue
+		case index == 0:
+			mainEnd(&port.Pod, gateway)
+		default:
 			customEnd(&port.Pod, address, gateway, firstTable+index-1)
 		}
 		port.Pod.Neighbors = append(port.Pod.Neighbors,
@@ -48,8 +52,7 @@ func (n Node) port(a model.Attachment, index int) desired.Port {
 }
 
 // mainEnd gives the pod its default route.
-func mainEnd(end *desired.PodEnd, address, gateway netip.Addr) {
-	end.Addresses = append(end.Addresses, hostPrefix(address))
+func mainEnd(end *desired.PodEnd, gateway netip.Addr) {
 	end.Routes = append(end.Routes, through(gateway, desired.MainTable)...)
 }
 
@@ -65,7 +68,6 @@ func through(gateway netip.Addr, table int) []desired.PodRoute {
 // customEnd gives an interface a routing table of its own, so that it answers
 // on its address and its sockets leave by it, whatever the default route says.
 func customEnd(end *desired.PodEnd, address, gateway netip.Addr, table int) {
-	end.Addresses = append(end.Addresses, hostPrefix(address))
 	end.Routes = append(end.Routes, through(gateway, table)...)
 	end.Rules = append(end.Rules,
 		desired.PodRule{Priority: table, IPv6: address.Is6(), From: hostPrefix(address), Table: table},
@@ -90,14 +92,14 @@ func anywhere(a netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 }
 
-func typed(i model.Interface, port desired.Port) (desired.Object, error) {
+func (n Node) typed(i model.Interface, port desired.Port) (desired.Object, error) {
 	switch i.Type {
 	case podif.Veth:
 		return desired.Veth{Port: port}, nil
 	case podif.Tap:
 		return desired.Tap{Port: port, Queues: i.Queues}, nil
 	case podif.Memif:
-		return nil, fmt.Errorf("memif interfaces are not served yet")
+		return n.memif(i, port)
 	default:
 		return nil, fmt.Errorf("%s is not a type that this version knows", i.Type)
 	}

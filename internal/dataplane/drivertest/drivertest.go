@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -29,6 +30,8 @@ type Harness struct {
 	Open func() (dataplane.Driver, error)
 	// Pod makes a pod's network namespace.
 	Pod func() model.Netns
+	// Folder makes a folder of a container, for memif sockets.
+	Folder func() string
 	// Kill ends a pod's namespace.
 	Kill func(model.Netns)
 	// Occupy makes an interface in a pod that is not ours.
@@ -113,6 +116,10 @@ func (b *bench) attachment() model.Attachment {
 			netip.MustParseAddr(fmt.Sprintf("fd10:1:0:1::%d", host)),
 		}
 	}
+	folder := b.Folder()
+	memif := func(id uint32) *model.Memif {
+		return &model.Memif{ID: id, Container: "app", Allocation: filepath.Base(folder), Folder: folder, Secret: model.NewSecret("bcdfghjklmnpqrstvwxz")}
+	}
 	return model.Attachment{
 		ID:    model.AttachmentID{ContainerID: fmt.Sprintf("%064d", n), IfName: "eth0"},
 		Pod:   model.PodRef{Namespace: "default", Name: fmt.Sprintf("pod-%d", n)},
@@ -124,6 +131,8 @@ func (b *bench) attachment() model.Attachment {
 			{Name: "veth1", Type: podif.Veth, Network: model.DefaultNetwork, Addresses: address(3)},
 			{Name: "tap2", Type: podif.Tap, Queues: 1, Network: model.StubNetwork},
 			{Name: "veth2", Type: podif.Veth, Network: model.StubNetwork},
+			{Name: "memif1", Type: podif.Memif, Queues: 1, Network: model.DefaultNetwork, Addresses: address(4), Memif: memif(0)},
+			{Name: "memif2", Type: podif.Memif, Queues: 2, Network: model.StubNetwork, Memif: memif(1)},
 		},
 	}
 }

@@ -112,7 +112,7 @@ func (d *Driver) needs(o desired.Object) error {
 	switch o := o.(type) {
 	case desired.Network:
 		return nil
-	case desired.Veth, desired.Tap:
+	case desired.Veth, desired.Tap, desired.Memif:
 		p, _ := desired.PortOf(o)
 		if d.dead[p.Pod.Netns] {
 			return dataplane.ErrNetnsGone
@@ -136,7 +136,7 @@ func (d *Driver) needs(o desired.Object) error {
 }
 
 func (d *Driver) hasPort(owner desired.Owner, name string) bool {
-	for _, kind := range []desired.Kind{desired.KindVeth, desired.KindTap} {
+	for _, kind := range []desired.Kind{desired.KindVeth, desired.KindTap, desired.KindMemif} {
 		if _, ok := d.objects[desired.Key{Owner: owner, Kind: kind, Name: name}]; ok {
 			return true
 		}

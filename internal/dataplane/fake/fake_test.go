@@ -23,6 +23,7 @@ func TestContract(t *testing.T) {
 				pods++
 				return model.Netns{Path: fmt.Sprintf("/run/netns/%d", pods), Inode: uint64(pods)}
 			},
+			Folder:   func() string { return "/run/memif/folder" },
 			Kill:     driver.Kill,
 			Occupy:   driver.Take,
 			Occupied: func(model.Netns, string) bool { return true },

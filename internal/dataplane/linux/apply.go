@@ -85,7 +85,7 @@ func (s *session) close() {
 // apply removes first, as the changes are ordered, and then makes everything
 // together.
 func (s *session) apply(ctx context.Context, changes []desired.Change) error {
-	if err := s.detachTaps(ctx, changes); err != nil {
+	if err := s.detach(ctx, changes); err != nil {
 		return err
 	}
 	var wanted []desired.Object

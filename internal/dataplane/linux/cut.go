@@ -19,8 +19,10 @@ import (
 func (s *session) remove(o desired.Object) error {
 	switch o := o.(type) {
 	case desired.Veth:
-		return named(o.Port, s.cutOff(o.Port))
+		return named(o.Port, s.cutOffWithPod(o.Port))
 	case desired.Tap:
+		return named(o.Port, s.cutOffWithPod(o.Port))
+	case desired.Memif:
 		return named(o.Port, s.cutOff(o.Port))
 	case desired.Route:
 		return s.removeRoute(o)
@@ -29,6 +31,15 @@ func (s *session) remove(o desired.Object) error {
 	case desired.Network:
 		return fmt.Errorf("network %s belongs to the node, not to %s", o.Name, s.owner)
 	}
+	return nil
+}
+
+// cutOffWithPod cuts off a port that may leave something in the pod.
+func (s *session) cutOffWithPod(p desired.Port) error {
+	if err := s.cutOff(p); err != nil {
+		return err
+	}
+	s.driver.leaveEnd(p.Pod)
 	return nil
 }
 
@@ -41,7 +52,6 @@ func (s *session) cutOff(p desired.Port) error {
 			return err
 		}
 	}
-	s.driver.leaveEnd(p.Pod)
 	return nil
 }
 

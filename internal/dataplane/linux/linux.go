@@ -6,7 +6,9 @@
 // The default network is the namespace that the agent runs in, routed. The
 // stub network is a namespace of its own with nothing in it but ports. A veth
 // has its peer born in the pod; a tap is born there too, its file held by the
-// relay, which moves frames to a twin tap in the network's namespace. No link
+// relay, which moves frames to a twin tap in the network's namespace. Of a memif
+// there is the twin alone; the relay has the socket that an application in the
+// pod connects to. No link
 // is ever moved between namespaces: the kernel takes 17 ms for a move and
 // 0.5 ms for a birth.
 //
@@ -36,7 +38,7 @@ import (
 // Config is what the driver needs.
 type Config struct {
 	Log *slog.Logger
-	// Relay holds the taps.
+	// Relay holds taps and memifs.
 	Relay Relay
 	// NetnsDir is where the namespaces of networks are pinned.
 	NetnsDir string
@@ -51,8 +53,10 @@ type Config struct {
 // Relay is what the driver asks of the relay; *relayapi.Client is one.
 type Relay interface {
 	Attach(ctx context.Context, ports []relayapi.TapPort) []error
+	AttachMemifs(ctx context.Context, ports []relayapi.MemifPort) []error
 	Detach(ctx context.Context, ids []string) error
 	List(ctx context.Context) ([]relayapi.PortState, error)
+	ListMemifs(ctx context.Context) ([]relayapi.MemifState, error)
 	Watch(ctx context.Context, take func(relayapi.Event)) error
 }
 

@@ -143,6 +143,7 @@ func TestContract(t *testing.T) {
 		return drivertest.Harness{
 			Open:     func() (dataplane.Driver, error) { return l.open() },
 			Pod:      l.pod,
+			Folder:   t.TempDir,
 			Kill:     l.kill,
 			Occupy:   l.occupy,
 			Occupied: l.occupied,

@@ -6,19 +6,22 @@ package linux
 import (
 	"context"
 	"fmt"
+	"net/netip"
 
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/failpoint"
 	"github.com/polynic/polynic/internal/nl"
 )
 
-// port is one that is being made or altered, once both its links exist.
+// port is one that is being made or altered, once both its links exist. A memif
+// has no pod, and no link in it.
 type port struct {
 	desired.Port
 	space            *space
 	pod              *pod
 	inSwitch, inPod  nl.Link
-	switchNeedsQdisc bool // see settle
+	switchNeedsQdisc bool           // see settle
+	addresses        []netip.Prefix // of the end in the switch
 }
 
 // open opens the namespaces that a port's ends are in.
@@ -53,29 +56,34 @@ func portsOf[T desired.Object](wanted []desired.Object, get func(T) (*port, erro
 }
 
 // make makes all that the owner should have, as far as it is not there. While
-// the relay makes the taps, the veths are made. Each namespace gets what belongs
+// the relay makes taps and memifs, the veths are made. Each namespace gets what belongs
 // into it in one batch per kind of port, and last the switch is told where the
 // pod's addresses are.
 func (s *session) make(ctx context.Context, wanted []desired.Object) error {
-	opened := s.openTaps(ctx, wanted)
+	opened := s.askRelay(ctx, wanted)
 	ports, err := portsOf(wanted, s.makeVeth)
 	if err == nil {
 		err = s.configure(ports)
 	}
-	if tapErr := opened(); err == nil {
-		err = tapErr
+	if relayErr := opened(); err == nil {
+		err = relayErr
 	}
 	if err != nil {
 		return err
 	}
-	taps, err := portsOf(wanted, s.findTap)
-	if err == nil {
-		err = s.configure(taps)
-	}
+	relayed, err := portsOf(wanted, s.findTap)
 	if err != nil {
 		return err
 	}
-	return s.reach(append(ports, taps...), wanted)
+	memifs, err := portsOf(wanted, s.findMemif)
+	if err != nil {
+		return err
+	}
+	relayed = append(relayed, memifs...)
+	if err := s.configure(relayed); err != nil {
+		return err
+	}
+	return s.reach(append(ports, relayed...), wanted)
 }
 
 // configure brings both ends of ports to what the plan says.
@@ -127,7 +135,9 @@ func (s *session) configurePodEnds(ports []*port) error {
 	}
 	failpoint.Hit("pod-end")
 	for _, p := range ports {
-		s.driver.index.setLink(linkKey{p.pod.nsid, p.inPod.Index}, podMark(p.Port))
+		if p.pod != nil {
+			s.driver.index.setLink(linkKey{p.pod.nsid, p.inPod.Index}, podMark(p.Port))
+		}
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 func (d *Driver) Observe(ctx context.Context, scope dataplane.Scope) (desired.Set, error) {
 	found := desired.Set{}
 	byPod := map[model.Netns][]desired.Object{}
+	var memifs []desired.Memif
 	var reach []desired.Object
 	for _, o := range scope.Want {
 		switch o := o.(type) {
@@ -37,11 +38,13 @@ func (d *Driver) Observe(ctx context.Context, scope dataplane.Scope) (desired.Se
 		case desired.Veth, desired.Tap:
 			p, _ := desired.PortOf(o)
 			byPod[p.Pod.Netns] = append(byPod[p.Pod.Netns], o)
+		case desired.Memif:
+			memifs = append(memifs, o)
 		case desired.Route, desired.Neighbor:
 			reach = append(reach, o)
 		}
 	}
-	if len(byPod) == 0 && len(reach) == 0 && !scope.Everything {
+	if len(byPod) == 0 && len(memifs) == 0 && len(reach) == 0 && !scope.Everything {
 		return found, nil
 	}
 	v, err := d.view()
@@ -53,7 +56,15 @@ func (d *Driver) Observe(ctx context.Context, scope dataplane.Scope) (desired.Se
 			return nil, err
 		}
 	}
+	if len(memifs) > 0 || scope.Everything {
+		if v.memifs, err = d.memifs(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := d.observePods(v, byPod, scope, found); err != nil {
+		return nil, err
+	}
+	if err := d.observeMemifs(v, memifs, found); err != nil {
 		return nil, err
 	}
 	v.observeReach(reach, found)
@@ -66,7 +77,8 @@ func (d *Driver) Observe(ctx context.Context, scope dataplane.Scope) (desired.Se
 // view is what the networks' namespaces and the relay hold, read once.
 type view struct {
 	spaces map[string]*spaceView
-	taps   map[string]relayapi.PortState // by port id
+	taps   map[string]relayapi.PortState  // by port id
+	memifs map[string]relayapi.MemifState // by port id
 }
 
 // spaceView is one network's namespace.
@@ -76,6 +88,7 @@ type spaceView struct {
 	names  map[int]string     // of those, by index
 	routes []nl.Route
 	neighs []nl.Neighbor
+	addrs  []nl.Address // read where there are memifs
 }
 
 func (d *Driver) view() (*view, error) {
@@ -168,7 +181,7 @@ func (v *view) observeReach(wanted []desired.Object, found desired.Set) {
 					found.Add(o)
 				}
 			}
-		case desired.Network, desired.Veth, desired.Tap:
+		case desired.Network, desired.Veth, desired.Tap, desired.Memif:
 		}
 	}
 }

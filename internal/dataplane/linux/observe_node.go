@@ -4,6 +4,7 @@
 package linux
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/polynic/polynic/internal/desired"
@@ -58,4 +59,18 @@ func (sv *spaceView) neighbor(want desired.Neighbor) (model.MAC, bool) {
 		}
 	}
 	return model.MAC{}, false
+}
+
+// readAddresses reads the addresses once.
+func (sv *spaceView) readAddresses(s *space) (err error) {
+	if sv.addrs == nil {
+		sv.addrs, err = s.socket.Addresses()
+	}
+	return err
+}
+
+func (sv *spaceView) hasAddresses(link int, wanted []netip.Prefix) bool {
+	return !slices.ContainsFunc(wanted, func(a netip.Prefix) bool {
+		return !slices.Contains(sv.addrs, nl.Address{Link: link, Prefix: a})
+	})
 }

@@ -65,7 +65,7 @@ func (d *Driver) observePod(v *view, id model.Netns, ports []desired.Object) (de
 			if link.Kind == tapKind {
 				found.Add(desired.Tap{Port: got, Queues: v.queues(want)})
 			}
-		case desired.Network, desired.Route, desired.Neighbor:
+		case desired.Network, desired.Memif, desired.Route, desired.Neighbor:
 		}
 	}
 	return found, nil

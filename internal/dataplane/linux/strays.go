@@ -4,9 +4,11 @@
 package linux
 
 import (
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
@@ -15,7 +17,7 @@ import (
 )
 
 // strays adds everything else that carries our mark: links with or without an
-// owner's alias, and taps that only the relay knows of. A stray is reported
+// owner's alias, and taps and memifs that only the relay knows of. A stray is reported
 // with what can be read off it, so that an agent that lost its journal can take
 // it up again.
 func (d *Driver) strays(v *view, found desired.Set) {
@@ -46,7 +48,7 @@ func (d *Driver) strays(v *view, found desired.Set) {
 			}
 		}
 	}
-	for id := range v.taps {
+	for _, id := range slices.Concat(slices.Collect(maps.Keys(v.taps)), slices.Collect(maps.Keys(v.memifs))) {
 		owner, port, ok := parsePortID(id)
 		if ok && !known[linkName(owner, port)] {
 			v.addStray(found, desired.Port{Owner: owner, Pod: desired.PodEnd{Name: port}}, nil)
@@ -54,18 +56,29 @@ func (d *Driver) strays(v *view, found desired.Set) {
 	}
 }
 
-// addStray reports a stray as the type that takes the right way out: a tap
-// where the relay knows it, with the namespace it is in.
+// addStray reports a stray as the type that takes the right way out: a tap or a
+// memif where the relay knows it, with the namespace it is in. What the relay
+// alone knows of comes last, and says less.
 func (v *view) addStray(found desired.Set, p desired.Port, link *nl.Link) {
 	p.Pod.MAC = model.PodMAC(p.Owner.ContainerID, p.Pod.Name)
-	state, ok := v.taps[portID(p.Owner, p.Pod.Name)]
-	switch {
-	case ok:
-		p.Pod.Netns = model.Netns{Path: state.Pod.Netns, Inode: state.Pod.Inode}
-		tap := desired.Tap{Port: p, Queues: state.Queues}
-		if _, reported := found[tap.Key()]; !reported || link != nil {
-			found.Add(tap)
+	id := portID(p.Owner, p.Pod.Name)
+	report := func(o desired.Object) {
+		if _, reported := found[o.Key()]; !reported || link != nil {
+			found.Add(o)
 		}
+	}
+	tap, isTap := v.taps[id]
+	memif, isMemif := v.memifs[id]
+	switch {
+	case isTap:
+		p.Pod.Netns = model.Netns{Path: tap.Pod.Netns, Inode: tap.Pod.Inode}
+		report(desired.Tap{Port: p, Queues: tap.Queues})
+	case isMemif:
+		p.Pod.Netns = memif.Socket.Pod
+		report(desired.Memif{
+			Port: p, ID: memif.Memif, Folder: memif.Socket.Folder, AcceptUnsealed: memif.AcceptUnsealed,
+			QueuePairs: memif.Socket.QueuePairs, RingSize: memif.Socket.RingSize, Queues: memif.Queues,
+		})
 	case link != nil && link.Kind == tapKind:
 		found.Add(desired.Tap{Port: p})
 	default:

@@ -40,8 +40,8 @@ func (s *session) findSwitchEnd(space *space, name string, p desired.Port) (nl.L
 }
 
 // switchEnd brings a port's end in the network's namespace to what the plan
-// says, marks it as ours, and brings it up. It gets no addresses, link-local
-// ones neither: the gateway is the network's.
+// says, marks it as ours, and brings it up. But for a memif's it gets no addresses,
+// link-local ones neither: the gateway is the network's.
 func (s *session) switchEnd(b *nl.Batch, p *port) {
 	mark := alias(p.Port)
 	group := uint32(portGroup)
@@ -62,4 +62,9 @@ func (s *session) switchEnd(b *nl.Batch, p *port) {
 	b.SetLink(p.inSwitch.Index, nl.LinkChange{Up: true}).OnError(func(err error) error {
 		return named(p.Port, fmt.Errorf("bring the switch's end up: %w", err))
 	})
+	for _, address := range p.addresses {
+		b.SetAddress(p.inSwitch.Index, address).OnError(func(err error) error {
+			return named(p.Port, fmt.Errorf("add address %s to the switch's end: %w", address, err))
+		})
+	}
 }

@@ -84,7 +84,8 @@ func (d *Driver) watchRelay(ctx context.Context, tell func(dataplane.Hit)) error
 			if owner, _, ok := parsePortID(e.ID); ok {
 				tell(dataplane.Hit{Owners: []desired.Owner{owner}})
 			}
-		case relayapi.EventPeerRefused: // changes nothing that was made
+		case relayapi.EventPeerRefused:
+			d.refused(e)
 		}
 	})
 }

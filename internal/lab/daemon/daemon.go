@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/lab"
@@ -38,10 +39,6 @@ type Config struct {
 	Events *os.File
 	Log    *slog.Logger
 }
-
-// memifResource is what kubelet is asked for by containers with memif
-// interfaces.
-const memifResource = "contivpp.io/memif"
 
 // Daemon is the running daemon.
 type Daemon struct {
@@ -97,7 +94,7 @@ func (d *Daemon) start(ctx context.Context) error {
 	}
 	d.inspect = inspect.NewClient(d.agent.InspectSocket())
 	d.kubelet, err = kubelet.Start(ctx, kubelet.Config{
-		Log: d.Log, Dir: d.Dir.Node(lab.NodeName).Kubelet(), Resources: []string{memifResource},
+		Log: d.Log, Dir: d.Dir.Node(lab.NodeName).Kubelet(), Resources: []string{podif.MemifResource},
 	})
 	if err != nil {
 		return err

@@ -6,7 +6,6 @@ package deviceplugin_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,103 +13,45 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/polynic/polynic/api/podif"
-	"github.com/polynic/polynic/internal/deviceplugin"
 	"github.com/polynic/polynic/internal/deviceplugin/allocation"
 	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 )
 
-func request(t *testing.T, annotation string) podif.Request {
-	t.Helper()
-	r, problems := podif.Parse(annotation)
-	if err := problems.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-func named(name string, devices int) model.MemifContainer {
-	return model.MemifContainer{Name: name, MemifAllocation: model.MemifAllocation{Devices: make([]string, devices)}}
-}
-
-// The memif interfaces are dealt to the containers in order.
-func TestDeal(t *testing.T) {
-	a, b, c := named("a", 1), named("b", 2), named("c", 1)
-	for _, test := range []struct {
-		annotation string
-		containers []model.MemifContainer
-		first      uint32
-		want       []string
-		warning    string
-	}{
-		{"m1/memif", []model.MemifContainer{a}, 0, []string{"m1=0@a"}, ""},
-		{"m1/memif", []model.MemifContainer{a}, 1, []string{"m1=1@a"}, ""},
-		{"x/tap, m2/memif, y/veth, m1/memif/stub", []model.MemifContainer{b}, 0, []string{"m2=0@b", "m1=1@b"}, ""},
-		{"1/memif,2/memif,3/memif,4/memif", []model.MemifContainer{a, b, c}, 0, []string{"1=0@a", "2=1@b", "3=2@b", "4=3@c"}, ""},
-		{"1/memif,2/memif", []model.MemifContainer{a, b, c}, 0, []string{"1=0@a", "2=1@b"}, ""},
-		{"1/memif,2/memif", []model.MemifContainer{a}, 0, []string{"1=0@a", "2=1@a"}, "2 memif interfaces, and only 1 of contivpp.io/memif"},
-		{"1/memif,2/memif,3/memif", []model.MemifContainer{a, c}, 0, []string{"1=0@a", "2=1@c", "3=2@c"}, "the last container, c, gets the rest"},
-		{"x/tap", nil, 0, nil, ""},
-		{"x/tap", []model.MemifContainer{a}, 0, nil, ""},
-	} {
-		grants, warning, err := deviceplugin.Deal(request(t, test.annotation), test.containers, test.first)
-		var got []string
-		for _, g := range grants {
-			got = append(got, fmt.Sprintf("%s=%d@%s", g.Interface, g.ID, g.Container.Name))
-		}
-		if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
-			t.Errorf("%s: %v (-want +got):\n%s", test.annotation, err, diff)
-		}
-		if !strings.Contains(warning, test.warning) || (warning == "") != (test.warning == "") {
-			t.Errorf("%s: warning %q, want %q", test.annotation, warning, test.warning)
-		}
-	}
-	_, _, err := deviceplugin.Deal(request(t, "1/memif,2/memif"), nil, 0)
-	if !errors.Is(err, deviceplugin.ErrNoDevices) || !strings.Contains(err.Error(), "resources.limits") {
-		t.Errorf("without devices: %v, want ErrNoDevices and what to do", err)
-	}
-}
-
 // What the pod path asks for, with a kubelet that says who has what.
-func TestGrants(t *testing.T) {
+func TestContainers(t *testing.T) {
 	n := newNode(t)
-	n.firstID = 1
 	n.startPlugin(t, "a boot")
 	n.startKubelet(t)
 	n.waitHealthy(t, 4)
 	n.admit(t, pod("p", 1, 0, 2))
 	n.admit(t, pod("without", 0))
 	ref := model.PodRef{Namespace: "default", Name: "p", UID: "uid-p"}
-	grants, warning, err := n.plugin.Grants(t.Context(), ref, request(t, "m0/memif,t/tap,m1/memif,m2/memif"))
-	if err != nil || warning != "" || len(grants) != 3 {
-		t.Fatalf("grants %v, %q, %v", grants, warning, err)
+	containers, err := n.plugin.Containers(t.Context(), ref)
+	if err != nil || len(containers) != 2 {
+		t.Fatalf("containers %v, %v", containers, err)
 	}
-	for i, container := range []string{"a", "c", "c"} {
-		g, env := grants[i], n.kubelet.Grants("uid-p")[container]
-		if g.Interface != fmt.Sprint("m", i) || g.ID != uint32(i+1) || g.Container.Name != container ||
-			g.Container.Secret.Reveal() != env.Env["MEMIF_SECRET"] || g.Container.Folder != env.Mounts[0].Source {
-			t.Errorf("grant %d: %v, want what container %s has", i, g, container)
+	for i, name := range []string{"a", "c"} {
+		c, env := containers[i], n.kubelet.Grants("uid-p")[name]
+		if c.Name != name || c.Secret.Reveal() != env.Env["MEMIF_SECRET"] || c.Folder != env.Mounts[0].Source {
+			t.Errorf("container %d: %v, want what container %s has", i, c, name)
 		}
 	}
-	for _, name := range []string{"without", "unknown"} {
-		other := model.PodRef{Namespace: "default", Name: name}
-		if _, _, err := n.plugin.Grants(t.Context(), other, request(t, "m0/memif")); !errors.Is(err, deviceplugin.ErrNoDevices) {
-			t.Errorf("pod %s: %v, want ErrNoDevices", name, err)
+	for _, other := range []model.PodRef{
+		{Namespace: "default", Name: "without"},
+		{Namespace: "default", Name: "unknown"},
+		{Namespace: "other", Name: "p"},
+	} {
+		if containers, err := n.plugin.Containers(t.Context(), other); err != nil || len(containers) > 0 {
+			t.Errorf("pod %s: %v, %v, want none", other, containers, err)
 		}
-	}
-	if _, _, err := n.plugin.Grants(t.Context(), model.PodRef{Namespace: "other", Name: "p"}, request(t, "m0/memif")); !errors.Is(err, deviceplugin.ErrNoDevices) {
-		t.Errorf("a pod of that name elsewhere: %v, want ErrNoDevices", err)
 	}
 	n.stopKubelet()
-	if _, _, err := n.plugin.Grants(t.Context(), ref, request(t, "t/tap")); err != nil {
-		t.Errorf("without memif interfaces kubelet is asked: %v", err)
-	}
 	limited, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, _, err := n.plugin.Grants(limited, ref, request(t, "m0/memif")); err == nil || !strings.Contains(err.Error(), "kubelet's pod resources") {
+	_, err = n.plugin.Containers(limited, ref)
+	if _, refused := errors.AsType[model.Refusal](err); err == nil || refused || !strings.Contains(err.Error(), "kubelet's pod resources") {
 		t.Errorf("without kubelet: %v", err)
 	}
 }
@@ -131,7 +72,7 @@ func TestInheritedDevices(t *testing.T) {
 	if first := n.kubelet.Grants(p.UID)["first"]; first.Mounts[0].Source == containers[0].Folder {
 		t.Error("an init container has the folder of another")
 	}
-	if healthy, _ := n.kubelet.Healthy(deviceplugin.Resource); len(healthy) != 4 || len(n.folderNames(t)) != 3 {
+	if healthy, _ := n.kubelet.Healthy(podif.MemifResource); len(healthy) != 4 || len(n.folderNames(t)) != 3 {
 		t.Errorf("folders %v, want one for each container", n.folderNames(t))
 	}
 }
