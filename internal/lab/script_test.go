@@ -43,7 +43,9 @@ func withPrograms(m *testing.M) int {
 		return 1
 	}
 	programs = folder
-	for _, name := range []string{"polynic", lab.AgentProgram, lab.RelayProgram, lab.CNIProgram} {
+	for _, name := range []string{
+		"cmd/polynic", "cmd/" + lab.AgentProgram, "cmd/" + lab.RelayProgram, "cmd/" + lab.CNIProgram, "examples/memif-echo",
+	} {
 		if err := build(name); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -53,7 +55,7 @@ func withPrograms(m *testing.M) int {
 }
 
 func build(name string) error {
-	command := exec.Command("go", "build", "-o", programs+"/", "github.com/polynic/polynic/cmd/"+name)
+	command := exec.Command("go", "build", "-o", programs+"/", "github.com/polynic/polynic/"+name)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
 	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", name, err, out)
@@ -66,12 +68,30 @@ func TestScripts(t *testing.T) {
 	need.Tun(t)
 	need.Command(t, need.Kernel, "ping")
 	need.Command(t, need.Kernel, "ip")
+	runScripts(t, "testdata/script")
+}
+
+// TestMemifScripts has real applications at memifs.
+func TestMemifScripts(t *testing.T) {
+	need.Tun(t)
+	need.Command(t, need.Kernel, "ping")
+	need.Command(t, need.Peers, "dpdk-testpmd")
+	runScripts(t, "testdata/memif")
+}
+
+func runScripts(t *testing.T, dir string) {
+	t.Helper()
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", programs+":"+os.Getenv("PATH"))
 			env.Setenv("PROGRAMS", programs)
+			env.Setenv("EXAMPLES", examples)
 			env.Setenv("POLYNIC_STATE", filepath.Join(env.WorkDir, "lab"))
 			env.Defer(func() { takeDown(t, env.WorkDir) })
 			return nil
@@ -79,6 +99,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"crash":      crash,
 			"eventually": eventually,
+			"get":        get,
 			"json":       compareJSON,
 			"same":       same,
 		},
@@ -144,9 +165,27 @@ func compareJSON(ts *testscript.TestScript, neg bool, args []string) { //nolint:
 	if len(args) != 2 {
 		ts.Fatalf("usage: json PATH VALUE")
 	}
+	got, err := json.Marshal(lookUp(ts, args[0]))
+	ts.Check(err)
+	if (string(got) == args[1]) == neg {
+		ts.Fatalf("%s is %s", args[0], got)
+	}
+}
+
+// get puts the text at a path of the last output, without what it ends with, into
+// an environment variable.
+func get(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: get VARIABLE PATH [END]")
+	}
+	ts.Setenv(args[0], strings.TrimSuffix(fmt.Sprint(lookUp(ts, args[1])), strings.Join(args[2:], "")))
+}
+
+// lookUp finds the value at a path of the last output.
+func lookUp(ts *testscript.TestScript, path string) any {
 	var at any
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &at))
-	for step := range strings.SplitSeq(args[0], ".") {
+	for step := range strings.SplitSeq(path, ".") {
 		switch node := at.(type) {
 		case map[string]any:
 			value, ok := node[step]
@@ -164,11 +203,7 @@ func compareJSON(ts *testscript.TestScript, neg bool, args []string) { //nolint:
 			ts.Fatalf("%q is below a %T", step, at)
 		}
 	}
-	got, err := json.Marshal(at)
-	ts.Check(err)
-	if (string(got) == args[1]) == neg {
-		ts.Fatalf("%s is %s", args[0], got)
-	}
+	return at
 }
 
 // same compares two outputs of `lab status -o json`: what lived before must

@@ -209,6 +209,9 @@ func (m *memifPort) sameRings(want relayapi.MemifPort) bool {
 func (m *memifPort) record() record { return record{Version: recordVersion, Memif: &m.MemifPort} }
 
 func (m *memifPort) state(reason error) relayapi.MemifState {
+	if reason == nil {
+		reason = m.socket.check()
+	}
 	s := relayapi.MemifState{MemifPort: m.MemifPort, Attached: reason == nil}
 	s.Secret = ""
 	if reason != nil {

@@ -76,14 +76,25 @@ func TestMemifAttachAgain(t *testing.T) {
 	}
 }
 
-// TestMemifSocketIsMadeAgain where the pod has removed it.
+// TestMemifSocketIsMadeAgain, with all its memifs, whatever order they are
+// attached in.
 func TestMemifSocketIsMadeAgain(t *testing.T) {
 	c := newContainer(t)
-	if err := os.Remove(c.socket()); err != nil {
-		t.Fatal(err)
+	second := c.memif("pod/memif2", 1)
+	c.attachMemifs(t, second)
+	for range 2 {
+		if err := os.Remove(c.socket()); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{c.port.ID, second.ID} {
+			if s := c.memifState(t, id); s.Attached || !strings.Contains(s.Reason, "the socket's file is gone") {
+				t.Errorf("state %+v, want the socket missed", s)
+			}
+		}
+		c.attachMemifs(t, second, c.port)
+		connected(t, c.dial(t, 0))
+		connected(t, c.dial(t, 1))
 	}
-	c.attachMemifs(t, c.port)
-	connected(t, c.dial(t, 0))
 }
 
 // TestMemifsAreCrossed: two containers' applications reach each other once both

@@ -41,7 +41,7 @@ func newSockets(notify func(relayapi.Event), log *slog.Logger) *sockets {
 }
 
 // use adds the memif of a port to the socket that it wants, which is made if it
-// is not there.
+// is not there. One whose file is gone serves on for the ports that it has.
 func (s *sockets) use(port string, want relayapi.MemifSocket, c memif.Config) (*socket, *memif.Interface, error) {
 	var err error
 	if want.Pod, err = resolve(want.Pod); err != nil {
@@ -51,7 +51,7 @@ func (s *sockets) use(port string, want relayapi.MemifSocket, c memif.Config) (*
 	defer s.mu.Unlock()
 	path := filepath.Join(want.Folder, want.Name)
 	k := s.open[path]
-	if k == nil {
+	if k == nil || k.check() != nil {
 		if k, err = s.listen(want); err != nil {
 			return nil, nil, err
 		}
@@ -85,7 +85,9 @@ func (s *sockets) release(k *socket) error {
 	if k.users > 0 {
 		return nil
 	}
-	delete(s.open, filepath.Join(k.Folder, k.Name))
+	if path := filepath.Join(k.Folder, k.Name); s.open[path] == k {
+		delete(s.open, path)
+	}
 	return errors.Join(k.listener.Close(), k.file.Remove())
 }
 

@@ -147,8 +147,8 @@ func text(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s
 // MemifState is a memif port as the relay has it. Its Secret is left out.
 type MemifState struct {
 	MemifPort
-	// Attached is false once the folder, a device or a namespace went away;
-	// Reason then says what happened, and what follows is zero.
+	// Attached is false once the folder, the socket in it, a device or a namespace
+	// went away; Reason then says what happened, and what follows is zero.
 	Attached bool   `json:"attached"`
 	Reason   string `json:"reason,omitempty"`
 	// Application is the one that is connected, nil if none is.

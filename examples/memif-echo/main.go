@@ -1,0 +1,108 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Memif-echo is an application for a container with memif interfaces: it reads
+// interfaces.json, connects to every interface that is in it, and answers ARP,
+// neighbour discovery and pings on them, IPv4 and IPv6. It shows how little it
+// takes; docs/memif.md tells how to run it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/polynic/polynic/memif"
+)
+
+// described is what interfaces.json says, as far as it is needed here.
+type described struct {
+	Interfaces []struct {
+		Name           string
+		ID             uint32
+		MAC            string
+		MTU            int
+		Addresses      []netip.Prefix
+		Socket         string
+		SecretVariable string
+	}
+}
+
+func main() {
+	path := "/run/vpp/interfaces.json"
+	if len(os.Args) > 1 {
+		path = os.Args[1]
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, path); err != nil {
+		fmt.Fprintln(os.Stderr, "memif-echo:", err)
+		os.Exit(1) //nolint:gocritic // nothing is left to be stopped
+	}
+}
+
+// run serves all interfaces of the file until ctx ends.
+func run(ctx context.Context, path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var file described
+	if err := json.Unmarshal(text, &file); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var serving sync.WaitGroup
+	for _, i := range file.Interfaces {
+		mac, err := net.ParseMAC(i.MAC)
+		if err != nil {
+			return fmt.Errorf("%s: interface %s: %w", path, i.Name, err)
+		}
+		h := host{mac: [6]byte(mac)}
+		for _, a := range i.Addresses {
+			h.addresses = append(h.addresses, a.Addr())
+		}
+		port, err := memif.Dial(i.Socket, memif.Config{
+			ID: i.ID, Secret: memif.Secret(os.Getenv(i.SecretVariable)), Application: "memif-echo", Name: i.Name,
+		})
+		if err != nil {
+			return fmt.Errorf("interface %s: %w", i.Name, err)
+		}
+		serving.Go(func() {
+			if err := serve(ctx, port, h); err != nil && ctx.Err() == nil {
+				cancel(fmt.Errorf("interface %s: %w", i.Name, err))
+			}
+		})
+	}
+	serving.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// serve answers what comes, over disconnections too: Read and Write wait until
+// the switch is there again.
+func serve(ctx context.Context, port *memif.Interface, h host) error {
+	defer port.Close()
+	frame := make([]byte, memif.MaxPacket)
+	for {
+		n, err := port.Read(ctx, frame)
+		if err != nil {
+			return err
+		}
+		if answer := h.answer(frame[:n]); answer != nil {
+			if _, err := port.Write(ctx, answer); err != nil {
+				return err
+			}
+		}
+	}
+}
