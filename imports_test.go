@@ -107,6 +107,7 @@ func layers() []layer {
 
 		{"api/...", nil, "other tools import it, and must get nothing of our inside with it"},
 		{"memif/...", nil, "it is a library of its own"},
+		{"examples/...", []string{"memif/..."}, "an example shows what others may import"},
 		{"test/...", []string{"api/...", "internal/...", "memif/..."}, "tests may see everything"},
 		{".", nil, "the root holds rules"},
 	}

@@ -41,10 +41,11 @@ func main() {
 		path = os.Args[1]
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, path); err != nil {
+	err := run(ctx, path)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "memif-echo:", err)
-		os.Exit(1) //nolint:gocritic // nothing is left to be stopped
+		os.Exit(1)
 	}
 }
 

@@ -57,7 +57,8 @@ type Network struct {
 	// Eth0 is the type of the pod's main interface: "auto" (veth on linux, tap
 	// on VPP), "tap" or "veth".
 	Eth0 string `json:"eth0"`
-	// TapQueues is the number of queue pairs of a tap, 1 to 16.
+	// TapQueues is the number of queue pairs of a tap, and of a memif's twin, 1 to
+	// 16.
 	TapQueues int `json:"tapQueues"`
 	// Masquerade hides pods behind the node's address towards everything
 	// outside the pod subnets.

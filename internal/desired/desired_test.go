@@ -43,6 +43,10 @@ func examples() []desired.Object {
 		},
 		desired.Veth{Port: port},
 		desired.Tap{Port: port, Queues: 2},
+		desired.Memif{
+			Port: port, ID: 1, Folder: "/run/polynic/memif/f", Secret: model.NewSecret("bcdfghjklmnpqrstvwxz"), AcceptUnsealed: true,
+			QueuePairs: 4, RingSize: 4096, Queues: 2, Gateways: []netip.Addr{ip("10.1.1.1"), ip("fd00::1")},
+		},
 		desired.Neighbor{Owner: owner, Network: "default", Interface: "tap1", IP: ip("10.1.1.2"), MAC: model.MAC{2, 0xfe, 0, 0, 0, 1}},
 		desired.Route{Owner: owner, Network: "default", Interface: "tap1", Dst: prefix("10.1.1.2/32")},
 	}
@@ -80,10 +84,32 @@ func TestEqualSeesEveryField(t *testing.T) {
 	for name, change := range changes {
 		port, _ := desired.PortOf(examples()[1])
 		change(&port)
-		for _, o := range []desired.Object{desired.Veth{Port: port}, desired.Tap{Port: port, Queues: 2}} {
+		memif := examples()[3].(desired.Memif)
+		memif.Port = port
+		for _, o := range []desired.Object{desired.Veth{Port: port}, desired.Tap{Port: port, Queues: 2}, memif} {
 			if same := examples()[o.Key().Kind-1]; o.Equal(same) || same.Equal(o) {
 				t.Errorf("%s: another %s is taken for equal", o.Key().Kind, name)
 			}
+		}
+	}
+}
+
+func TestEqualSeesEveryFieldOfAMemif(t *testing.T) {
+	for name, change := range map[string]func(*desired.Memif){
+		"id":          func(m *desired.Memif) { m.ID++ },
+		"folder":      func(m *desired.Memif) { m.Folder += "2" },
+		"secret":      func(m *desired.Memif) { m.Secret = model.NewSecret("another") },
+		"unsealed":    func(m *desired.Memif) { m.AcceptUnsealed = false },
+		"queue pairs": func(m *desired.Memif) { m.QueuePairs++ },
+		"ring size":   func(m *desired.Memif) { m.RingSize *= 2 },
+		"queues":      func(m *desired.Memif) { m.Queues++ },
+		"gateways":    func(m *desired.Memif) { m.Gateways = m.Gateways[:1] },
+	} {
+		same := examples()[3].(desired.Memif)
+		other := same
+		change(&other)
+		if other.Equal(same) || same.Equal(other) {
+			t.Errorf("another %s is taken for equal", name)
 		}
 	}
 }
@@ -99,7 +125,7 @@ func TestEqual(t *testing.T) {
 			}
 		}
 		_, isPort := desired.PortOf(a)
-		if want := a.Key().Kind == desired.KindVeth || a.Key().Kind == desired.KindTap; isPort != want {
+		if want := a.Key().Kind >= desired.KindVeth && a.Key().Kind <= desired.KindMemif; isPort != want {
 			t.Errorf("%s is a port: %v", a.Key(), isPort)
 		}
 	}

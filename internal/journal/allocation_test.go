@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/journal"
 	"github.com/polynic/polynic/internal/model"
 )
@@ -156,5 +157,37 @@ func TestAllocationsThatAreRefused(t *testing.T) {
 	shut(t, j)
 	if err := j.PutAllocation(allocation(1)); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("error %v after Close", err)
+	}
+}
+
+// A memif interface of an attachment has the secret of its allocation, which is
+// written with that alone.
+func TestMemifsHaveTheirSecrets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	j, _, err := journal.Open(path, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocate(t, j, allocations(1)...)
+	a := model.Attachment{ID: model.AttachmentID{ContainerID: "c", IfName: "eth0"}, Interfaces: []model.Interface{
+		{Name: "m1", Type: podif.Memif, Memif: &model.Memif{Allocation: "folder1", Secret: model.NewSecret("secret1")}},
+		{Name: "m2", Type: podif.Memif, Memif: &model.Memif{ID: 1, Allocation: "lost", Secret: model.NewSecret("secret2")}},
+		{Name: "t", Type: podif.Tap},
+	}}
+	if err := errors.Join(j.Put(a), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || strings.Count(string(text), "secret1") != 1 || strings.Contains(string(text), "secret2") {
+		t.Errorf("%v, written:\n%s", err, text)
+	}
+	j, found, err := journal.Open(path, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	a.Interfaces[1].Memif.Secret = model.Secret{}
+	if diff := cmp.Diff([]model.Attachment{a}, found); diff != "" {
+		t.Errorf("read (-want +got):\n%s", diff)
 	}
 }

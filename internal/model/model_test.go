@@ -43,7 +43,8 @@ func TestAttachmentAsJSON(t *testing.T) {
 	const text = `{"id":{"containerID":"abc","ifName":"eth0"},"network":"k8s-pod-network",` +
 		`"pod":{"namespace":"shop","name":"web-1","uid":"u1"},"netns":{"path":"/run/netns/a","inode":4026532000},"mtu":1450,` +
 		`"interfaces":[{"name":"eth0","type":"veth","network":"default","addresses":["10.1.1.2","fd00::2"]},` +
-		`{"name":"tap1","type":"tap","network":"stub","queues":2}],"leaving":true}`
+		`{"name":"tap1","type":"tap","network":"stub","queues":2},` +
+		`{"name":"m1","type":"memif","network":"stub","queues":1,"memif":{"id":1,"container":"app","allocation":"f","folder":"/run/f"}}],"leaving":true}`
 	want := model.Attachment{
 		ID:      model.AttachmentID{ContainerID: "abc", IfName: "eth0"},
 		Network: "k8s-pod-network",
@@ -56,6 +57,10 @@ func TestAttachmentAsJSON(t *testing.T) {
 				Addresses: []netip.Addr{netip.MustParseAddr("10.1.1.2"), netip.MustParseAddr("fd00::2")},
 			},
 			{Name: "tap1", Type: podif.Tap, Network: model.StubNetwork, Queues: 2},
+			{
+				Name: "m1", Type: podif.Memif, Network: model.StubNetwork, Queues: 1,
+				Memif: &model.Memif{ID: 1, Container: "app", Allocation: "f", Folder: "/run/f"},
+			},
 		},
 		Leaving: true,
 	}

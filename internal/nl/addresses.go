@@ -5,6 +5,7 @@ package nl
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 
 	vnl "github.com/vishvananda/netlink/nl"
@@ -24,18 +25,36 @@ func family(a netip.Addr) uint8 {
 // IPv6 address is used at once, without a search for others that have it
 // (IFA_F_NODAD); EACCES or EPERM where IPv6 is switched off on the link.
 func (b *Batch) SetAddress(link int, address netip.Prefix) *Request {
+	return b.add(addressMessage(link, address, unix.RT_SCOPE_UNIVERSE))
+}
+
+// SetQuietAddress does so with an address that the link answers for, and that no
+// packet gets as its source for want of another: of IPv4 its scope is the link,
+// where ARP asks from it; of IPv6 it is deprecated (RFC 6724, rule 3).
+func (b *Batch) SetQuietAddress(link int, address netip.Prefix) *Request {
+	if address.Addr().Is4() {
+		return b.add(addressMessage(link, address, unix.RT_SCOPE_LINK))
+	}
+	m := addressMessage(link, address, unix.RT_SCOPE_UNIVERSE)
+	// struct ifa_cacheinfo: preferred for no time, valid for ever
+	lifetimes := binary.NativeEndian.AppendUint32(make([]byte, 4, 16), math.MaxUint32)
+	m.attr(unix.IFA_CACHEINFO, append(lifetimes, 0, 0, 0, 0, 0, 0, 0, 0))
+	return b.add(m)
+}
+
+func addressMessage(link int, address netip.Prefix, scope uint8) message {
 	ip := address.Addr()
 	var flags uint8
 	if ip.Is6() {
 		flags = unix.IFA_F_NODAD
 	}
 	// struct ifaddrmsg
-	body := []byte{family(ip), uint8(address.Bits()), flags, unix.RT_SCOPE_UNIVERSE}
+	body := []byte{family(ip), uint8(address.Bits()), flags, scope}
 	body = binary.NativeEndian.AppendUint32(body, uint32(link))
 	m := newMessage(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, body...)
 	m.attr(unix.IFA_LOCAL, ip.AsSlice())
 	m.attr(unix.IFA_ADDRESS, ip.AsSlice())
-	return b.add(m)
+	return m
 }
 
 // SetNeighbor makes a permanent neighbour entry (RTM_NEWNEIGH), or alters one.

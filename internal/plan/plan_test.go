@@ -50,6 +50,11 @@ func seedPod() model.Attachment {
 			{Name: "tap1", Type: podif.Tap, Network: "default", Queues: 2, Addresses: addrs("10.1.1.3", "fd10:1:0:1::3")},
 			{Name: "veth1", Type: podif.Veth, Network: "default", Addresses: addrs("10.1.1.4")},
 			{Name: "veth2", Type: podif.Veth, Network: "stub"},
+			{
+				Name: "memif1", Type: podif.Memif, Network: "default", Queues: 1, Addresses: addrs("10.1.1.5", "fd10:1:0:1::5"),
+				Memif: &model.Memif{Folder: "/run/polynic/memif/f", Secret: model.NewSecret("bcdfghjklmnpqrstvwxz")},
+			},
+			{Name: "memif2", Type: podif.Memif, Network: "stub", Queues: 1, Memif: &model.Memif{ID: 1, Folder: "/run/polynic/memif/f"}},
 		},
 	}
 }
@@ -71,6 +76,11 @@ tap CID/eth0 tap1 pod default/multi-if-pod network default mtu 1450 mac 02:fe:42
   route 10.1.1.1/32 table 1001 route 0.0.0.0/0 via 10.1.1.1 table 1001 route fd10:1:0:1::1/128 table 1001 route ::/0 via fd10:1:0:1::1 table 1001
   rule 1001 from 10.1.1.3/32 table 1001 rule 1001 oif table 1001
   rule 1001 from fd10:1:0:1::3/128 table 1001 rule 1001 oif inet6 table 1001 queues 2
+memif CID/eth0 memif1 pod default/multi-if-pod network default mtu 1450 mac 02:fe:a3:a9:57:70 switch-mac 02:fe:5c:56:a8:8f
+  address 10.1.1.5/32 address fd10:1:0:1::5/128
+  id 0 folder /run/polynic/memif/f rings 4x4096 queues 1 gateway 10.1.1.1 gateway fd10:1:0:1::1
+memif CID/eth0 memif2 pod default/multi-if-pod network stub mtu 1450 mac 02:fe:36:ab:57:71 switch-mac 02:fe:c9:54:a8:8e
+  id 1 folder /run/polynic/memif/f rings 4x4096 queues 1
 neighbor CID/eth0 default 10.1.1.2 dev eth0 mac 02:fe:7e:fc:57:88
 neighbor CID/eth0 default 10.1.1.3 dev tap1 mac 02:fe:42:27:69:12
 neighbor CID/eth0 default 10.1.1.4 dev veth1 mac 02:fe:66:a4:2e:71
@@ -79,8 +89,10 @@ neighbor CID/eth0 default fd10:1:0:1::3 dev tap1 mac 02:fe:42:27:69:12
 route CID/eth0 default 10.1.1.2/32 dev eth0
 route CID/eth0 default 10.1.1.3/32 dev tap1
 route CID/eth0 default 10.1.1.4/32 dev veth1
+route CID/eth0 default 10.1.1.5/32 dev memif1
 route CID/eth0 default fd10:1:0:1::2/128 dev eth0
 route CID/eth0 default fd10:1:0:1::3/128 dev tap1
+route CID/eth0 default fd10:1:0:1::5/128 dev memif1
 `
 
 func TestSeedPod(t *testing.T) {

@@ -68,7 +68,7 @@ func (s *session) findMemif(m desired.Memif) (*port, error) {
 
 // twinAddresses are those of a memif's twin. With the gateways' addresses on it
 // the kernel answers for them on this link, to neighbour discovery too, and
-// asks the application in their name. Neighbour discovery it asks from a
+// asks the application in their name; no packet gets them as its source. Neighbour discovery it asks from a
 // link-local address alone (ndisc_solicit in net/ipv6/ndisc.c); the prefix of
 // that lets the spoof guard pass what an application sends from its own.
 func twinAddresses(m desired.Memif) []netip.Prefix {

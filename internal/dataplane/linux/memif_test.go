@@ -7,12 +7,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +26,7 @@ import (
 
 const memifSecret = "bcdfghjklmnpqrstvwxz"
 
-// application is this process at a memif: 10.1.1.N2, and a MAC of its own choice.
+// application is this process at a memif: 10.1.1.12, and a MAC of its own choice.
 type application struct {
 	*memif.Interface
 	t    *testing.T
@@ -41,7 +41,7 @@ type application struct {
 
 // memif makes a pod with a memif, which is in the test's own namespace because
 // the application is, and connects to it.
-func (w *wired) memif(n int) *application {
+func (w *wired) memif() *application {
 	w.t.Helper()
 	own, err := netns.Own()
 	if err != nil {
@@ -50,11 +50,11 @@ func (w *wired) memif(n int) *application {
 	defer own.Close()
 	folder := w.t.TempDir()
 	a := model.Attachment{
-		ID:    model.AttachmentID{ContainerID: fmt.Sprintf("c%d", n), IfName: "eth0"},
-		Pod:   model.PodRef{Namespace: "default", Name: fmt.Sprintf("pod-%d", n)},
+		ID:    model.AttachmentID{ContainerID: "c1", IfName: "eth0"},
+		Pod:   model.PodRef{Namespace: "default", Name: "pod-1"},
 		Netns: model.Netns{Path: "/proc/self/ns/net", Inode: own.Inode()}, MTU: 1450,
 	}
-	v4, v6 := netip.MustParseAddr(fmt.Sprintf("10.1.1.%d", 10*n+2)), netip.MustParseAddr(fmt.Sprintf("fd10:1:0:1::%d", 10*n+2))
+	v4, v6 := netip.MustParseAddr("10.1.1.12"), netip.MustParseAddr("fd10:1:0:1::12")
 	a.Interfaces = []model.Interface{{
 		Name: "memif1", Type: podif.Memif, Network: model.DefaultNetwork, Queues: 1, Addresses: []netip.Addr{v4, v6},
 		Memif: &model.Memif{Folder: folder, Secret: model.NewSecret(memifSecret)},
@@ -70,7 +70,7 @@ func (w *wired) memif(n int) *application {
 	}
 	w.t.Cleanup(func() { _ = i.Close() })
 	return &application{
-		Interface: i, t: w.t, mac: [6]byte{2, 0, 0, 0, 0, byte(n)}, v4: v4, v6: v6, port: model.SwitchMAC(a.ID.ContainerID, "memif1"),
+		Interface: i, t: w.t, mac: [6]byte{2, 0, 0, 0, 0, 1}, v4: v4, v6: v6, port: model.SwitchMAC(a.ID.ContainerID, "memif1"),
 		owner: a.ID, objects: objects,
 	}
 }
@@ -102,11 +102,11 @@ func (a *application) receive(what string, is func(kind uint16, packet []byte) b
 }
 
 var (
-	broadcast   = []byte{255, 255, 255, 255, 255, 255} //nolint:gochecknoglobals // constants
-	gateway4    = netip.MustParseAddr("10.1.1.1")      //nolint:gochecknoglobals // as above
-	gateway6    = netip.MustParseAddr("fd10:1:0:1::1") //nolint:gochecknoglobals // as above
-	linkLocal6  = netip.MustParseAddr("fe80::1234")    //nolint:gochecknoglobals // as above
-	unspecified = netip.IPv6Unspecified()              //nolint:gochecknoglobals // as above
+	broadcast   = []byte{255, 255, 255, 255, 255, 255}
+	gateway4    = netip.MustParseAddr("10.1.1.1")
+	gateway6    = netip.MustParseAddr("fd10:1:0:1::1")
+	linkLocal6  = netip.MustParseAddr("fe80::1234")
+	unspecified = netip.IPv6Unspecified()
 )
 
 const (
@@ -143,7 +143,7 @@ func (a *application) neighbor(kind byte, from, to, target netip.Addr) []byte {
 // address it asks from, and goes on doing so when its addresses were removed.
 func TestTheGatewayAnswersOnAMemif(t *testing.T) {
 	w := newWired(t)
-	app := w.memif(1)
+	app := w.memif()
 	group := netip.MustParseAddr("ff02::1:ff00:1")
 	for round := range 2 {
 		if round > 0 {
@@ -206,10 +206,11 @@ func (w *wired) flush(app *application) {
 // own choice.
 func TestAnApplicationIsAsked(t *testing.T) {
 	w := newWired(t)
-	app := w.memif(1)
+	app := w.memif()
 	pod := w.add(2)
-	pings := make(chan error, 2)
-	go func() { pings <- w.run(pod, "ping -n -c 1 -W 1 "+app.v4.String()) }()
+	var pings sync.WaitGroup // they end in vain, as nobody answers
+	defer pings.Wait()
+	pings.Go(func() { _ = w.run(pod, "ping -n -c 1 -W 1 "+app.v4.String()) })
 	request := app.receive("ARP request", func(kind uint16, p []byte) bool {
 		return kind == kindARP && p[7] == 1 && bytes.Equal(p[24:28], app.v4.AsSlice())
 	})
@@ -218,7 +219,7 @@ func TestAnApplicationIsAsked(t *testing.T) {
 	}
 	app.send(request[6:12], kindARP, app.arp(2, gateway4))
 	app.receive("ping", func(kind uint16, p []byte) bool { return kind == 0x0800 && p[20] == 8 })
-	go func() { pings <- w.run(pod, "ping -n -c 1 -W 1 "+app.v6.String()) }()
+	pings.Go(func() { _ = w.run(pod, "ping -n -c 1 -W 1 "+app.v6.String()) })
 	asked := app.receive("neighbour solicitation", func(kind uint16, p []byte) bool {
 		return kind == kindIPv6 && p[6] == 58 && p[40] == solicitation && bytes.Equal(p[48:64], app.v6.AsSlice())
 	})
@@ -231,15 +232,12 @@ func TestAnApplicationIsAsked(t *testing.T) {
 	if !bytes.Equal(got[:6], app.mac[:]) {
 		t.Errorf("the ping is for MAC %x, want the application's own, %x", got[:6], app.mac)
 	}
-	for range 2 {
-		<-pings // they end; that nobody answers is not the point
-	}
 }
 
 // A socket that the pod removes is missed, and made again.
 func TestAMemifSocketIsMissed(t *testing.T) {
 	w := newWired(t)
-	app := w.memif(1)
+	app := w.memif()
 	want := desired.NewSet(app.objects...)
 	for key, o := range want {
 		if m, ok := o.(desired.Memif); ok {
@@ -260,7 +258,7 @@ func TestAMemifSocketIsMissed(t *testing.T) {
 // How a memif fares is told: who is connected, what passed.
 func TestMemifsAreTold(t *testing.T) {
 	w := newWired(t)
-	app := w.memif(1)
+	app := w.memif()
 	if _, err := app.Connected(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -19,55 +19,67 @@ import (
 	"github.com/polynic/polynic/internal/relay/relayapi"
 )
 
-// Observe implements dataplane.Driver.
-func (d *Driver) Observe(ctx context.Context, scope dataplane.Scope) (desired.Set, error) {
-	found := desired.Set{}
-	byPod := map[model.Netns][]desired.Object{}
-	var memifs []desired.Memif
-	var reach []desired.Object
-	for _, o := range scope.Want {
+// wanted is what to look for, by how it is looked for.
+type wanted struct {
+	networks []desired.Network
+	byPod    map[model.Netns][]desired.Object // veths and taps
+	memifs   []desired.Memif
+	reach    []desired.Object
+}
+
+func sortWanted(set desired.Set) wanted {
+	w := wanted{byPod: map[model.Netns][]desired.Object{}}
+	for _, o := range set {
 		switch o := o.(type) {
 		case desired.Network:
-			got, exists, err := d.observeNetwork(ctx, o)
-			if err != nil {
-				return nil, fmt.Errorf("network %s: %w", o.Name, err)
-			}
-			if exists {
-				found.Add(got)
-			}
+			w.networks = append(w.networks, o)
 		case desired.Veth, desired.Tap:
 			p, _ := desired.PortOf(o)
-			byPod[p.Pod.Netns] = append(byPod[p.Pod.Netns], o)
+			w.byPod[p.Pod.Netns] = append(w.byPod[p.Pod.Netns], o)
 		case desired.Memif:
-			memifs = append(memifs, o)
+			w.memifs = append(w.memifs, o)
 		case desired.Route, desired.Neighbor:
-			reach = append(reach, o)
+			w.reach = append(w.reach, o)
 		}
 	}
-	if len(byPod) == 0 && len(memifs) == 0 && len(reach) == 0 && !scope.Everything {
+	return w
+}
+
+// Observe implements dataplane.Driver.
+func (d *Driver) Observe(ctx context.Context, scope dataplane.Scope) (desired.Set, error) {
+	found, w := desired.Set{}, sortWanted(scope.Want)
+	for _, n := range w.networks {
+		got, exists, err := d.observeNetwork(ctx, n)
+		if err != nil {
+			return nil, fmt.Errorf("network %s: %w", n.Name, err)
+		}
+		if exists {
+			found.Add(got)
+		}
+	}
+	if len(w.byPod) == 0 && len(w.memifs) == 0 && len(w.reach) == 0 && !scope.Everything {
 		return found, nil
 	}
 	v, err := d.view()
 	if err != nil {
 		return nil, err
 	}
-	if len(byPod) > 0 || scope.Everything {
-		if v.taps, err = d.taps(ctx); err != nil {
-			return nil, err
-		}
+	if len(w.byPod) > 0 || scope.Everything {
+		v.taps, err = d.taps(ctx)
 	}
-	if len(memifs) > 0 || scope.Everything {
-		if v.memifs, err = d.memifs(ctx); err != nil {
-			return nil, err
-		}
+	if err == nil && (len(w.memifs) > 0 || scope.Everything) {
+		v.memifs, err = d.memifs(ctx)
 	}
-	if err := d.observePods(v, byPod, scope, found); err != nil {
+	if err == nil {
+		err = d.observePods(v, w.byPod, scope, found)
+	}
+	if err == nil {
+		err = d.observeMemifs(v, w.memifs, found)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err := d.observeMemifs(v, memifs, found); err != nil {
-		return nil, err
-	}
-	v.observeReach(reach, found)
+	v.observeReach(w.reach, found)
 	if scope.Everything {
 		d.strays(v, found)
 	}

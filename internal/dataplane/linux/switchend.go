@@ -63,7 +63,7 @@ func (s *session) switchEnd(b *nl.Batch, p *port) {
 		return named(p.Port, fmt.Errorf("bring the switch's end up: %w", err))
 	})
 	for _, address := range p.addresses {
-		b.SetAddress(p.inSwitch.Index, address).OnError(func(err error) error {
+		b.SetQuietAddress(p.inSwitch.Index, address).OnError(func(err error) error {
 			return named(p.Port, fmt.Errorf("add address %s to the switch's end: %w", address, err))
 		})
 	}
