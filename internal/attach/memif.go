@@ -121,7 +121,8 @@ func waitFor(err error) cniwire.Code {
 }
 
 // socketsFree reports whether another sandbox has one of the attachment's memif
-// sockets. The caller holds a.mu.
+// sockets. One that a DEL was accepted for has let go of it; else the dataplane
+// says so. The caller holds a.mu.
 func (a *Attacher) socketsFree(att model.Attachment) error {
 	mine := map[string]bool{}
 	for _, i := range att.Interfaces {
@@ -134,11 +135,7 @@ func (a *Attacher) socketsFree(att model.Attachment) error {
 	}
 	for _, other := range a.config.Inventory.Attachments() {
 		for _, i := range other.Interfaces {
-			switch {
-			case i.Memif == nil || !mine[i.Memif.Allocation]:
-			case other.Leaving:
-				return refusef(cniwire.CodeTryAgainLater, "pod %s: sandbox %s, which has the same memif socket, is still being removed", att.Pod, other.ID)
-			default:
+			if i.Memif != nil && mine[i.Memif.Allocation] && !other.Leaving {
 				return refusef(cniwire.CodeRefused, "pod %s: its memif socket in %s serves sandbox %s of pod %s (delete that one first)",
 					att.Pod, i.Memif.Folder, other.ID, other.Pod)
 			}
@@ -153,7 +150,7 @@ func (a *Attacher) tellApplications(objects []desired.Object) error {
 	secrets := map[string]model.Secret{}
 	for _, o := range objects {
 		m, ok := o.(desired.Memif)
-		if !ok {
+		if !ok || m.Secret.Reveal() == "" { // told by an agent whose journal was lost
 			continue
 		}
 		id := filepath.Base(m.Folder)

@@ -176,3 +176,22 @@ func TestRunWaitsForRequestsInFlight(t *testing.T) {
 	wantOK(t, receive(t, conn))
 	wait(t, "the end of the server", stopped)
 }
+
+// CHECK compares memifs too, which are in no sandbox; what other plugins made in
+// other namespaces is left out.
+func TestCheckRemembersMemifs(t *testing.T) {
+	verbs := &recorder.Recorder{}
+	socket, _ := start(t, cniserver.Config{}, verbs)
+	check := addRequest("c1")
+	check.Command = "CHECK"
+	check.Stdin = []byte(`{"cniVersion":"1.1.0","name":"net","prevResult":{"cniVersion":"1.1.0","interfaces":[
+		{"name":"eth0","sandbox":"/run/netns/c1"},{"name":"memif1","socketPath":"/run/vpp/memif.sock"},{"name":"net1","sandbox":"/run/netns/other"}]}}`)
+	wantOK(t, ask(t, socket, check))
+	var names []string
+	for _, i := range verbs.Calls()[0].Prev.Interfaces {
+		names = append(names, i.Name+" "+i.SocketPath)
+	}
+	if diff := cmp.Diff([]string{"eth0 ", "memif1 /run/vpp/memif.sock"}, names); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
