@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/polynic/polynic/internal/model"
 )
@@ -46,14 +47,16 @@ func (m Memif) Equal(o Object) bool {
 
 // String implements Object. The secret is not shown.
 func (m Memif) String() string {
-	s := m.Key().String() + m.text() + fmt.Sprintf(" id %d folder %s rings %dx%d queues %d", m.ID, m.Folder, m.QueuePairs, m.RingSize, m.Queues)
+	var b strings.Builder
+	b.WriteString(m.Key().String() + m.text())
+	fmt.Fprintf(&b, " id %d folder %s rings %dx%d queues %d", m.ID, m.Folder, m.QueuePairs, m.RingSize, m.Queues)
 	if m.AcceptUnsealed {
-		s += " accept-unsealed"
+		b.WriteString(" accept-unsealed")
 	}
 	for _, g := range m.Gateways {
-		s += fmt.Sprintf(" gateway %s", g)
+		fmt.Fprintf(&b, " gateway %s", g)
 	}
-	return s
+	return b.String()
 }
 
 func (Memif) object() {}

@@ -56,9 +56,9 @@ func portsOf[T desired.Object](wanted []desired.Object, get func(T) (*port, erro
 }
 
 // make makes all that the owner should have, as far as it is not there. While
-// the relay makes taps and memifs, the veths are made. Each namespace gets what belongs
-// into it in one batch per kind of port, and last the switch is told where the
-// pod's addresses are.
+// the relay makes taps and memifs, the veths are made. Each namespace gets what
+// belongs into it in one batch for the veths and one for the others, and last the
+// switch is told where the pod's addresses are.
 func (s *session) make(ctx context.Context, wanted []desired.Object) error {
 	opened := s.askRelay(ctx, wanted)
 	ports, err := portsOf(wanted, s.makeVeth)
