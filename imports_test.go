@@ -59,7 +59,7 @@ func layers() []layer {
 			"explaining asks the pod path's own rules, and touches nothing",
 		},
 		{"internal/cniserver/recorder", []string{"api/...", "internal/attach", "internal/model"}, "what stands in for the pod path speaks as the pod path does"},
-		{"internal/cniserver", []string{"api/cniwire", "internal/attach", "internal/failpoint", "internal/model", "internal/unixsock"}, "a request goes to the pod path and nowhere else"},
+		{"internal/cniserver", []string{"api/cniwire", "internal/attach", "internal/failpoint", "internal/model", "internal/openfiles", "internal/unixsock"}, "a request goes to the pod path and nowhere else"},
 		{"internal/watch", []string{"api/podif", "internal/inventory", "internal/manifest", "internal/model"}, "a source of pods fills the inventory and knows no consequence"},
 		{"internal/inspect", []string{"api/podif", "internal/desired", "internal/model", "internal/unixsock"}, "inspection reads nouns and changes nothing"},
 		{
@@ -89,7 +89,7 @@ func layers() []layer {
 			},
 			"a driver makes what it is told, and sees the relay by its client",
 		},
-		{"internal/relay/relayapi", []string{"internal/model", "internal/netns", "internal/unixsock"}, "the relay's client is small, for the driver needs no more"},
+		{"internal/relay/relayapi", []string{"internal/model", "internal/netns", "internal/openfiles", "internal/unixsock"}, "the relay's client is small, for the driver needs no more"},
 		{"internal/relay/relaytest", []string{"internal/...", "test/..."}, "it serves the relay's tests alone"},
 		{"internal/relay/...", []string{"internal/failpoint", "internal/model", "internal/netns", "internal/nl", "internal/unixsock", "memif/..."}, "the relay moves frames and knows no pods"},
 
@@ -97,6 +97,7 @@ func layers() []layer {
 		{"internal/model", []string{"api/podif"}, "the nouns stand on nothing but the annotation's grammar"},
 		{"internal/nl", []string{"internal/model", "internal/netns"}, "netlink needs namespaces and nouns, no more"},
 		{"internal/netns", []string{"internal/model"}, "namespaces know their name and no more"},
+		{"internal/openfiles", nil, "a limit knows nobody who meets it"},
 		{"internal/unixsock", nil, "sockets know no protocol of ours"},
 		{"internal/failpoint", nil, "a failpoint is nothing in a product's build"},
 

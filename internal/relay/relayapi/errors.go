@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/openfiles"
 )
 
 // Sentinel errors. The relay sends their kind along, so that errors.Is gives
@@ -34,6 +35,7 @@ type errorKind string
 const (
 	kindNetnsGone errorKind = "netns-gone"
 	kindTaken     errorKind = "taken"
+	kindFiles     errorKind = "files" // openfiles.ErrLimit
 )
 
 // NewError turns an error into its message form; nil stays nil.
@@ -41,12 +43,15 @@ func NewError(err error) *Error {
 	if err == nil {
 		return nil
 	}
+	err = openfiles.Explain("polynic-relay", err)
 	e := &Error{Text: err.Error()}
 	switch {
 	case errors.Is(err, ErrNetnsGone):
 		e.Kind = kindNetnsGone
 	case errors.Is(err, ErrTaken):
 		e.Kind = kindTaken
+	case errors.Is(err, openfiles.ErrLimit):
+		e.Kind = kindFiles
 	}
 	return e
 }
@@ -62,6 +67,8 @@ func (e *Error) Unwrap() error {
 		return ErrNetnsGone
 	case kindTaken:
 		return ErrTaken
+	case kindFiles:
+		return openfiles.ErrLimit
 	default:
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/polynic/polynic/internal/openfiles"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 )
 
@@ -54,7 +55,7 @@ func TestWireText(t *testing.T) {
 }
 
 func TestErrorsKeepTheirKind(t *testing.T) {
-	for _, sentinel := range []error{relayapi.ErrNetnsGone, relayapi.ErrTaken} {
+	for _, sentinel := range []error{relayapi.ErrNetnsGone, relayapi.ErrTaken, openfiles.ErrLimit} {
 		sent := relayapi.NewError(fmt.Errorf("tap1: %w: reason", sentinel))
 		line, err := relayapi.Encode(relayapi.Reply{Version: relayapi.Version, ID: 1, Error: sent})
 		if err != nil {
