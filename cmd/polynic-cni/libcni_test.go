@@ -142,8 +142,10 @@ func TestGCAndStatusThroughLibcni(t *testing.T) {
 	if err := runtime.GCNetworkList(t.Context(), runtime.list, &libcni.GCArgs{ValidAttachments: valid}); err != nil {
 		t.Error(err)
 	}
-	if err := runtime.GCNetworkList(t.Context(), runtime.list, &libcni.GCArgs{}); err != nil {
-		t.Error(err)
+	for _, none := range [][]types.GCAttachment{nil, {}} { // a list that nobody filled in says nothing
+		if err := runtime.GCNetworkList(t.Context(), runtime.list, &libcni.GCArgs{ValidAttachments: none}); err != nil {
+			t.Error(err)
+		}
 	}
 	if err := runtime.GetStatusNetworkList(t.Context(), runtime.list); err != nil {
 		t.Error(err)

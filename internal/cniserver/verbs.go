@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -129,6 +130,10 @@ func (s *Server) gc(ctx context.Context, conf netConf) error {
 	valid, err := conf.validAttachments()
 	if err != nil {
 		return err
+	}
+	if valid == nil {
+		s.log.WarnContext(ctx, "GC removes nothing: its list of valid attachments is null", slog.String("network", conf.Name))
+		return nil
 	}
 	return s.verbs.GC(ctx, conf.Name, valid)
 }

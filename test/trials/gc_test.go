@@ -92,22 +92,26 @@ func TestGC(t *testing.T) {
 	unknown := types.GCAttachment{ContainerID: "unknown", IfName: "eth0"}
 	list := append(attachments(valid), unknown, types.GCAttachment{ContainerID: stale[0].ContainerID, IfName: "net1"})
 	for range 2 {
-		if err := n.GC(n.List(), list...); err != nil {
+		if err := n.GC(n.List(), list); err != nil {
 			t.Fatal(err)
 		}
 		attached(n, 21)
 	}
 	all.expect(t, n, append(valid, foreign))
-	if err := n.GC(n.Network("nobodys")); err != nil {
+	if err := n.GC(n.Network("nobodys"), []types.GCAttachment{}); err != nil {
 		t.Error(err)
 	}
 	attached(n, 21)
-	if err := n.GC(n.List(), unknown); err != nil {
+	if err := n.GC(n.List(), nil); err != nil { // says of nobody that it is gone
+		t.Error(err)
+	}
+	attached(n, 21)
+	if err := n.GC(n.List(), []types.GCAttachment{unknown}); err != nil {
 		t.Error(err)
 	}
 	attached(n, 1)
 	all.expect(t, n, []*harness.Pod{foreign})
-	if err := n.GC(others); err != nil { // an empty list
+	if err := n.GC(others, []types.GCAttachment{}); err != nil {
 		t.Error(err)
 	}
 	n.ExpectClean(baseline)
@@ -144,7 +148,7 @@ func TestGCWhileAdding(t *testing.T) {
 		n.Agent.WaitFrozen()
 		n.WaitRequests(len(adding))
 		running.Go(func() {
-			if err := n.GC(n.List(), attachments(valid)...); err != nil {
+			if err := n.GC(n.List(), attachments(valid)); err != nil {
 				t.Error(err)
 			}
 		})
