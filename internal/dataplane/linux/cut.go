@@ -41,7 +41,7 @@ func (s *session) cutOff(p desired.Port) error {
 			return err
 		}
 	}
-	s.driver.leaveEnd(p.Pod)
+	s.driver.leaveEnd(s.owner, p.Pod)
 	return nil
 }
 
