@@ -26,11 +26,11 @@ type layer struct {
 func layers() []layer {
 	return []layer{
 		{"cmd/polynic-cni", []string{"api/cniwire"}, "the CNI binary knows nothing: it passes a request on"},
-		{"cmd/polynic-agent", []string{"internal/agent", "internal/config"}, "a program turns flags into a configuration and runs one package"},
-		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-agent", []string{"internal/agent", "internal/config", "internal/release"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper", "internal/release"}, "a program turns flags into a configuration and runs one package"},
 		{
 			"cmd/polynic",
-			[]string{"api/...", "internal/lab/...", "internal/inspect", "internal/manifest", "internal/explain"},
+			[]string{"api/...", "internal/lab/...", "internal/inspect", "internal/manifest", "internal/explain", "internal/release"},
 			"the command line is a client: what it shows comes from the agent, what it does is done by the lab",
 		},
 		{
@@ -98,6 +98,7 @@ func layers() []layer {
 		{"internal/nl", []string{"internal/model", "internal/netns"}, "netlink needs namespaces and nouns, no more"},
 		{"internal/netns", []string{"internal/model"}, "namespaces know their name and no more"},
 		{"internal/openfiles", nil, "a limit knows nobody who meets it"},
+		{"internal/release", nil, "a version is a word"},
 		{"internal/unixsock", nil, "sockets know no protocol of ours"},
 		{"internal/failpoint", nil, "a failpoint is nothing in a product's build"},
 
