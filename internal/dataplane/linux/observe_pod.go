@@ -56,19 +56,46 @@ func (d *Driver) observePod(v *view, id model.Netns, ports []desired.Object) (de
 		if link.MTU != got.MTU {
 			got.MTU = 0 // the ends differ
 		}
-		switch o.(type) {
-		case desired.Veth:
-			if link.Kind == "veth" && link.Peer == switchEnd.Index {
-				found.Add(desired.Veth{Port: got})
-			}
-		case desired.Tap:
-			if link.Kind == tapKind {
-				found.Add(desired.Tap{Port: got, Queues: v.queues(want)})
-			}
-		case desired.Network, desired.Route, desired.Neighbor:
+		if err := v.addPort(found, o, got, pod, [2]nl.Link{*switchEnd, link}); err != nil {
+			return found, fmt.Errorf("%s: %w", want.Owner, err)
 		}
 	}
 	return found, nil
+}
+
+// addPort adds a port as it was found, unless its ends, the switch's and the
+// pod's, are not what the wanted one has.
+func (v *view) addPort(found desired.Set, wanted desired.Object, got desired.Port, pod *pod, ends [2]nl.Link) error {
+	switch wanted.(type) {
+	case desired.Veth:
+		paired, err := v.spaces[got.Network].paired(ends[0], pod, ends[1])
+		if paired {
+			found.Add(desired.Veth{Port: got})
+		}
+		return err
+	case desired.Tap:
+		if ends[1].Kind == tapKind {
+			found.Add(desired.Tap{Port: got, Queues: v.queues(got)})
+		}
+	case desired.Network, desired.Route, desired.Neighbor:
+	}
+	return nil
+}
+
+// paired reports whether the two ends of a veth are each other's. A link's number
+// is one of its namespace alone, so the switch's end must name the pod's, too.
+func (sv *spaceView) paired(inSwitch nl.Link, pod *pod, inPod nl.Link) (bool, error) {
+	if inPod.Kind != "veth" || inPod.Peer != inSwitch.Index || inSwitch.Peer != inPod.Index {
+		return false, nil
+	}
+	id := pod.nsid
+	if sv.nsid != nl.OwnNamespace { // it has ids of its own
+		var err error
+		if id, err = sv.socket.FindNSID(pod.ns); err != nil {
+			return false, err
+		}
+	}
+	return id != nl.OwnNamespace && id == inSwitch.PeerNamespace, nil
 }
 
 // mark notes both ends of a port for the watch.
