@@ -64,7 +64,7 @@ func (a *agent) Status() inspect.Status {
 	}
 	status.Counts.Objects = len(a.reconciler.Wanted())
 	if _, reason := a.reconciler.Away(); reason != nil {
-		status.Problems = append(status.Problems, inspect.Problem{Object: "dataplane", Reason: reason.Error()})
+		status.Problems = append(status.Problems, inspect.Problem{Object: inspect.Dataplane, Reason: reason.Error()})
 	}
 	for _, owner := range owners {
 		if state, err := a.reconciler.State(owner); state == reconcile.Failing {
