@@ -131,7 +131,7 @@ func (a *agent) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	questions, err := unixsock.Listen(ctx, a.Config.InspectSocket(), 0o600)
+	questions, err := unixsock.Keep(ctx, a.Config.InspectSocket(), 0o600, a.Log)
 	if err != nil {
 		return errors.Join(err, requests.Close())
 	}
