@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -75,7 +76,8 @@ func (d *Daemon) bringUp(ctx context.Context, p *pod, tell func(string)) error {
 // nothing of it either.
 func (d *Daemon) tearDown(ctx context.Context, p *pod) error {
 	if err := p.update(d.Dir, func(r *lab.Pod) { r.Step = lab.Stopping }); err != nil {
-		return fmt.Errorf("record: %w", err)
+		// It goes all the same, and makes room; the next daemon would take it for one that runs.
+		d.Log.WarnContext(ctx, "a pod's record is not written", slog.Any("error", err))
 	}
 	record := p.now()
 	if err := stopContainers(ctx, &record); err != nil {
