@@ -56,6 +56,9 @@ func (a *agent) Status() inspect.Status {
 	status := inspect.Status{Node: a.Config.NodeName, Version: a.Version}
 	status.Since = a.readiness.get()
 	status.Ready = !status.Since.IsZero()
+	if why := a.readiness.why(); why != nil {
+		status.Problems = append(status.Problems, inspect.Problem{Object: "agent", Reason: why.Error()})
+	}
 	owners := []desired.Owner{{}}
 	for _, att := range a.inventory.Attachments() {
 		status.Counts.Attachments++
