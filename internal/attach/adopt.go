@@ -61,7 +61,7 @@ func attachmentOf(owner model.AttachmentID, objects []desired.Object) model.Atta
 			i.Type, i.Queues = podif.Tap, max(tap.Queues, 1)
 		}
 		att.Interfaces = append(att.Interfaces, i)
-		att.MTU = port.MTU
+		att.MTU, att.Network = port.MTU, port.CNINetwork
 		if port.Pod.Netns.Path != "" {
 			att.Netns = port.Pod.Netns
 		}

@@ -120,6 +120,32 @@ func TestGC(t *testing.T) {
 	}
 }
 
+// TestGCOfLostRecords: sandboxes that an agent without its journal took up are of
+// the CNI network that they were added to.
+func TestGCOfLostRecords(t *testing.T) {
+	n := harness.Start(t, nil)
+	baseline := n.MustLook()
+	all := flock{}
+	stale, valid := all.add(n, 2, "veth1/veth"), all.add(n, 2, mixed)
+	foreign := n.Pod(mixed)
+	foreign.List = n.Network("other")
+	all[foreign] = foreign.MustAdd()
+	n.Agent.Kill()
+	if err := os.Remove(n.Config.JournalFile()); err != nil {
+		t.Fatal(err)
+	}
+	n.StartAgent()
+	n.WaitReady()
+	attached(n, 5)
+	if err := n.GC(n.List(), attachments(valid)); err != nil {
+		t.Error(err)
+	}
+	attached(n, 3)
+	all.expect(t, n, append(valid, foreign))
+	all.remove(append(append(valid, foreign), stale...)...)
+	n.ExpectClean(baseline)
+}
+
 // TestGCWhileAdding: ADDs that have begun when a GC comes are not harmed by it,
 // although its list does not have them.
 func TestGCWhileAdding(t *testing.T) {

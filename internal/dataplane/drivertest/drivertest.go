@@ -124,7 +124,7 @@ func (b *bench) attachment() model.Attachment {
 		ID:    model.AttachmentID{ContainerID: fmt.Sprintf("%064d", n), IfName: "eth0"},
 		Pod:   model.PodRef{Namespace: "default", Name: fmt.Sprintf("pod-%d", n)},
 		Netns: b.Pod(),
-		MTU:   1450,
+		MTU:   1450, Network: "net",
 		Interfaces: []model.Interface{
 			{Name: "eth0", Type: podif.Veth, Network: model.DefaultNetwork, Addresses: address(1)},
 			{Name: "tap1", Type: podif.Tap, Queues: 2, Network: model.DefaultNetwork, Addresses: address(2)},
