@@ -68,7 +68,8 @@ func (d *Driver) observePod(v *view, id model.Netns, ports []desired.Object) (de
 func (v *view) addPort(found desired.Set, wanted desired.Object, got desired.Port, pod *pod, ends [2]nl.Link) error {
 	switch wanted.(type) {
 	case desired.Veth:
-		paired, err := v.spaces[got.Network].paired(ends[0], pod, ends[1])
+		sv := v.spaces[got.Network]
+		paired, err := pod.pairs(sv.socket, sv.nsid, ends[0], ends[1])
 		if paired {
 			found.Add(desired.Veth{Port: got})
 		}
@@ -80,22 +81,6 @@ func (v *view) addPort(found desired.Set, wanted desired.Object, got desired.Por
 	case desired.Network, desired.Route, desired.Neighbor:
 	}
 	return nil
-}
-
-// paired reports whether the two ends of a veth are each other's. A link's number
-// is one of its namespace alone, so the switch's end must name the pod's, too.
-func (sv *spaceView) paired(inSwitch nl.Link, pod *pod, inPod nl.Link) (bool, error) {
-	if inPod.Kind != "veth" || inPod.Peer != inSwitch.Index || inSwitch.Peer != inPod.Index {
-		return false, nil
-	}
-	id := pod.nsid
-	if sv.nsid != nl.OwnNamespace { // it has ids of its own
-		var err error
-		if id, err = sv.socket.FindNSID(pod.ns); err != nil {
-			return false, err
-		}
-	}
-	return id != nl.OwnNamespace && id == inSwitch.PeerNamespace, nil
 }
 
 // mark notes both ends of a port for the watch.

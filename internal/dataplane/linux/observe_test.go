@@ -4,6 +4,7 @@
 package linux_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -36,6 +37,9 @@ func TestVethOfAnotherIsNotOurs(t *testing.T) {
 					away+"\nip link add %[1]s index $n type veth peer name x index $p netns %[3]s", port, third.Path, fourth.Path))
 				if w.has(objects, key) {
 					t.Errorf("another's %s is taken for ours", port)
+				}
+				if err := w.tryApply(owner, objects); !errors.Is(err, dataplane.ErrTaken) {
+					t.Errorf("made again beside another's %s: %v, want ErrTaken", port, err)
 				}
 			})
 		}
