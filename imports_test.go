@@ -26,11 +26,11 @@ type layer struct {
 func layers() []layer {
 	return []layer{
 		{"cmd/polynic-cni", []string{"api/cniwire"}, "the CNI binary knows nothing: it passes a request on"},
-		{"cmd/polynic-agent", []string{"internal/agent", "internal/config"}, "a program turns flags into a configuration and runs one package"},
-		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-agent", []string{"internal/agent", "internal/config", "internal/release"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper", "internal/release"}, "a program turns flags into a configuration and runs one package"},
 		{
 			"cmd/polynic",
-			[]string{"api/...", "internal/lab/...", "internal/inspect", "internal/manifest", "internal/explain"},
+			[]string{"api/...", "internal/lab/...", "internal/inspect", "internal/manifest", "internal/explain", "internal/release"},
 			"the command line is a client: what it shows comes from the agent, what it does is done by the lab",
 		},
 		{
@@ -60,7 +60,7 @@ func layers() []layer {
 			"explaining asks the pod path's own rules, and touches nothing",
 		},
 		{"internal/cniserver/recorder", []string{"api/...", "internal/attach", "internal/model"}, "what stands in for the pod path speaks as the pod path does"},
-		{"internal/cniserver", []string{"api/cniwire", "internal/attach", "internal/failpoint", "internal/model", "internal/unixsock"}, "a request goes to the pod path and nowhere else"},
+		{"internal/cniserver", []string{"api/cniwire", "internal/attach", "internal/failpoint", "internal/model", "internal/openfiles", "internal/unixsock"}, "a request goes to the pod path and nowhere else"},
 		{"internal/deviceplugin", []string{"api/podif", "internal/deviceplugin/...", "internal/memifdir", "internal/model", "internal/unixsock"}, "the device plugin knows kubelet and allocations, and nothing of how a memif is made"},
 		{"internal/deviceplugin/allocation", []string{"internal/memifdir", "internal/model"}, "an allocation is a folder, a secret, and a record of both"},
 		{"internal/deviceplugin/podresources", []string{"internal/model", "internal/unixsock"}, "it asks kubelet and judges nothing"},
@@ -94,7 +94,7 @@ func layers() []layer {
 			},
 			"a driver makes what it is told, and sees the relay by its client",
 		},
-		{"internal/relay/relayapi", []string{"internal/model", "internal/netns", "internal/unixsock"}, "the relay's client is small, for the driver needs no more"},
+		{"internal/relay/relayapi", []string{"internal/model", "internal/netns", "internal/openfiles", "internal/unixsock"}, "the relay's client is small, for the driver needs no more"},
 		{"internal/relay/relaytest", []string{"internal/...", "test/..."}, "it serves the relay's tests alone"},
 		{"internal/relay/...", []string{"internal/failpoint", "internal/model", "internal/netns", "internal/nl", "internal/unixsock", "memif/..."}, "the relay moves frames and knows no pods"},
 
@@ -102,6 +102,8 @@ func layers() []layer {
 		{"internal/model", []string{"api/podif"}, "the nouns stand on nothing but the annotation's grammar"},
 		{"internal/nl", []string{"internal/model", "internal/netns"}, "netlink needs namespaces and nouns, no more"},
 		{"internal/netns", []string{"internal/model"}, "namespaces know their name and no more"},
+		{"internal/openfiles", nil, "a limit knows nobody who meets it"},
+		{"internal/release", nil, "a version is a word"},
 		{"internal/unixsock", nil, "sockets know no protocol of ours"},
 		{"internal/failpoint", nil, "a failpoint is nothing in a product's build"},
 

@@ -4,57 +4,31 @@
 package podif_test
 
 import (
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite what the golden files want")
 
 // TestCorners goes through the corner cases of the grammar as Contiv-VPP had
 // implemented it. Each file tells, above its annotations, what the ancestor did
 // and holds what polynic makes of it, as a person reads it.
 func TestCorners(t *testing.T) {
-	files, err := filepath.Glob("testdata/corner/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("golden files: %v, %v", files, err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(archive.Files) != 2 {
-				t.Fatalf("%d files in the archive, want annotations and outcome", len(archive.Files))
-			}
-			var got strings.Builder
-			for group := range strings.SplitSeq(string(archive.Files[0].Data), "\n\n") {
-				got.WriteString(outcome(readAnnotations(t, group)))
-			}
-			if *update {
-				archive.Files[1].Data = []byte(got.String())
-				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(archive.Files[1].Data), got.String()); diff != "" {
-				t.Errorf("outcome (-want +got):\n%s", diff)
-			}
-		})
-	}
+	golden.Run(t, "testdata/corner/*.txtar", func(t *testing.T, files []txtar.File) string {
+		t.Helper()
+		var got strings.Builder
+		for group := range strings.SplitSeq(string(files[0].Data), "\n\n") {
+			got.WriteString(outcome(readAnnotations(t, group)))
+		}
+		return got.String()
+	})
 }
 
 // readAnnotations reads lines of the form KEY: VALUE, the value quoted as in Go

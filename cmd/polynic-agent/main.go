@@ -19,10 +19,11 @@ import (
 
 	"github.com/polynic/polynic/internal/agent"
 	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/internal/release"
 )
 
 // version is set by the build.
-var version = "unknown"
+var version string
 
 // garbage is how much memory may be garbage, in percent of what is in use
 // (GOGC). There is an agent on every node, and hardly one has anything to do:
@@ -48,7 +49,7 @@ func command() *cobra.Command {
 		Use:           "polynic-agent --config FILE",
 		Short:         "Give pods their interfaces and keep them as they should be",
 		Args:          cobra.NoArgs,
-		Version:       version,
+		Version:       release.Version(version),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,6 +60,7 @@ func command() *cobra.Command {
 			return agent.Run(cmd.Context(), options)
 		},
 	}
+	root.SetVersionTemplate(release.Line("polynic-agent", "{{.Version}}"))
 	root.PersistentFlags().StringVar(&path, "config", "/etc/polynic/agent.yaml", "configuration file")
 	root.PersistentFlags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	root.AddCommand(&cobra.Command{
@@ -86,5 +88,5 @@ func options(path, level string) (agent.Options, error) {
 		return agent.Options{}, err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l}))
-	return agent.Options{Config: c, Version: version, Log: log}, nil
+	return agent.Options{Config: c, Version: release.Version(version), Log: log}, nil
 }

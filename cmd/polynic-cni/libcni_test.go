@@ -26,15 +26,15 @@ import (
 	"github.com/polynic/polynic/internal/model"
 )
 
-// runtime is the CNI library as container runtimes use it.
-type runtime struct {
+// containerRuntime is the CNI library as container runtimes use it.
+type containerRuntime struct {
 	*libcni.CNIConfig
 	list *libcni.NetworkConfigList
 }
 
 // newRuntime lists more plugins around polynic-cni where others says so; %s in
 // it is polynic-cni.
-func newRuntime(t *testing.T, n node, version, plugins string) runtime {
+func newRuntime(t *testing.T, n node, version, plugins string) containerRuntime {
 	t.Helper()
 	ours := fmt.Sprintf(`{"type":"polynic-cni","socket":%q,"stateDir":%q}`, n.socket, n.state)
 	list, err := libcni.NetworkConfFromBytes(fmt.Appendf(nil, `{"cniVersion":%q,"name":"net","plugins":[`+plugins+`]}`, version, ours))
@@ -44,7 +44,7 @@ func newRuntime(t *testing.T, n node, version, plugins string) runtime {
 	// Without an exec of its own the library makes one in the first call, which
 	// is a data race between the first calls.
 	exec := &invoke.DefaultExec{RawExec: &invoke.RawExec{Stderr: os.Stderr}}
-	return runtime{libcni.NewCNIConfigWithCacheDir([]string{binaries, n.state}, t.TempDir(), exec), list}
+	return containerRuntime{libcni.NewCNIConfigWithCacheDir([]string{binaries, n.state}, t.TempDir(), exec), list}
 }
 
 func sandbox(containerID string) *libcni.RuntimeConf {
@@ -142,8 +142,10 @@ func TestGCAndStatusThroughLibcni(t *testing.T) {
 	if err := runtime.GCNetworkList(t.Context(), runtime.list, &libcni.GCArgs{ValidAttachments: valid}); err != nil {
 		t.Error(err)
 	}
-	if err := runtime.GCNetworkList(t.Context(), runtime.list, &libcni.GCArgs{}); err != nil {
-		t.Error(err)
+	for _, none := range [][]types.GCAttachment{nil, {}} { // a list that nobody filled in says nothing
+		if err := runtime.GCNetworkList(t.Context(), runtime.list, &libcni.GCArgs{ValidAttachments: none}); err != nil {
+			t.Error(err)
+		}
 	}
 	if err := runtime.GetStatusNetworkList(t.Context(), runtime.list); err != nil {
 		t.Error(err)

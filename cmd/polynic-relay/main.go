@@ -19,7 +19,14 @@ import (
 
 	"github.com/polynic/polynic/internal/relay"
 	"github.com/polynic/polynic/internal/relay/keeper"
+	"github.com/polynic/polynic/internal/release"
 )
+
+// version is set by the build.
+var version string
+
+// errVersion is what parse returns for --version.
+var errVersion = errors.New("the version was asked for")
 
 // workerWord is the first argument of a worker; people do not type it.
 const workerWord = "worker"
@@ -27,16 +34,20 @@ const workerWord = "worker"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-func run(ctx context.Context, args []string, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	isWorker := len(args) > 0 && args[0] == workerWord
 	if isWorker {
 		args = args[1:]
 	}
 	cfg, level, err := parse(args, stderr)
-	if errors.Is(err, flag.ErrHelp) {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errVersion):
+		fmt.Fprint(stdout, release.Line("polynic-relay", release.Version(version)))
 		return 0
 	}
 	if err != nil {
@@ -81,12 +92,15 @@ func parse(args []string, stderr io.Writer) (relay.Config, slog.Level, error) {
 	flags.StringVar(&cfg.Socket, "socket", "", "`path` of the unix socket to listen at")
 	flags.StringVar(&cfg.StateDir, "state", "", "`folder` for the records of ports, best on a tmpfs")
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	wantVersion := flags.Bool("version", false, "print the version of this program")
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		flags.SetOutput(stderr)
 		flags.Usage()
 	case err != nil:
+	case *wantVersion:
+		err = errVersion
 	case flags.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case cfg.Socket == "":

@@ -187,3 +187,10 @@ func TestHelp(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+func TestVersion(t *testing.T) {
+	out, err := program(t, "--version").Output()
+	if err != nil || !bytes.HasPrefix(out, []byte("polynic-relay ")) {
+		t.Errorf("%q, %v", out, err)
+	}
+}

@@ -49,6 +49,7 @@ func writeStatus(w io.Writer, s lab.Status) error {
 	for _, n := range s.Nodes {
 		row(n.Name+" agent", n.Agent, n.Sockets["inspect"])
 		row(n.Name+" relay", n.Relay, n.Sockets["relay"])
+		fmt.Fprintf(out, "%s relay worker\t%d\t%s\t-\tchild of the relay\n", n.Name, n.RelayWorker.PID, alive(n.RelayWorker))
 		row(n.Name+" holder", n.Holder, n.Path)
 	}
 	if err := out.Flush(); err != nil {

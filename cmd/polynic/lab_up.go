@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/polynic/polynic/internal/lab"
+	"github.com/polynic/polynic/internal/lab/state"
 )
 
 func newLabUp() *cobra.Command {
@@ -87,16 +88,19 @@ func newLabDown() *cobra.Command {
 		Use:   "down",
 		Short: "Take a lab down and remove everything it made",
 		Long: `Delete every pod, stop the node, and remove what the lab made, files included. It works whatever of the
-lab is dead already; only processes that the lab itself started are ended.`,
+lab is dead already, and where there is none; only processes that the lab itself started are ended.`,
 		Example: "  sudo polynic lab down",
 		Args:    cobra.NoArgs,
 	}
 	stateFlag(command, &stateDir)
 	command.RunE = action(func(cmd *cobra.Command, _ []string) error {
-		if err := lab.Down(cmd.Context(), stateDir, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())); err != nil {
-			return err
+		err := lab.Down(cmd.Context(), stateDir, teller(cmd.OutOrStdout(), cmd.ErrOrStderr()))
+		switch {
+		case errors.Is(err, state.ErrNoLab):
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "there is no lab at %s; nothing to take down\n", stateDir)
+		case err == nil:
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "the lab is down; nothing of it is left")
 		}
-		_, err := fmt.Fprintln(cmd.OutOrStdout(), "the lab is down; nothing of it is left")
 		return err
 	})
 	return command

@@ -16,10 +16,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/release"
 )
 
 // version is set by the build.
-var version = "unknown"
+var version string
 
 // The exit codes.
 const (
@@ -88,9 +90,11 @@ func newRoot() *cobra.Command {
 the annotation contivpp.io/custom-if. This program runs it on one machine with no cluster (lab), says
 what a manifest would get (explain), and shows what a node has (get).`,
 		Example:       "  sudo polynic lab up\n  sudo polynic lab apply -f pod.yaml\n  sudo polynic get interfaces -o wide",
+		Version:       release.Version(version),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate(release.Line("polynic", "{{.Version}}"))
 	root.CompletionOptions.HiddenDefaultCmd = true
 	group(root, newLab(), newGet(), newExplain(), newVersion(), newLabProcess())
 	return root

@@ -5,9 +5,10 @@ package main
 
 import (
 	"fmt"
-	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"github.com/polynic/polynic/internal/release"
 )
 
 func newVersion() *cobra.Command {
@@ -17,7 +18,7 @@ func newVersion() *cobra.Command {
 		Example: "  polynic version",
 		Args:    cobra.NoArgs,
 		RunE: action(func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "polynic %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprint(cmd.OutOrStdout(), release.Line("polynic", release.Version(version)))
 			return err
 		}),
 	}

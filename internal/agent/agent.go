@@ -91,7 +91,7 @@ type agent struct {
 	attacher   *attach.Attacher
 	plane      *plane
 	memifs     *deviceplugin.Plugin // nil where none are offered
-	readiness  readiness
+	readiness  *readiness
 }
 
 // compose connects the parts. Nothing runs yet.
@@ -104,7 +104,7 @@ func compose(o Options, kept kept, plane *plane) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{Options: o, node: node, inventory: inventory.New(), plane: plane}
+	a := &agent{Options: o, node: node, inventory: inventory.New(), plane: plane, readiness: newReadiness()}
 	a.source = watch.NewDir(strings.TrimPrefix(o.Config.PodSource, "dir:"), o.Log)
 	a.reconciler = reconcile.New(plane.driver, reconcile.Options{
 		Log:            o.Log,
@@ -135,13 +135,19 @@ func compose(o Options, kept kept, plane *plane) (*agent, error) {
 // run starts everything. Requests are accepted from the first moment and
 // answered once the node is as it should be.
 func (a *agent) run(ctx context.Context) error {
+	// Closed when no more requests are taken.
+	serving, end := context.WithCancel(ctx)
+	defer end()
 	requests, err := cniserver.Listen(ctx, cniserver.Config{
 		Socket: a.Config.CNISocket(), Bounds: cniserver.DefaultBounds(), Log: a.Log,
-	}, a.attacher)
+	}, &gate{
+		Verbs: a.attacher, readiness: a.readiness, stopping: serving.Done(),
+		readyFile: a.readyFile(), awayLimit: a.Config.AwayLimit.Duration, tombstones: a.Config.TombstoneDir(),
+	})
 	if err != nil {
 		return err
 	}
-	questions, err := unixsock.Listen(ctx, a.Config.InspectSocket(), 0o600)
+	questions, err := unixsock.Keep(ctx, a.Config.InspectSocket(), 0o600, a.Log)
 	if err != nil {
 		return errors.Join(err, requests.Close())
 	}
@@ -158,27 +164,29 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	group.Go(func() error {
 		defer stop()
-		serving, end := context.WithCancel(ctx)
-		defer end()
 		defer context.AfterFunc(base, end)() // a part that failed ends the others
-		if !a.waitUntilReady(serving) {
-			return requests.Close()
-		}
-		return a.serve(serving, requests)
+		answering, both := errgroup.WithContext(serving)
+		defer context.AfterFunc(both, end)()
+		answering.Go(func() error { return requests.Run(both) })
+		answering.Go(func() error { return a.serve(both) })
+		return answering.Wait()
 	})
 	return group.Wait()
 }
 
-// serve answers requests, after those that were left while no agent ran.
-func (a *agent) serve(ctx context.Context, requests *cniserver.Server) error {
+// serve has requests answered, after those that were left while no agent ran.
+func (a *agent) serve(ctx context.Context) error {
+	if !a.waitUntilReady(ctx) {
+		return nil
+	}
 	graves, err := newTombstones(a.Config.TombstoneDir(), a.attacher, a.Log)
 	if err != nil {
-		return errors.Join(err, requests.Close())
+		return err
 	}
 	defer graves.close()
 	graves.takeAll(ctx)
 	if err := a.attacher.Sweep(ctx); err != nil {
-		return errors.Join(err, requests.Close())
+		return err
 	}
 	a.readiness.set()
 	a.Log.InfoContext(ctx, "ready", slog.String("node", a.Config.NodeName))
@@ -187,7 +195,6 @@ func (a *agent) serve(ctx context.Context, requests *cniserver.Server) error {
 		debug.FreeOSMemory() // the first look at everything leaves more garbage than result
 		return nil
 	})
-	group.Go(func() error { return requests.Run(ctx) })
 	group.Go(func() error { return graves.run(ctx) })
 	group.Go(func() error { return a.sweepLoop(ctx) })
 	group.Go(func() error { return a.heartbeat(ctx) })

@@ -20,16 +20,17 @@ import (
 // sweepInterval is how often sandboxes that went without a DEL are looked for.
 const sweepInterval = 5 * time.Minute
 
+// lateStart is when a start takes longer than usual.
+const lateStart = 2 * time.Second
+
 // waitUntilReady waits until the dataplane was read, the node's own part of it
 // made, and every pod there is listed. It reports false when ctx ends first.
 func (a *agent) waitUntilReady(ctx context.Context) bool {
-	for _, condition := range []<-chan struct{}{a.reconciler.Synced(), a.inventory.PodsSynced()} {
-		select {
-		case <-condition:
-		case <-ctx.Done():
-			return false
-		}
+	if !a.await(ctx, a.reconciler.Synced(), "the dataplane is read") ||
+		!a.await(ctx, a.inventory.PodsSynced(), "the pods are listed ("+a.Config.PodSource+")") {
+		return false
 	}
+	a.readiness.until("the node's network is made")
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	said := ""
@@ -40,10 +41,28 @@ func (a *agent) waitUntilReady(ctx context.Context) bool {
 		}
 		if ctx.Err() == nil && err.Error() != said {
 			said = err.Error()
+			a.readiness.until("the node's network is made: " + said)
 			a.Log.ErrorContext(ctx, "the node's network cannot be made; trying again", slog.Any("error", err))
 		}
 		select {
 		case <-ticker.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// await waits for one condition, and says so where that takes its time.
+func (a *agent) await(ctx context.Context, condition <-chan struct{}, what string) bool {
+	a.readiness.until(what)
+	late := time.NewTimer(lateStart)
+	defer late.Stop()
+	for {
+		select {
+		case <-condition:
+			return true
+		case <-late.C:
+			a.Log.WarnContext(ctx, "requests wait, and DELs are only noted down", slog.String("until", what))
 		case <-ctx.Done():
 			return false
 		}
@@ -68,7 +87,7 @@ func (a *agent) sweepLoop(ctx context.Context) error {
 // heartbeat keeps the ready file young while ADD can be served; polynic-cni
 // judges by its age when it finds no agent.
 func (a *agent) heartbeat(ctx context.Context) error {
-	path := filepath.Join(a.Config.StateDir, cniwire.ReadyFile)
+	path := a.readyFile()
 	limit := cniwire.AppendAwayLimit(nil, int64(a.Config.AwayLimit.Seconds()))
 	ticker := time.NewTicker(a.Config.AwayLimit.Duration / 5)
 	defer ticker.Stop()
@@ -86,6 +105,8 @@ func (a *agent) heartbeat(ctx context.Context) error {
 	}
 }
 
+func (a *agent) readyFile() string { return filepath.Join(a.Config.StateDir, cniwire.ReadyFile) }
+
 // writeWhole replaces a file, so that a reader sees the old or the new content.
 func writeWhole(path string, data []byte) error {
 	temporary := path + ".new"
@@ -98,16 +119,42 @@ func writeWhole(path string, data []byte) error {
 	return nil
 }
 
-// readiness is since when requests are answered.
+// readiness is since when requests are answered, or why they are not yet.
 type readiness struct {
-	mu    sync.Mutex
-	since time.Time
+	reached chan struct{} // closed by set
+
+	mu     sync.Mutex
+	since  time.Time
+	waited string
 }
 
+func newReadiness() *readiness {
+	return &readiness{reached: make(chan struct{}), waited: "it has begun"}
+}
+
+// set opens the gate; once.
 func (r *readiness) set() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.since = time.Now()
+	close(r.reached)
+}
+
+// until says what is waited for.
+func (r *readiness) until(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waited = what
+}
+
+// why is nil once requests are answered.
+func (r *readiness) why() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.since.IsZero() {
+		return nil
+	}
+	return fmt.Errorf("the agent is not ready until %s", r.waited)
 }
 
 func (r *readiness) get() time.Time {

@@ -62,6 +62,27 @@ func (t *tombstones) run(ctx context.Context) error {
 	}
 }
 
+// leaveTombstone does as polynic-cni does where no agent answers.
+func leaveTombstone(dir string, t cniwire.Tombstone) error {
+	content, err := cniwire.AppendTombstone(nil, t)
+	if err != nil {
+		return fmt.Errorf("tombstone: %w", err)
+	}
+	name := cniwire.TombstoneName(t.ContainerID, t.IfName)
+	temporary := filepath.Join(dir, "."+name+".agent")
+	err = os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = os.WriteFile(temporary, content, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(temporary, filepath.Join(dir, name))
+	}
+	if err != nil {
+		return fmt.Errorf("tombstone: %w", err)
+	}
+	return nil
+}
+
 // takeAll takes up what is there.
 func (t *tombstones) takeAll(ctx context.Context) {
 	entries, err := os.ReadDir(t.dir)

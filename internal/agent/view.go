@@ -81,6 +81,9 @@ func (a *agent) Status() inspect.Status {
 	status := inspect.Status{Node: a.Config.NodeName, Version: a.Version}
 	status.Since = a.readiness.get()
 	status.Ready = !status.Since.IsZero()
+	if why := a.readiness.why(); why != nil {
+		status.Problems = append(status.Problems, inspect.Problem{Object: "agent", Reason: why.Error()})
+	}
 	owners := []desired.Owner{{}}
 	for _, att := range a.inventory.Attachments() {
 		status.Counts.Attachments++
@@ -89,7 +92,7 @@ func (a *agent) Status() inspect.Status {
 	}
 	status.Counts.Objects = len(a.reconciler.Wanted())
 	if _, reason := a.reconciler.Away(); reason != nil {
-		status.Problems = append(status.Problems, inspect.Problem{Object: "dataplane", Reason: reason.Error()})
+		status.Problems = append(status.Problems, inspect.Problem{Object: inspect.Dataplane, Reason: reason.Error()})
 	}
 	for _, owner := range owners {
 		if state, err := a.reconciler.State(owner); state == reconcile.Failing {

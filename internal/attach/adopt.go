@@ -66,7 +66,7 @@ func attachmentOf(owner model.AttachmentID, objects []desired.Object) model.Atta
 		case desired.Network, desired.Veth, desired.Neighbor, desired.Route:
 		}
 		att.Interfaces = append(att.Interfaces, i)
-		att.MTU = port.MTU
+		att.MTU, att.Network = port.MTU, port.CNINetwork
 		if port.Pod.Netns.Path != "" {
 			att.Netns = port.Pod.Netns
 		}

@@ -89,10 +89,11 @@ type Config struct {
 	Log    *slog.Logger
 }
 
-// Listen makes the socket, mode 0600; requests wait in its backlog until Run.
+// Listen makes the socket, mode 0600, and again whenever it is removed, until ctx
+// ends; requests wait in its backlog until Run.
 // The error wraps unixsock.ErrInUse where another agent listens.
 func Listen(ctx context.Context, cfg Config, verbs Verbs) (*Server, error) {
-	listener, err := unixsock.Listen(ctx, cfg.Socket, 0o600)
+	listener, err := unixsock.Keep(ctx, cfg.Socket, 0o600, cfg.Log)
 	if err != nil {
 		return nil, fmt.Errorf("cni server: %w", err)
 	}

@@ -171,11 +171,20 @@ func gcWith(list string) []byte {
 	return []byte(`{"cniVersion":"1.1.0","name":"net","cni.dev/valid-attachments":` + list + `}`)
 }
 
+// Nothing goes where nobody said what is left.
+func TestGCWithNullRemovesNothing(t *testing.T) {
+	verbs := &recorder.Recorder{}
+	socket, _ := start(t, cniserver.Config{}, verbs)
+	wantOK(t, ask(t, socket, cniwire.Request{Command: "GC", Stdin: gcWith(`null`)}))
+	if calls := verbs.Calls(); len(calls) > 0 {
+		t.Errorf("the pod path was called: %+v", calls)
+	}
+}
+
 func TestGCLists(t *testing.T) {
 	one := []model.AttachmentID{{ContainerID: "c1", IfName: "eth0"}}
 	for stdin, want := range map[string][]model.AttachmentID{
-		string(gcWith(`[]`)):   nil,
-		string(gcWith(`null`)): nil, // a nil slice of a Go runtime
+		string(gcWith(`[]`)): nil,
 		string(gcWith(`[{"containerID":"c1","ifname":"eth0"}]`)):                                           one,
 		`{"cniVersion":"1.1.0","name":"net","cni.dev/attachments":[{"containerID":"c1","ifname":"eth0"}]}`: one,
 	} {

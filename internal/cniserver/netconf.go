@@ -61,9 +61,11 @@ func sinceVersion(command string) string {
 	}
 }
 
-// validAttachments decodes the list of a GC. A null list is an empty one,
-// because that is how Go runtimes write it; a missing list is an error, because
-// to take it for empty would detach every pod.
+// validAttachments decodes the list of a GC, which must be an array (CNI spec
+// 1.1, section "GC"). To take anything else for an empty one would detach every
+// pod: a missing list is an error; null gives nil. Go runtimes write null for a
+// list that they put nothing into, and libcni has then sent a DEL for each
+// attachment that it remembers.
 func (c netConf) validAttachments() ([]model.AttachmentID, error) {
 	raw := c.Valid
 	if raw == nil {
@@ -75,6 +77,9 @@ func (c netConf) validAttachments() ([]model.AttachmentID, error) {
 	var list []types.GCAttachment
 	if err := json.Unmarshal(raw, &list); err != nil {
 		return nil, errorf(cniwire.CodeDecode, "network configuration %s: cni.dev/valid-attachments: %w", c.Name, err)
+	}
+	if list == nil {
+		return nil, nil
 	}
 	valid := make([]model.AttachmentID, 0, len(list))
 	for _, a := range list {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/api/cniwire"
 	"github.com/polynic/polynic/internal/attach"
@@ -74,8 +76,12 @@ func TestErrorsKeepCodeAndSentence(t *testing.T) {
 		err  error
 		want cniError
 	}{
-		"coded":   {&attach.Error{Code: cniwire.CodeRefused, Err: errors.New("tap1: no network blue")}, cniError{"0.4.0", cniwire.CodeRefused, "tap1: no network blue"}},
-		"plain":   {errors.New("mtu: invalid argument"), cniError{"0.4.0", cniwire.CodeInternal, "mtu: invalid argument"}},
+		"coded": {&attach.Error{Code: cniwire.CodeRefused, Err: errors.New("tap1: no network blue")}, cniError{"0.4.0", cniwire.CodeRefused, "tap1: no network blue"}},
+		"plain": {errors.New("mtu: invalid argument"), cniError{"0.4.0", cniwire.CodeInternal, "mtu: invalid argument"}},
+		"no files": {&attach.Error{Code: cniwire.CodeUnknownContainer, Err: fmt.Errorf("sandbox: %w", unix.ENFILE)}, cniError{
+			"0.4.0", cniwire.CodeTryAgainLater,
+			"sandbox: too many open files in system: the limit of open files is reached: the machine's fs.file-max",
+		}},
 		"several": {errors.Join(errors.New("a"), errors.New("b")), cniError{"0.4.0", cniwire.CodeInternal, "a; b"}},
 	} {
 		t.Run(name, func(t *testing.T) {

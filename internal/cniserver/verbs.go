@@ -7,12 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
 	"github.com/polynic/polynic/api/cniwire"
 	"github.com/polynic/polynic/internal/attach"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/openfiles"
 )
 
 // outcome is what a verb leaves: the caller's output, and for the log the pod.
@@ -36,7 +38,11 @@ func (s *Server) do(ctx context.Context, conn net.Conn, r cniwire.Request) (outc
 		defer cancelOnHangup(conn, func() { gone(errGone) })()
 	}
 	done, err := s.verb(ctx, r)
-	if err != nil && ctx.Err() != nil && attach.CodeOf(err) == cniwire.CodeInternal {
+	err = openfiles.Explain("polynic-agent", err)
+	switch {
+	case errors.Is(err, openfiles.ErrLimit): // whatever it looked like where it was met
+		err = errorf(cniwire.CodeTryAgainLater, "%w", err)
+	case err != nil && ctx.Err() != nil && attach.CodeOf(err) == cniwire.CodeInternal:
 		err = errorf(cniwire.CodeTryAgainLater, "%s: %w: %w", r.Command, context.Cause(ctx), err)
 	}
 	return done, err
@@ -124,6 +130,10 @@ func (s *Server) gc(ctx context.Context, conf netConf) error {
 	valid, err := conf.validAttachments()
 	if err != nil {
 		return err
+	}
+	if valid == nil {
+		s.log.WarnContext(ctx, "GC removes nothing: its list of valid attachments is null", slog.String("network", conf.Name))
+		return nil
 	}
 	return s.verbs.GC(ctx, conf.Name, valid)
 }

@@ -88,6 +88,9 @@ func (n Network) validate(nodeID int) []error {
 		if s.CIDR != s.CIDR.Masked() {
 			bad(field+".cidr", "%s has bits set beyond its length", s.CIDR)
 		}
+		if err := checkReserved(s.CIDR); err != nil {
+			bad(field+".cidr", "%w", err)
+		}
 		if err := s.validateSplit(nodeID); err != nil {
 			bad(field+".nodePrefixLen", "%w", err)
 		}

@@ -64,6 +64,36 @@ func TestRefusedSettings(t *testing.T) {
 	}
 }
 
+// No pod can be reached at an address that every machine takes for something
+// else.
+func TestRefusedSubnets(t *testing.T) {
+	for cidr, want := range map[string]string{
+		"127.0.0.0/8":         "127.0.0.0/8 overlaps 127.0.0.0/8, which is reserved for loopback",
+		"127.1.0.0/16":        "overlaps 127.0.0.0/8, which is reserved for loopback",
+		"0.0.0.0/8":           "reserved for this host",
+		"0.0.0.0/0":           "reserved for this host",
+		"169.254.0.0/16":      "reserved for link-local addresses",
+		"224.0.0.0/4":         "reserved for multicast",
+		"232.1.0.0/16":        "reserved for multicast",
+		"255.255.0.0/16":      "reserved for broadcast",
+		"::/64":               "reserved for this host and loopback",
+		"::ffff:10.1.0.0/112": "IPv4",
+		"fe80::/10":           "reserved for link-local addresses",
+		"ff00::/8":            "reserved for multicast",
+		"ff02::/48":           "reserved for multicast",
+	} {
+		_, err := load(t, minimal+`network: {subnets: [{cidr: "`+cidr+`", nodePrefixLen: 24}]}`)
+		if err == nil || !strings.Contains(err.Error(), "network.subnets[0].cidr: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v\nwant one with %q", cidr, err, want)
+		}
+	}
+	for _, good := range []string{"10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "240.0.0.0/8"} {
+		if _, err := load(t, minimal+"network: {subnets: [{cidr: "+good+", nodePrefixLen: 24}]}"); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+}
+
 // One run tells everything that is wrong.
 func TestAllErrorsAtOnce(t *testing.T) {
 	_, err := load(t, "nodeID: -1\ndataplane: ovs\nnetwork: {mtu: 1, subnets: [{cidr: 10.1.0.1/16, nodePrefixLen: 8}]}")

@@ -36,8 +36,10 @@ type Driver interface {
 	Apply(ctx context.Context, work []Work, done func(desired.Owner, error))
 
 	// Reap returns once everything removed before the call is gone for good,
-	// so that its addresses may be given to others.
-	Reap(ctx context.Context) error
+	// so that its addresses may be given to others. Owners of whom something is
+	// left are listed with the reason; the next Reap tries these again. With an
+	// error it is not known of anybody.
+	Reap(ctx context.Context) (left map[desired.Owner]error, err error)
 
 	// Watch reports what changed in the dataplane without our doing, until ctx
 	// ends. It may report too much (the driver's own changes included), never

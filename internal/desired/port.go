@@ -29,6 +29,9 @@ type Port struct {
 	MTU int
 	// PodName is for people: which pod the port belongs to.
 	PodName string
+	// CNINetwork is the CNI network configuration that the port was made for. The
+	// switch's end remembers it, for an agent whose journal is lost.
+	CNINetwork string
 }
 
 // PodEnd is the pod's side of a port: the link and what polynic configures on
@@ -108,7 +111,7 @@ func (t Tap) Equal(o Object) bool {
 
 func (p Port) equal(o Port) bool {
 	return p.Owner == o.Owner && p.Network == o.Network && p.SwitchMAC == o.SwitchMAC &&
-		p.MTU == o.MTU && p.PodName == o.PodName && p.Pod.Equal(o.Pod)
+		p.MTU == o.MTU && p.PodName == o.PodName && p.CNINetwork == o.CNINetwork && p.Pod.Equal(o.Pod)
 }
 
 // Equal reports whether both ends are the same, the order of routes included.
@@ -130,6 +133,9 @@ func (p Port) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, " pod %s network %s mtu %d mac %s switch-mac %s",
 		p.PodName, p.Network, p.MTU, p.Pod.MAC, p.SwitchMAC)
+	if p.CNINetwork != "" {
+		fmt.Fprintf(&b, " cni-network %s", p.CNINetwork)
+	}
 	for _, a := range p.Pod.Addresses {
 		fmt.Fprintf(&b, " address %s", a)
 	}

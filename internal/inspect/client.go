@@ -11,7 +11,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"strings"
+	"syscall"
 
 	"github.com/polynic/polynic/internal/unixsock"
 )
@@ -63,6 +66,23 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return status, err
 }
 
+// away says why nobody answered, less the layers of the error that only repeat
+// the path.
+func (c *Client) away(err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: its socket %s is root's: run this with sudo", ErrAway, c.socket)
+	}
+	var request *url.Error
+	if errors.As(err, &request) {
+		err = request.Err
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		err = errno
+	}
+	return fmt.Errorf("%w at %s: %w", ErrAway, c.socket, err)
+}
+
 func (c *Client) get(ctx context.Context, path string, read func(io.Reader) error) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://agent"+path, http.NoBody)
 	if err != nil {
@@ -70,7 +90,7 @@ func (c *Client) get(ctx context.Context, path string, read func(io.Reader) erro
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return fmt.Errorf("%w at %s: %w", ErrAway, c.socket, err)
+		return c.away(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {

@@ -89,6 +89,10 @@ type Status struct {
 	Counts   Counts    `json:"counts"`
 }
 
+// Dataplane is the Object of the Problem that the dataplane, or a part of it,
+// does not answer.
+const Dataplane = "dataplane"
+
 // Problem is one thing that is not as it should be.
 type Problem struct {
 	// Object names what is concerned, for example an object of the plan.

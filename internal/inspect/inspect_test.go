@@ -147,9 +147,10 @@ func TestSocketIsForRootAlone(t *testing.T) {
 }
 
 func TestNobodyThere(t *testing.T) {
-	_, err := inspect.NewClient(filepath.Join(t.TempDir(), "none")).Status(t.Context())
-	if !errors.Is(err, inspect.ErrAway) {
-		t.Errorf("error %v, want ErrAway", err)
+	none := filepath.Join(t.TempDir(), "none")
+	_, err := inspect.NewClient(none).Status(t.Context())
+	if want := "the agent does not answer at " + none + ": no such file or directory"; !errors.Is(err, inspect.ErrAway) || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 

@@ -77,7 +77,7 @@ func open(stateDir string) (state.Dir, error) {
 	case errors.Is(err, state.ErrNoLab):
 		return "", fmt.Errorf("%w: %w", ErrNotRunning, err)
 	case errors.Is(err, os.ErrPermission):
-		return "", fmt.Errorf("%w: run it with sudo", err)
+		return "", fmt.Errorf("the lab at %s is root's: run this with sudo", stateDir)
 	}
 	return dir, err
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/lab"
 	"github.com/polynic/polynic/internal/lab/process"
@@ -93,6 +94,7 @@ func runScripts(t *testing.T, dir string) {
 			env.Setenv("PROGRAMS", programs)
 			env.Setenv("EXAMPLES", examples)
 			env.Setenv("POLYNIC_STATE", filepath.Join(env.WorkDir, "lab"))
+			env.Defer(func() { _ = unix.Unmount(filepath.Join(env.WorkDir, "lab"), unix.MNT_DETACH) }) // one script mounts a disk
 			env.Defer(func() { takeDown(t, env.WorkDir) })
 			return nil
 		},

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/internal/lab/node"
 	"github.com/polynic/polynic/internal/lab/state"
 )
 
@@ -53,22 +54,25 @@ const (
 
 // Config is the configuration of the node's agent.
 func (s Settings) Config(dir state.Dir) (config.Config, error) {
-	node := dir.Node(NodeName)
+	files := dir.Node(NodeName)
 	c := config.Default()
 	c.NodeName = NodeName
 	c.NodeID = 1
 	c.Dataplane = s.Dataplane
-	c.StateDir = node.AgentState()
-	c.RunDir = node.Run()
+	c.StateDir = files.AgentState()
+	c.RunDir = files.Run()
 	c.PodNetnsDir = dir.NetnsDir()
-	c.PodSource = "dir:" + node.Manifests()
+	c.PodSource = "dir:" + files.Manifests()
 	c.Memif.Enabled = true
-	c.Memif.KubeletDir = node.Kubelet()
+	c.Memif.KubeletDir = files.Kubelet()
 	c.Network.MTU = s.MTU
 	c.Network.Eth0 = s.Eth0
 	c.Network.TapQueues = s.TapQueues
 	subnets, err := s.subnets()
 	if err != nil {
+		return c, err
+	}
+	if err := checkUplink(subnets); err != nil {
 		return c, err
 	}
 	c.Network.Subnets = subnets
@@ -111,6 +115,19 @@ func (s Settings) subnets() ([]config.Subnet, error) {
 		all[i] = subnet
 	}
 	return all, nil
+}
+
+// checkUplink says with which network of the lab's own a subnet overlaps: the
+// node would look for its outside among the pods.
+func checkUplink(subnets []config.Subnet) error {
+	for _, s := range subnets {
+		for _, uplink := range node.Uplink() {
+			if s.CIDR.Overlaps(uplink) {
+				return fmt.Errorf("--pod-subnet %s overlaps %s, the link from the lab's node to the outside; choose another range", s.CIDR, uplink.Masked())
+			}
+		}
+	}
+	return nil
 }
 
 // parseSubnet reads CIDR or CIDR,LENGTH.

@@ -79,6 +79,9 @@ func TestSettingsThatCannotBe(t *testing.T) {
 		"--pod-subnet 10.1.0.0/16,x: length":               func(s *Settings) { s.PodSubnets = []string{"10.1.0.0/16,x"} },
 		"--pod-subnet fd00::/48 is not of the family":      func(s *Settings) { s.IPFamily, s.PodSubnets = "ipv4", []string{"fd00::/48"} },
 		"network.subnets[0].cidr: 10.1.0.1/16 has bits":    func(s *Settings) { s.PodSubnets = []string{"10.1.0.1/16"} },
+		"--pod-subnet 192.0.0.0/8 overlaps 192.0.2.0/24":   func(s *Settings) { s.PodSubnets = []string{"192.0.0.0/8"} },
+		"--pod-subnet 2001:db8::/48 overlaps 2001:db8::":   func(s *Settings) { s.PodSubnets = []string{"2001:db8::/48"} },
+		"127.0.0.0/16 overlaps 127.0.0.0/8":                func(s *Settings) { s.PodSubnets = []string{"127.0.0.0/16"} },
 		"network.subnets[0].nodePrefixLen: 16 is not long": func(s *Settings) { s.PodSubnets = []string{"10.1.0.0/16,16"} },
 	} {
 		s := DefaultSettings()

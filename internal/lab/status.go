@@ -12,6 +12,7 @@ import (
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/lab/node"
+	"github.com/polynic/polynic/internal/lab/process"
 	"github.com/polynic/polynic/internal/lab/state"
 )
 
@@ -32,7 +33,7 @@ type Status struct {
 type Proc struct {
 	PID   int  `json:"pid"`
 	Alive bool `json:"alive"`
-	// Restarts counts how often it died and was started again.
+	// Restarts counts how often the lab's background process started it again.
 	Restarts int    `json:"restarts"`
 	Log      string `json:"log,omitempty"`
 }
@@ -61,6 +62,8 @@ type Node struct {
 	Holder Proc `json:"holder"`
 	Agent  Proc `json:"agent"`
 	Relay  Proc `json:"relay"`
+	// RelayWorker is the relay's child, which holds the taps.
+	RelayWorker Proc `json:"relayWorker"`
 	// Sockets by what they are for.
 	Sockets map[string]string `json:"sockets"`
 	// Config is the agent's configuration file, CNI the folder of the network
@@ -137,6 +140,7 @@ func nodeNow(ctx context.Context, dir state.Dir, cfg config.Config) Node {
 		Config:  files.AgentConfig(),
 		CNI:     dir.CNIConf(),
 	}
+	n.RelayWorker = worker(n.Relay)
 	n.Netns = Netns{Path: n.netnsPath(dir, NodeName), Addresses: addresses(node.Uplink())}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -169,6 +173,18 @@ func proc(dir state.Dir, record, log string) Proc {
 		return Proc{Log: log}
 	}
 	return Proc{PID: r.PID, Alive: r.Alive(), Restarts: r.Restarts, Log: log}
+}
+
+// worker is the one child of a relay that lives. The relay itself starts it
+// again, so that nothing here counts how often.
+func worker(relay Proc) Proc {
+	if !relay.Alive {
+		return Proc{}
+	}
+	for _, child := range process.Children(relay.PID) {
+		return Proc{PID: child.PID, Alive: true, Log: relay.Log}
+	}
+	return Proc{Log: relay.Log}
 }
 
 func (p *Pod) now(dir state.Dir) PodNow {

@@ -4,52 +4,27 @@
 package manifest_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/manifest"
+	"github.com/polynic/polynic/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite what the golden files want")
 
 // TestGolden reads every manifest of an archive and compares what a person
 // would be told of it.
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/golden/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("golden files: %v, %v", files, err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			last := len(archive.Files) - 1
-			var got strings.Builder
-			for _, f := range archive.Files[:last] {
-				got.WriteString(outcome(string(f.Data), f.Name))
-			}
-			if *update {
-				archive.Files[last].Data = []byte(got.String())
-				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(archive.Files[last].Data), got.String()); diff != "" {
-				t.Errorf("outcome (-want +got):\n%s", diff)
-			}
-		})
-	}
+	golden.Run(t, "testdata/golden/*.txtar", func(_ *testing.T, files []txtar.File) string {
+		var got strings.Builder
+		for _, f := range files {
+			got.WriteString(outcome(string(f.Data), f.Name))
+		}
+		return got.String()
+	})
 }
 
 func outcome(text, name string) string {

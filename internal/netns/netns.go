@@ -38,7 +38,7 @@ type Handle struct {
 // /proc/PID/ns/net. The error wraps ErrGone where nothing is there and
 // ErrNotNetns where it is something else.
 func Open(path string) (*Handle, error) {
-	file, err := os.Open(path)
+	file, err := openFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("network namespace %s: %w", path, ErrGone)
 	}
@@ -77,6 +77,24 @@ func OpenExact(ns model.Netns) (*Handle, error) {
 // The path is that of the calling thread: /proc/self is the process's first
 // thread, which may be inside another namespace just then, as any thread may.
 func Own() (*Handle, error) { return Open("/proc/thread-self/ns/net") }
+
+// openFile opens without the attempts of os.Open to poll the file, and without
+// waiting where the path leads to a named pipe.
+func openFile(path string) (*os.File, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+		if err := unix.SetNonblock(fd, false); err != nil {
+			return nil, errors.Join(&os.PathError{Op: "open", Path: path, Err: err}, unix.Close(fd))
+		}
+		return os.NewFile(uintptr(fd), path), nil
+	}
+}
 
 func newHandle(file *os.File) (*Handle, error) {
 	var fs unix.Statfs_t
@@ -119,7 +137,7 @@ func (h *Handle) Do(fn func() error) error {
 
 func (h *Handle) inside(fn func() error) error {
 	runtime.LockOSThread()
-	back, err := os.Open("/proc/thread-self/ns/net")
+	back, err := openFile("/proc/thread-self/ns/net")
 	if err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("own network namespace: %w", err)

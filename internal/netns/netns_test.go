@@ -157,6 +157,13 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	if _, err := netns.Open(plain); !errors.Is(err, netns.ErrNotNetns) {
 		t.Errorf("plain file: %v, want ErrNotNetns", err)
 	}
+	pipe := filepath.Join(dir, "pipe") // nobody will ever write to it
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := netns.Open(pipe); !errors.Is(err, netns.ErrNotNetns) {
+		t.Errorf("named pipe: %v, want ErrNotNetns", err)
+	}
 	path := pin(t)
 	inode := open(t, path).Inode()
 	if _, err := netns.OpenExact(model.Netns{Path: path, Inode: inode + 1}); !errors.Is(err, netns.ErrGone) {

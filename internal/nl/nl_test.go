@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -151,6 +152,46 @@ func TestEventsOfOtherNamespaces(t *testing.T) {
 	})
 	if err != nil || len(seen) != 2 {
 		t.Errorf("events from %v, %v", seen, err)
+	}
+}
+
+func TestIgnoredEventsDoNotArrive(t *testing.T) {
+	here, h := space(t)
+	events, err := nl.Subscribe(here, unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.Close()
+	if err := events.Ignore(unix.RTM_NEWLINK, unix.RTM_NEWADDR); err != nil {
+		t.Fatal(err)
+	}
+	bridge(t, h, "br", 0)
+	link, err := h.LinkByName("br")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := netlink.ParseAddr("10.0.0.1/32")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []func(netlink.Link, *netlink.Addr) error{h.AddrAdd, h.AddrDel} {
+		if err := change(link, address); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.LinkDel(link); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	defer stop()
+	var seen []uint16
+	err = events.Run(ctx, func(e nl.Event) {
+		if seen = append(seen, e.Type); e.Type == unix.RTM_DELLINK {
+			stop()
+		}
+	})
+	if diff := cmp.Diff([]uint16{unix.RTM_DELADDR, unix.RTM_DELLINK}, seen); err != nil || diff != "" {
+		t.Errorf("events (-want +got), %v:\n%s", err, diff)
 	}
 }
 

@@ -20,11 +20,12 @@ const firstTable = 1001
 func (n Node) port(a model.Attachment, index int) desired.Port {
 	i := a.Interfaces[index]
 	port := desired.Port{
-		Owner:     a.ID,
-		Network:   i.Network,
-		SwitchMAC: model.SwitchMAC(a.ID.ContainerID, i.Name),
-		MTU:       a.MTU,
-		PodName:   a.Pod.String(),
+		Owner:      a.ID,
+		Network:    i.Network,
+		SwitchMAC:  model.SwitchMAC(a.ID.ContainerID, i.Name),
+		MTU:        a.MTU,
+		PodName:    a.Pod.String(),
+		CNINetwork: a.Network,
 		Pod: desired.PodEnd{
 			Netns: a.Netns,
 			Name:  i.Name,

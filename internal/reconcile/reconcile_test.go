@@ -45,6 +45,35 @@ func TestAddAndRemove(t *testing.T) {
 	})
 }
 
+// The addresses of one that cannot be cleaned up wait; those of others do not.
+func TestOneThatStaysKeepsNobodyElse(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		stuck, list := objects(t, 1)
+		goes, _ := objects(t, 2)
+		b.add(1)
+		b.add(2)
+		ns := list[0].(desired.Veth).Pod.Netns
+		b.driver.Jam(ns, errBroken)
+		for _, owner := range []desired.Owner{stuck, goes} {
+			if err := b.r.Apply(b.t.Context(), owner, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if diff := cmp.Diff([]desired.Owner{goes}, b.goneOwners()); diff != "" {
+			t.Errorf("gone (-want +got):\n%s", diff)
+		}
+		if n := b.logged("sandbox " + stuck.String() + ": " + errBroken.Error()); n != 1 {
+			t.Errorf("told %d times why it stays, want once", n)
+		}
+		b.driver.Jam(ns, nil)
+		time.Sleep(2 * time.Second)
+		if diff := cmp.Diff([]desired.Owner{goes, stuck}, b.goneOwners()); diff != "" {
+			t.Errorf("gone at last (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestRemoveWhatIsNotThere(t *testing.T) {
 	run(t, nil, func(b *bench) {
 		owner, _ := objects(t, 1)

@@ -5,6 +5,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -133,34 +134,60 @@ func (r *Reconciler) watchLoop(ctx context.Context) {
 
 // reapLoop makes an end of what was cut off, and says so.
 func (r *Reconciler) reapLoop(ctx context.Context) {
+	var again <-chan time.Time
+	said := map[string]bool{}
 	for {
 		select {
 		case <-r.reap:
+		case <-again:
 		case <-ctx.Done():
 			return
 		}
 		if !pause(ctx, reapWindow) {
 			return
 		}
-		r.mu.Lock()
-		leaving := r.leaving
-		r.leaving = nil
-		r.mu.Unlock()
-		if err := r.driver.Reap(ctx); err != nil {
-			r.options.Log.WarnContext(ctx, "removing links", slog.Any("error", err))
-			r.mu.Lock()
-			r.leaving = append(leaving, r.leaving...)
-			r.mu.Unlock()
-			if !pause(ctx, againAfter) {
-				return
-			}
-			notify(r.reap)
-			continue
+		again = nil
+		errs := r.reapLeaving(ctx)
+		if len(errs) > 0 {
+			again = time.After(againAfter)
 		}
-		for _, owner := range leaving {
+		say := map[string]bool{}
+		for _, err := range errs {
+			if say[err.Error()] = true; !said[err.Error()] {
+				r.options.Log.WarnContext(ctx, "cannot remove; trying again", slog.Any("error", err))
+			}
+		}
+		said = say
+	}
+}
+
+// reapLeaving tells of those owners that are gone for good; the others stay on
+// the list, and it says why.
+func (r *Reconciler) reapLeaving(ctx context.Context) []error {
+	r.mu.Lock()
+	leaving := r.leaving
+	r.leaving = nil
+	r.mu.Unlock()
+	left, err := r.driver.Reap(ctx)
+	var stay []desired.Owner
+	for _, owner := range leaving {
+		if err != nil || left[owner] != nil {
+			stay = append(stay, owner)
+		} else {
 			r.options.Gone(owner)
 		}
 	}
+	r.mu.Lock()
+	r.leaving = append(stay, r.leaving...)
+	r.mu.Unlock()
+	var errs []error
+	if err != nil {
+		errs = append(errs, err)
+	}
+	for owner, reason := range left {
+		errs = append(errs, fmt.Errorf("sandbox %s: %w", owner, reason))
+	}
+	return errs
 }
 
 // pause waits and reports whether ctx still lives.

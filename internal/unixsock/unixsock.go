@@ -29,6 +29,14 @@ var ErrInUse = errors.New("somebody listens there already")
 // somebody answers is not, and the error wraps ErrInUse. Closing the listener
 // removes the socket file.
 func Listen(ctx context.Context, path string, mode os.FileMode) (net.Listener, error) {
+	s, err := listen(ctx, path, mode)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func listen(ctx context.Context, path string, mode os.FileMode) (*socket, error) {
 	if conn, err := Dial(ctx, path); err == nil {
 		return nil, errors.Join(fmt.Errorf("socket %s: %w", path, ErrInUse), conn.Close())
 	}

@@ -21,6 +21,6 @@ func sizes() map[string]size {
 	return map[string]size{
 		"trial": {pairs: 1, bursts: 1, pods: 4, existing: 4, restarts: 1, flows: 1, flow: time.Second},
 		"quick": {pairs: 20, bursts: 1, pods: 50, existing: 200, restarts: 2, flows: 2, flow: time.Second},
-		"full":  {pairs: 50, bursts: 3, pods: 100, existing: 200, restarts: 20, flows: 10, flow: 2 * time.Second},
+		"full":  {pairs: 50, bursts: 3, pods: 100, existing: 200, restarts: 20, flows: 24, flow: time.Second},
 	}
 }

@@ -47,10 +47,10 @@ func (p *Pod) Call(command string, netConf []byte, settings ...string) error {
 	return answer
 }
 
-// GC is CNI GC with the pods as the only valid attachments of the network. The
-// runtime is one that remembers no attachment itself, so that nothing is
-// deleted by other means.
-func (n *Node) GC(list *libcni.NetworkConfigList, valid ...types.GCAttachment) error {
+// GC is CNI GC with the pods as the only valid attachments of the network; nil
+// goes out as null. The runtime is one that remembers no attachment itself, so
+// that nothing is deleted by other means.
+func (n *Node) GC(list *libcni.NetworkConfigList, valid []types.GCAttachment) error {
 	ctx, cancel := context.WithTimeout(context.Background(), cniLimit)
 	defer cancel()
 	forgetful := libcni.NewCNIConfigWithCacheDir(n.cniPath(), n.TB.TempDir(), nil)

@@ -6,6 +6,7 @@ package trials
 import (
 	"path/filepath"
 	"testing"
+	"time"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
@@ -47,14 +48,32 @@ func TestAddWithoutRelay(t *testing.T) {
 	}, cniwire.CodeTryAgainLater, "tap1 in pod", "relay", "does not answer")
 	expectFailedAdd(t, n, func() func() {
 		n.Relay.Freeze()
-		return n.Relay.Thaw
-	}, cniwire.CodeTryAgainLater, "tap1 in pod", "relay", "does not answer")
+		return func() {
+			expectNoWait(t, n)
+			n.Relay.Thaw()
+		}
+	}, cniwire.CodeTryAgainLater, "tap1 in pod", "relay", "does not answer", "hangs")
 	expectFailedAdd(t, n, func() func() {
 		disk := harness.MountDisk(t, filepath.Join(n.Config.RunDir, "relay"), 1<<20)
 		disk.ReadOnly()
 		return disk.Unmount
 	}, cniwire.CodeInternal, "tap1 in pod", "record", "read-only file system")
 	n.ExpectClean(baseline)
+}
+
+// expectNoWait: a relay that is known to hang is waited for by nobody.
+func expectNoWait(t *testing.T, n *harness.Node) {
+	t.Helper()
+	begin := time.Now()
+	tap, plain := n.Pod("tap1/tap"), n.Pod("veth1/veth")
+	_, err := tap.Add()
+	expectRefused(t, err, cniwire.CodeTryAgainLater, "tap1 in pod", "hangs")
+	expectWired(t, plain, plain.MustAdd())
+	tap.MustDel()
+	plain.MustDel()
+	if took := time.Since(begin); took > harness.Patience(3*time.Second) {
+		t.Errorf("it took %v to refuse a tap and to make a veth", took)
+	}
 }
 
 // TestAddWithoutAgent: the CNI binary says who does not answer.

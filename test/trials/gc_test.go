@@ -92,28 +92,58 @@ func TestGC(t *testing.T) {
 	unknown := types.GCAttachment{ContainerID: "unknown", IfName: "eth0"}
 	list := append(attachments(valid), unknown, types.GCAttachment{ContainerID: stale[0].ContainerID, IfName: "net1"})
 	for range 2 {
-		if err := n.GC(n.List(), list...); err != nil {
+		if err := n.GC(n.List(), list); err != nil {
 			t.Fatal(err)
 		}
 		attached(n, 21)
 	}
 	all.expect(t, n, append(valid, foreign))
-	if err := n.GC(n.Network("nobodys")); err != nil {
+	if err := n.GC(n.Network("nobodys"), []types.GCAttachment{}); err != nil {
 		t.Error(err)
 	}
 	attached(n, 21)
-	if err := n.GC(n.List(), unknown); err != nil {
+	if err := n.GC(n.List(), nil); err != nil { // says of nobody that it is gone
+		t.Error(err)
+	}
+	attached(n, 21)
+	if err := n.GC(n.List(), []types.GCAttachment{unknown}); err != nil {
 		t.Error(err)
 	}
 	attached(n, 1)
 	all.expect(t, n, []*harness.Pod{foreign})
-	if err := n.GC(others); err != nil { // an empty list
+	if err := n.GC(others, []types.GCAttachment{}); err != nil {
 		t.Error(err)
 	}
 	n.ExpectClean(baseline)
 	for p := range all {
 		p.MustDel()
 	}
+}
+
+// TestGCOfLostRecords: sandboxes that an agent without its journal took up are of
+// the CNI network that they were added to.
+func TestGCOfLostRecords(t *testing.T) {
+	n := harness.Start(t, nil)
+	baseline := n.MustLook()
+	all := flock{}
+	stale, valid := all.add(n, 2, "veth1/veth"), all.add(n, 2, mixed)
+	foreign := n.Pod(mixed)
+	foreign.List = n.Network("other")
+	all[foreign] = foreign.MustAdd()
+	n.Agent.Kill()
+	if err := os.Remove(n.Config.JournalFile()); err != nil {
+		t.Fatal(err)
+	}
+	n.StartAgent()
+	n.WaitReady()
+	attached(n, 5)
+	if err := n.GC(n.List(), attachments(valid)); err != nil {
+		t.Error(err)
+	}
+	attached(n, 3)
+	all.expect(t, n, append(valid, foreign))
+	all.remove(append(append(valid, foreign), stale...)...)
+	n.ExpectClean(baseline)
 }
 
 // TestGCWhileAdding: ADDs that have begun when a GC comes are not harmed by it,
@@ -144,7 +174,7 @@ func TestGCWhileAdding(t *testing.T) {
 		n.Agent.WaitFrozen()
 		n.WaitRequests(len(adding))
 		running.Go(func() {
-			if err := n.GC(n.List(), attachments(valid)...); err != nil {
+			if err := n.GC(n.List(), attachments(valid)); err != nil {
 				t.Error(err)
 			}
 		})

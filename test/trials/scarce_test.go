@@ -25,7 +25,7 @@ func TestAddWithoutFiles(t *testing.T) {
 			err := addWithin(t, pod, harness.LimitFiles(t, pid, more))
 			if err != nil {
 				refused++
-				expectRefused(t, err, cniwire.Code(harness.CodeOf(err)), "too many open files")
+				expectRefused(t, err, cniwire.CodeTryAgainLater, "too many open files", "polynic-"+name+" may have")
 				n.ExpectClean(baseline)
 			}
 			expectWired(t, pod, pod.MustAdd()) // the same again, or another attempt

@@ -5,6 +5,8 @@ package trials
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,4 +63,38 @@ func statusIs(t *testing.T, n *harness.Node, within time.Duration, code cniwire.
 		}
 		return nil
 	})
+}
+
+// TestStatusOfAStart: an agent that cannot read its pods says so, in STATUS and
+// to people, and does what was deleted meanwhile once it can.
+func TestStatusOfAStart(t *testing.T) {
+	const limit = time.Second
+	n := harness.NewNode(t, func(c *config.Config) { c.AwayLimit.Duration = limit })
+	n.StartRelay()
+	n.StartAgent()
+	n.WaitReady()
+	baseline := n.MustLook()
+	pod := n.Pod(mixed)
+	pod.MustAdd()
+	n.Agent.Kill()
+	pods := strings.TrimPrefix(n.Config.PodSource, "dir:")
+	if err := os.Rename(pods, pods+".away"); err != nil {
+		t.Fatal(err)
+	}
+	n.StartAgent()
+	statusIs(t, n, 3*limit, cniwire.CodeNotAvailable)
+	harness.Eventually(t, harness.Patience(waitForPod), func() error {
+		status, err := n.Status()
+		if err == nil && (status.Ready || len(status.Problems) == 0 || !strings.Contains(status.Problems[0].Reason, "not ready until the pods are listed")) {
+			err = fmt.Errorf("problems %v", status.Problems)
+		}
+		return err
+	})
+	expectRefused(t, n.CNIStatus(), cniwire.CodeNotAvailable, "not ready until the pods are listed", pods)
+	pod.MustDel()
+	if err := os.Rename(pods+".away", pods); err != nil {
+		t.Fatal(err)
+	}
+	n.WaitReady()
+	n.ExpectClean(baseline)
 }

@@ -9,12 +9,15 @@ package drivertest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/dataplane"
@@ -34,6 +37,9 @@ type Harness struct {
 	Folder func() string
 	// Kill ends a pod's namespace.
 	Kill func(model.Netns)
+	// Jam makes a pod's namespace one that lives and cannot be entered, until
+	// free is called.
+	Jam func(model.Netns) (free func())
 	// Occupy makes an interface in a pod that is not ours.
 	Occupy func(pod model.Netns, name string)
 	// Occupied reports whether that interface is as it was made.
@@ -49,6 +55,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		"a restart finds everything":         restart,
 		"removing":                           remove,
 		"removing what is not there":         removeAbsent,
+		"one that cannot be reaped":          reapWithoutOne,
 		"each object is missed and restored": loseEach,
 		"altering":                           alter,
 		"a type changes under its name":      changeType,
@@ -124,7 +131,7 @@ func (b *bench) attachment() model.Attachment {
 		ID:    model.AttachmentID{ContainerID: fmt.Sprintf("%064d", n), IfName: "eth0"},
 		Pod:   model.PodRef{Namespace: "default", Name: fmt.Sprintf("pod-%d", n)},
 		Netns: b.Pod(),
-		MTU:   1450,
+		MTU:   1450, Network: "net",
 		Interfaces: []model.Interface{
 			{Name: "eth0", Type: podif.Veth, Network: model.DefaultNetwork, Addresses: address(1)},
 			{Name: "tap1", Type: podif.Tap, Queues: 2, Network: model.DefaultNetwork, Addresses: address(2)},
@@ -209,9 +216,14 @@ func (b *bench) expect(want desired.Set) {
 	}
 }
 
-func (b *bench) reap() {
+// reap makes an end of what was removed, of everybody but those listed.
+func (b *bench) reap(stuck ...desired.Owner) {
 	b.Helper()
-	if err := b.driver.Reap(context.WithoutCancel(b.Context())); err != nil {
+	left, err := b.driver.Reap(context.WithoutCancel(b.Context()))
+	if err != nil {
 		b.Fatal(err)
+	}
+	if diff := cmp.Diff(stuck, slices.Collect(maps.Keys(left)), cmpopts.EquateEmpty()); diff != "" {
+		b.Errorf("owners of whom something is left (-want +got):\n%s\n%v", diff, left)
 	}
 }

@@ -82,6 +82,24 @@ func removeAbsent(b *bench) {
 	}
 }
 
+// One pod that cannot be cleaned keeps nobody else's addresses.
+func reapWithoutOne(b *bench) {
+	stuck, goes := b.attachment(), b.attachment()
+	for _, a := range []model.Attachment{stuck, goes} {
+		b.mustApply(a.ID, desired.Diff(nil, b.objects(a)))
+		b.mustApply(a.ID, desired.Diff(b.objects(a), nil))
+	}
+	free := b.Jam(stuck.Netns)
+	for range 2 {
+		b.reap(stuck.ID)
+	}
+	free()
+	b.reap()
+	if left := b.observeEverything(nil); len(left) > 0 {
+		b.Errorf("left over:\n%s", left)
+	}
+}
+
 func loseEach(b *bench) {
 	a := b.attachment()
 	want := b.objects(a)

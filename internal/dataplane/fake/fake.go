@@ -25,6 +25,7 @@ type Driver struct {
 	objects desired.Set
 	cut     map[desired.Key]desired.Object // removed, and not yet reaped
 	dead    map[model.Netns]bool
+	jammed  map[model.Netns]error
 	taken   map[string]bool // pod namespace path + "/" + name of what is not ours
 	hits    chan dataplane.Hit
 	applied int // changes made, ever
@@ -38,6 +39,7 @@ func New() *Driver {
 		objects: desired.Set{},
 		cut:     map[desired.Key]desired.Object{},
 		dead:    map[model.Netns]bool{},
+		jammed:  map[model.Netns]error{},
 		taken:   map[string]bool{},
 		hits:    make(chan dataplane.Hit, 64),
 		before:  func(context.Context, desired.Change) error { return nil },
@@ -170,11 +172,27 @@ func (d *Driver) remove(key desired.Key) {
 }
 
 // Reap implements dataplane.Driver.
-func (d *Driver) Reap(context.Context) error {
+func (d *Driver) Reap(context.Context) (map[desired.Owner]error, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	clear(d.cut)
-	return nil
+	left := map[desired.Owner]error{}
+	for key, o := range d.cut {
+		port, _ := desired.PortOf(o)
+		if reason := d.jammed[port.Pod.Netns]; reason != nil {
+			left[key.Owner] = reason
+		} else {
+			delete(d.cut, key)
+		}
+	}
+	return left, nil
+}
+
+// Jam keeps what is removed in a pod's namespace from being reaped, for a
+// reason; nil ends that.
+func (d *Driver) Jam(ns model.Netns, reason error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.jammed[ns] = reason
 }
 
 // Watch implements dataplane.Driver.

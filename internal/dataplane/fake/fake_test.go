@@ -4,6 +4,7 @@
 package fake_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -23,8 +24,12 @@ func TestContract(t *testing.T) {
 				pods++
 				return model.Netns{Path: fmt.Sprintf("/run/netns/%d", pods), Inode: uint64(pods)}
 			},
-			Folder:   func() string { return "/run/memif/folder" },
-			Kill:     driver.Kill,
+			Folder: func() string { return "/run/memif/folder" },
+			Kill:   driver.Kill,
+			Jam: func(ns model.Netns) func() {
+				driver.Jam(ns, errors.New("it cannot be entered"))
+				return func() { driver.Jam(ns, nil) }
+			},
 			Occupy:   driver.Take,
 			Occupied: func(model.Netns, string) bool { return true },
 		}

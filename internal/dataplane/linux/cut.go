@@ -39,7 +39,7 @@ func (s *session) cutOffWithPod(p desired.Port) error {
 	if err := s.cutOff(p); err != nil {
 		return err
 	}
-	s.driver.leaveEnd(p.Pod)
+	s.driver.leaveEnd(s.owner, p.Pod)
 	return nil
 }
 

@@ -74,7 +74,7 @@ type Driver struct {
 	nodeMu sync.Mutex // one change of the node's own objects at a time
 
 	reapMu sync.Mutex
-	ends   map[endKey]desired.PodEnd // to clean up at the next reap
+	ends   map[endKey]leftEnd // to clean up at the next reap
 }
 
 var _ dataplane.Driver = (*Driver)(nil)
@@ -102,7 +102,7 @@ func New(config Config) (*Driver, error) {
 		node:   node,
 		stub:   &space{network: model.StubNetwork, path: filepath.Join(config.NetnsDir, model.StubNetwork)},
 		index:  newIndex(),
-		ends:   map[endKey]desired.PodEnd{},
+		ends:   map[endKey]leftEnd{},
 		state:  &stateFile{path: config.StateFile},
 		ipv6:   err == nil,
 	}, nil

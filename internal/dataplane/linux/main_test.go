@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/drivertest"
@@ -105,6 +106,28 @@ func (l *lab) kill(ns model.Netns) {
 	}
 }
 
+// jam has the path of a pod's namespace lead nowhere that can be told, while the
+// namespace lives on.
+func (l *lab) jam(ns model.Netns) (free func()) {
+	l.t.Helper()
+	h, err := netns.OpenExact(ns)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.kill(ns)
+	if err := os.Symlink(filepath.Base(ns.Path), ns.Path); err != nil { // to itself
+		l.t.Fatal(err)
+	}
+	return func() {
+		l.t.Helper()
+		held := fmt.Sprintf("/proc/self/fd/%d", h.FD())
+		if err := errors.Join(os.Remove(ns.Path), os.WriteFile(ns.Path, nil, 0o444),
+			unix.Mount(held, ns.Path, "", unix.MS_BIND, ""), h.Close()); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
+
 // in gives a netlink socket in a pod.
 func (l *lab) in(ns model.Netns) *nl.Handle {
 	l.t.Helper()
@@ -145,6 +168,7 @@ func TestContract(t *testing.T) {
 			Pod:      l.pod,
 			Folder:   t.TempDir,
 			Kill:     l.kill,
+			Jam:      l.jam,
 			Occupy:   l.occupy,
 			Occupied: l.occupied,
 		}

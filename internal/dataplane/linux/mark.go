@@ -23,6 +23,8 @@ const (
 	leavingGroup = portGroup + 1
 	// aliasWord begins the alias (IFLA_IFALIAS) of every switch end.
 	aliasWord = "polynic"
+	// cniWord begins the name of the CNI network in an alias; no pod's name has it.
+	cniWord = "cni:"
 	// maxAlias is the longest alias that the kernel takes (IFALIASZ - 1).
 	maxAlias = 255
 	// linkNameLen is the length of every switch end's name.
@@ -50,9 +52,14 @@ func parsePortID(id string) (owner desired.Owner, port string, ok bool) {
 	return desired.Owner{ContainerID: parts[0], IfName: parts[1]}, parts[2], true
 }
 
-// alias is a switch end's mark: whose it is, and for people which pod's.
+// alias is a switch end's mark: whose it is, of which CNI network, and for people
+// which pod's, which is cut off where it is too long.
 func alias(p desired.Port) string {
-	text := strings.Join([]string{aliasWord, p.Owner.ContainerID, p.Owner.IfName, p.Pod.Name, p.PodName}, " ")
+	words := []string{aliasWord, p.Owner.ContainerID, p.Owner.IfName, p.Pod.Name}
+	if p.CNINetwork != "" {
+		words = append(words, cniWord+p.CNINetwork)
+	}
+	text := strings.Join(append(words, p.PodName), " ")
 	return text[:min(maxAlias, len(text))]
 }
 
@@ -65,12 +72,17 @@ func parseAlias(text string) (owner desired.Owner, port string, ok bool) {
 	return desired.Owner{ContainerID: parts[1], IfName: parts[2]}, parts[3], true
 }
 
-// aliasPod is the pod that an alias tells people of.
-func aliasPod(text string) string {
-	if parts := strings.Fields(text); len(parts) > 4 {
-		return parts[4]
+// aliasRest is what an alias tells beside: the CNI network, which aliases of
+// former versions lack, and the pod.
+func aliasRest(text string) (cniNetwork, pod string) {
+	for _, word := range strings.Fields(text)[4:] {
+		if name, ok := strings.CutPrefix(word, cniWord); ok {
+			cniNetwork = name
+		} else {
+			pod = word
+		}
 	}
-	return ""
+	return cniNetwork, pod
 }
 
 // unmarked is the owner under which a link is reported that is in our group

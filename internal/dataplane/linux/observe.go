@@ -96,6 +96,7 @@ type view struct {
 // spaceView is one network's namespace.
 type spaceView struct {
 	nsid   int
+	socket *nl.Socket
 	links  map[string]nl.Link // by name, ports of ours only
 	names  map[int]string     // of those, by index
 	routes []nl.Route
@@ -132,7 +133,7 @@ func (d *Driver) taps(ctx context.Context) (map[string]relayapi.PortState, error
 }
 
 func readSpace(s *space) (*spaceView, error) {
-	sv := &spaceView{nsid: s.nsid, links: map[string]nl.Link{}, names: map[int]string{}}
+	sv := &spaceView{nsid: s.nsid, socket: s.socket, links: map[string]nl.Link{}, names: map[int]string{}}
 	links, err := s.socket.Links()
 	if err != nil {
 		return nil, err

@@ -56,19 +56,31 @@ func (d *Driver) observePod(v *view, id model.Netns, ports []desired.Object) (de
 		if link.MTU != got.MTU {
 			got.MTU = 0 // the ends differ
 		}
-		switch o.(type) {
-		case desired.Veth:
-			if link.Kind == "veth" && link.Peer == switchEnd.Index {
-				found.Add(desired.Veth{Port: got})
-			}
-		case desired.Tap:
-			if link.Kind == tapKind {
-				found.Add(desired.Tap{Port: got, Queues: v.queues(want)})
-			}
-		case desired.Network, desired.Memif, desired.Route, desired.Neighbor:
+		if err := v.addPort(found, o, got, pod, [2]nl.Link{*switchEnd, link}); err != nil {
+			return found, fmt.Errorf("%s: %w", want.Owner, err)
 		}
 	}
 	return found, nil
+}
+
+// addPort adds a port as it was found, unless its ends, the switch's and the
+// pod's, are not what the wanted one has.
+func (v *view) addPort(found desired.Set, wanted desired.Object, got desired.Port, pod *pod, ends [2]nl.Link) error {
+	switch wanted.(type) {
+	case desired.Veth:
+		sv := v.spaces[got.Network]
+		paired, err := pod.pairs(sv.socket, sv.nsid, ends[0], ends[1])
+		if paired {
+			found.Add(desired.Veth{Port: got})
+		}
+		return err
+	case desired.Tap:
+		if ends[1].Kind == tapKind {
+			found.Add(desired.Tap{Port: got, Queues: v.queues(got)})
+		}
+	case desired.Network, desired.Memif, desired.Route, desired.Neighbor:
+	}
+	return nil
 }
 
 // mark notes both ends of a port for the watch.

@@ -57,3 +57,21 @@ func (s *session) pod(id model.Netns) (*pod, error) {
 	s.driver.index.setNamespace(s.owner, p.nsid)
 	return p, nil
 }
+
+// pairs reports whether two ends of veths, the switch's and one in the pod, are
+// each other's. A link's number is one of its namespace alone, so the switch's
+// end must name the pod's, too. The socket is of the switch's namespace, for
+// which the node's has the id nsid.
+func (p *pod) pairs(socket *nl.Socket, nsid int, inSwitch, inPod nl.Link) (bool, error) {
+	if inPod.Kind != "veth" || inPod.Peer != inSwitch.Index || inSwitch.Peer != inPod.Index {
+		return false, nil
+	}
+	id := p.nsid
+	if nsid != nl.OwnNamespace { // it has ids of its own
+		var err error
+		if id, err = socket.FindNSID(p.ns); err != nil {
+			return false, err
+		}
+	}
+	return id != nl.OwnNamespace && id == inSwitch.PeerNamespace, nil
+}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -28,9 +29,15 @@ type endKey struct {
 	name  string
 }
 
+// leftEnd is what a removed port leaves in a pod.
+type leftEnd struct {
+	desired.PodEnd
+	owner desired.Owner
+}
+
 // Reap implements dataplane.Driver: one delete for all links that were cut
 // off, in every network's namespace, and then what is left in pods that live.
-func (d *Driver) Reap(context.Context) error {
+func (d *Driver) Reap(context.Context) (map[desired.Owner]error, error) {
 	failpoint.Hit("reap")
 	var errs []error
 	for _, space := range d.spaces() {
@@ -41,31 +48,43 @@ func (d *Driver) Reap(context.Context) error {
 			errs = append(errs, fmt.Errorf("network %s: %w", space.network, err))
 		}
 	}
+	return d.cleanEnds(), errors.Join(errs...)
+}
+
+// cleanEnds removes what is left in pods, several at once. Those where it
+// cannot are listed, and tried again by the next Reap.
+func (d *Driver) cleanEnds() map[desired.Owner]error {
+	var mu sync.Mutex
+	left := map[desired.Owner]error{}
 	var group errgroup.Group
 	group.SetLimit(parallelPods)
-	for key, end := range d.takeEnds() {
+	for _, end := range d.takeEnds() {
 		group.Go(func() error {
-			err := cleanEnd(end)
-			if err != nil {
-				d.leaveEnd(end) // tried again by the next Reap
-				return fmt.Errorf("%s in %s: %w", key.name, key.netns.Path, err)
+			err := cleanEnd(end.PodEnd)
+			if err == nil {
+				return nil
 			}
+			d.leaveEnd(end.owner, end.PodEnd)
+			mu.Lock()
+			defer mu.Unlock()
+			left[end.owner] = errors.Join(left[end.owner], fmt.Errorf("%s in %s: %w", end.Name, end.Netns.Path, err))
 			return nil
 		})
 	}
-	return errors.Join(append(errs, group.Wait())...)
+	_ = group.Wait() // every error is in left
+	return left
 }
 
 // leaveEnd has the next Reap clean up what a removed port leaves in a pod whose
 // namespace lives on: a tap device (a veth's end goes with its peer) and the
 // rules, which do not go with the link that they name.
-func (d *Driver) leaveEnd(end desired.PodEnd) {
+func (d *Driver) leaveEnd(owner desired.Owner, end desired.PodEnd) {
 	if end.Netns.Path == "" {
 		return
 	}
 	d.reapMu.Lock()
 	defer d.reapMu.Unlock()
-	d.ends[endKey{end.Netns, end.Name}] = end
+	d.ends[endKey{end.Netns, end.Name}] = leftEnd{PodEnd: end, owner: owner}
 }
 
 // keepEnd takes an end back that is made again before it was cleaned up.
@@ -75,11 +94,11 @@ func (d *Driver) keepEnd(end desired.PodEnd) {
 	delete(d.ends, endKey{end.Netns, end.Name})
 }
 
-func (d *Driver) takeEnds() map[endKey]desired.PodEnd {
+func (d *Driver) takeEnds() map[endKey]leftEnd {
 	d.reapMu.Lock()
 	defer d.reapMu.Unlock()
 	ends := d.ends
-	d.ends = map[endKey]desired.PodEnd{}
+	d.ends = map[endKey]leftEnd{}
 	return ends
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -48,7 +49,9 @@ func (d *Driver) RemoveAll(ctx context.Context, known desired.Set) error {
 	for err := range failed {
 		errs = append(errs, err)
 	}
-	errs = append(errs, d.Reap(ctx), d.removeRoutes(),
+	left, err := d.Reap(ctx)
+	errs = slices.AppendSeq(append(errs, err), maps.Values(left))
+	errs = append(errs, d.removeRoutes(),
 		d.removeNetwork(ctx, model.DefaultNetwork), d.removeNetwork(ctx, model.StubNetwork), d.state.remove())
 	return errors.Join(errs...)
 }

@@ -106,8 +106,8 @@ func TestRenamedPortGoes(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		if err := driver.Reap(t.Context()); err != nil {
-			t.Error(err)
+		if left, err := driver.Reap(t.Context()); err != nil || len(left) > 0 {
+			t.Errorf("left of %v, %v", left, err)
 		}
 		links, err := net.Interfaces()
 		if err != nil {
@@ -176,7 +176,11 @@ func removeStrays(t *testing.T, d *linux.Driver, _ desired.Set) error {
 	if err != nil {
 		return err
 	}
-	return d.Reap(context.WithoutCancel(t.Context()))
+	left, err := d.Reap(context.WithoutCancel(t.Context()))
+	if len(left) > 0 {
+		t.Errorf("left of %v", left)
+	}
+	return err
 }
 
 // inside lists what polynic could have made in a pod's namespace.

@@ -47,12 +47,15 @@ func newWired(t *testing.T) *wired {
 
 func (w *wired) apply(owner desired.Owner, objects []desired.Object) {
 	w.t.Helper()
+	if err := w.tryApply(owner, objects); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *wired) tryApply(owner desired.Owner, objects []desired.Object) (err error) {
 	work := []dataplane.Work{{Owner: owner, Changes: desired.Diff(nil, desired.NewSet(objects...))}}
-	w.driver.Apply(w.t.Context(), work, func(_ desired.Owner, err error) {
-		if err != nil {
-			w.t.Fatal(err)
-		}
-	})
+	w.driver.Apply(w.t.Context(), work, func(_ desired.Owner, applyErr error) { err = applyErr })
+	return err
 }
 
 // add makes a pod with eth0 (10.1.1.N1), tap1 (10.1.1.N2) and a stub veth.

@@ -60,9 +60,11 @@ func (s *session) adoptVeth(p *port) error {
 		return fmt.Errorf("create veth: link %s: %w", name, dataplane.ErrTaken)
 	case ours, halfMade:
 		peer, err := p.pod.socket.Link(p.Pod.Name)
-		if err == nil && old.Name == name && peer.Kind == "veth" && peer.Peer == old.Index && old.Peer == peer.Index {
-			p.inSwitch, p.inPod = old, peer
-			return nil
+		if err == nil && old.Name == name {
+			if paired, err := p.pod.pairs(p.space.socket, p.space.nsid, old, peer); paired || err != nil {
+				p.inSwitch, p.inPod = old, peer
+				return err
+			}
 		}
 	case leaving:
 	}

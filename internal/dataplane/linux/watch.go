@@ -17,14 +17,29 @@ import (
 	"github.com/polynic/polynic/internal/relay/relayapi"
 )
 
-// routeGroups are the rtnetlink groups whose events can mean drift, for the
-// node's namespace and every other that has an id there: the pods' and the
-// stub network's.
-func routeGroups() []int {
-	return []int{
-		unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+// source is what is listened to of a netlink protocol.
+type source struct {
+	protocol int
+	groups   []int
+	ignored  []uint16 // message types
+}
+
+// routes are the rtnetlink groups whose events can mean drift, for the node's
+// namespace and every other that has an id there: the pods' and the stub
+// network's. Of all but links only removals can.
+func routes() source {
+	return source{
+		protocol: unix.NETLINK_ROUTE,
+		groups: []int{
+			unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+			unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+		},
+		ignored: []uint16{unix.RTM_NEWADDR, unix.RTM_NEWROUTE, unix.RTM_NEWNEIGH, unix.RTM_NEWRULE},
 	}
+}
+
+func tables() source {
+	return source{protocol: unix.NETLINK_NETFILTER, groups: []int{unix.NFNLGRP_NFTABLES}}
 }
 
 // Watch implements dataplane.Driver. It listens to the kernel and the relay.
@@ -38,11 +53,11 @@ func (d *Driver) Watch(ctx context.Context, report func(dataplane.Hit)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	events := newSorter(d.index)
 	group.Go(func() error {
-		return d.watchKernel(ctx, unix.NETLINK_ROUTE, routeGroups(), tell, events.take)
+		return d.watchKernel(ctx, routes(), tell, events.take)
 	})
 	group.Go(func() error { return events.run(ctx, tell) })
 	group.Go(func() error {
-		return d.watchKernel(ctx, unix.NETLINK_NETFILTER, []int{unix.NFNLGRP_NFTABLES}, tell, func(e nl.Event) {
+		return d.watchKernel(ctx, tables(), tell, func(e nl.Event) {
 			if e.NSID == nl.OwnNamespace && tableOf(e) == tableName {
 				tell(dataplane.Hit{Owners: []desired.Owner{{}}})
 			}
@@ -54,14 +69,15 @@ func (d *Driver) Watch(ctx context.Context, report func(dataplane.Hit)) error {
 
 // watchKernel hands on the events of one netlink protocol. Where events were
 // lost, anything may have changed.
-func (d *Driver) watchKernel(ctx context.Context, protocol int, groups []int,
-	tell func(dataplane.Hit), take func(nl.Event),
-) error {
-	events, err := nl.Subscribe(d.node.ns, protocol, groups...)
+func (d *Driver) watchKernel(ctx context.Context, from source, tell func(dataplane.Hit), take func(nl.Event)) error {
+	events, err := nl.Subscribe(d.node.ns, from.protocol, from.groups...)
 	if err != nil {
 		return err
 	}
 	defer events.Close()
+	if err := events.Ignore(from.ignored...); err != nil {
+		return err
+	}
 	for {
 		err := events.Run(ctx, take)
 		if !errors.Is(err, nl.ErrLost) {

@@ -8,23 +8,36 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/lab"
 	"github.com/polynic/polynic/internal/lab/node"
 	"github.com/polynic/polynic/internal/lab/podspec"
 	"github.com/polynic/polynic/internal/lab/sandbox"
 	"github.com/polynic/polynic/internal/lab/state"
+	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
 )
 
 // goneTimeout is how long the agent may take, after a DEL, until nothing of
 // the pod exists any more.
 const goneTimeout = 15 * time.Second
+
+const (
+	// awayPatience is how long a dataplane may be away before nobody waits for
+	// it: a relay that is started again takes a small part of that.
+	awayPatience = 2 * time.Second
+	// askTimeout is how long the agent may take to say what it has.
+	askTimeout = time.Second
+)
+
+var errAway = errors.New("the dataplane answers again")
 
 // bringUp does for a pod what kubelet and a container runtime do: its manifest
 // is where the agent sees it, then the sandbox, then the containers.
@@ -75,7 +88,8 @@ func (d *Daemon) discard(ctx context.Context, p *pod) error {
 // nothing of it either.
 func (d *Daemon) tearDown(ctx context.Context, p *pod) error {
 	if err := p.update(d.Dir, func(r *lab.Pod) { r.Step = lab.Stopping }); err != nil {
-		return fmt.Errorf("record: %w", err)
+		// It goes all the same, and makes room; the next daemon would take it for one that runs.
+		d.Log.WarnContext(ctx, "a pod's record is not written", slog.Any("error", err))
 	}
 	record := p.now()
 	if err := stopContainers(ctx, &record); err != nil {
@@ -101,30 +115,58 @@ func (d *Daemon) tearDown(ctx context.Context, p *pod) error {
 	return nil
 }
 
-// waitGone waits until the agent lists no interface of the pod.
+// waitGone waits until the agent lists no interface of the pod. The error is
+// what kept it from that when it was asked last.
 func (d *Daemon) waitGone(ctx context.Context, record *lab.Pod) error {
 	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
 	defer cancel()
+	began := time.Now()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	ref := record.Ref()
 	for {
-		interfaces, err := d.inspect.Interfaces(ctx)
-		left := 0
-		for _, i := range interfaces {
-			if i.Namespace == ref.Namespace && i.Pod == ref.Name {
-				left++
-			}
-		}
-		if err == nil && left == 0 {
+		err := d.gone(ctx, record.Ref())
+		if err == nil {
 			return nil
+		}
+		if errors.Is(err, errAway) && time.Since(began) > awayPatience {
+			return err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("the agent still has %d interfaces of it after %s (%w)", left, goneTimeout, errors.Join(ctx.Err(), err))
+			return fmt.Errorf("waited %s: %w", goneTimeout, err)
 		}
 	}
+}
+
+// gone is nil once the agent lists no interface of the pod.
+func (d *Daemon) gone(ctx context.Context, ref model.PodRef) error {
+	// The pod's time may be over; the last answer is still wanted.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+	defer cancel()
+	interfaces, err := d.inspect.Interfaces(ctx)
+	if err != nil {
+		return fmt.Errorf("it is not known whether its interfaces are gone: %w", err)
+	}
+	left := 0
+	for _, i := range interfaces {
+		if i.Namespace == ref.Namespace && i.Pod == ref.Name {
+			left++
+		}
+	}
+	if left == 0 {
+		return nil
+	}
+	status, err := d.inspect.Status(ctx)
+	if err != nil {
+		return fmt.Errorf("it is not known why %d of its interfaces are left: %w", left, err)
+	}
+	for _, p := range status.Problems {
+		if p.Object == inspect.Dataplane {
+			return fmt.Errorf("%d of its interfaces go only when %w: %s", left, errAway, p.Reason)
+		}
+	}
+	return fmt.Errorf("the agent still has %d interfaces of it", left)
 }
 
 func (d *Daemon) sandbox(record *lab.Pod) sandbox.Sandbox {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -125,6 +126,16 @@ func TestAnotherProcessIsNeverSignalled(t *testing.T) {
 	}
 	if !id.Alive() {
 		t.Error("the process was ended")
+	}
+}
+
+func TestChildren(t *testing.T) {
+	id := start(t, exec.CommandContext(t.Context(), "sh", "-c", "echo ready; exec sleep 600"))
+	if list := process.Children(os.Getpid()); !slices.Contains(list, id) {
+		t.Errorf("children %v, want %v among them", list, id)
+	}
+	if list := process.Children(id.PID); len(list) > 0 {
+		t.Errorf("the child has children: %v", list)
 	}
 }
 

@@ -4,16 +4,21 @@
 package state
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Write puts the value into the file as JSON, readable by root alone. A reader
-// sees the old content or the new one. It is not synced to the disk: after a
+// sees the old content or the new one, but for a full disk, where the file is
+// written in its place if it has room. It is not synced to the disk: after a
 // crash of the machine nothing that the folder tells of exists any more.
 func Write(path string, value any) error {
 	data, err := json.MarshalIndent(value, "", "  ")
@@ -23,9 +28,20 @@ func Write(path string, value any) error {
 	return WriteBytes(path, append(data, '\n'))
 }
 
-// WriteBytes is Write for content that is there already. The file it writes
+// WriteBytes is Write for JSON that is there already. The file it writes
 // first begins with a dot, so that whoever watches the folder can tell.
 func WriteBytes(path string, data []byte) error {
+	err := replace(path, data)
+	if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+		return err
+	}
+	if overErr := writeOver(path, data); overErr != nil {
+		return fmt.Errorf("%s cannot be written: its disk is full; make room there: %w", path, errors.Join(overErr, err))
+	}
+	return nil
+}
+
+func replace(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
@@ -41,6 +57,28 @@ func WriteBytes(path string, data []byte) error {
 		return errors.Join(err, os.Remove(file.Name()))
 	}
 	return nil
+}
+
+// writeOver puts JSON into the blocks that a file has already; the rest of them
+// is filled with white space. It fails before anything is lost.
+func writeOver(path string, data []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	st, err := file.Stat()
+	if err == nil {
+		rest := int64(len(data)) - st.Size()
+		if rest > 0 {
+			_, err = file.WriteAt(bytes.Repeat([]byte("\n"), int(rest)), st.Size())
+		} else {
+			data = append(slices.Clip(data), bytes.Repeat([]byte("\n"), int(-rest))...)
+		}
+	}
+	if err == nil {
+		_, err = file.WriteAt(data, 0)
+	}
+	return errors.Join(err, file.Close())
 }
 
 // Read reads what Write wrote; the error wraps os.ErrNotExist where there is

@@ -7,11 +7,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/lab/state"
+	"github.com/polynic/polynic/test/need"
 )
 
 func claim(t *testing.T, path string) (state.Dir, *os.File) {
@@ -147,6 +150,50 @@ func TestWriteReplacesAndReadAllFinds(t *testing.T) {
 		t.Errorf("values (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"a.json", "b.json"}, names(t, folder)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// What has room on a full disk is written there; what has none is not harmed.
+func TestWriteToAFullDisk(t *testing.T) {
+	need.Root(t)
+	disk := t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	path := filepath.Join(disk, "a.json")
+	if err := state.Write(path, "old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(disk, "filler"), make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	for value, fits := range map[string]bool{"": true, "longer than before": true, "new": true, strings.Repeat("x", 10_000): false} {
+		if err := state.Write(path, "kept"); err != nil {
+			t.Fatal(err)
+		}
+		want := "kept"
+		if fits {
+			want = value
+		}
+		err := state.Write(path, value)
+		if fits != (err == nil) || err != nil && (!errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "a.json cannot be written: its disk is full")) {
+			t.Errorf("%d bytes: error %v", len(value), err)
+		}
+		var got string
+		if err := state.Read(path, &got); err != nil || got != want {
+			t.Errorf("%d bytes: read %q, %v, want %q", len(value), got, err, want)
+		}
+	}
+	if err := state.Write(filepath.Join(disk, "b.json"), "new"); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a new file: %v, want ENOSPC", err)
+	}
+	if diff := cmp.Diff([]string{"a.json", "filler"}, names(t, disk)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 }

@@ -30,7 +30,8 @@ const (
 
 // Client talks to the relay over one connection, made when first needed and
 // made again when it broke. Safe for concurrent use. Every call ends within
-// 10 s; its error wraps ErrAway when the relay did not answer. All operations
+// 10 s, and at once while the relay hangs, see silenceLimit; its error wraps
+// ErrAway when the relay did not answer. All operations
 // may be repeated, so a call that a restart of the relay cuts short is sent
 // once more.
 type Client struct {
@@ -189,7 +190,11 @@ func (c *Client) dial(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(conn)
+	s := newSession(conn, func(kind EventKind) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.deliver(Event{Kind: kind})
+	})
 	c.session = s
 	c.sessions.Go(func() { c.serve(s) })
 	c.deliver(Event{Kind: EventConnected})

@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/openfiles"
 )
 
 // Sentinel errors. The relay sends their kind along, so that errors.Is gives
@@ -37,6 +38,7 @@ const (
 	kindNetnsGone  errorKind = "netns-gone"
 	kindTaken      errorKind = "taken"
 	kindFolderGone errorKind = "folder-gone"
+	kindFiles      errorKind = "files" // openfiles.ErrLimit
 )
 
 // NewError turns an error into its message form; nil stays nil.
@@ -44,6 +46,7 @@ func NewError(err error) *Error {
 	if err == nil {
 		return nil
 	}
+	err = openfiles.Explain("polynic-relay", err)
 	e := &Error{Text: err.Error()}
 	switch {
 	case errors.Is(err, ErrNetnsGone):
@@ -52,6 +55,8 @@ func NewError(err error) *Error {
 		e.Kind = kindTaken
 	case errors.Is(err, ErrFolderGone):
 		e.Kind = kindFolderGone
+	case errors.Is(err, openfiles.ErrLimit):
+		e.Kind = kindFiles
 	}
 	return e
 }
@@ -69,6 +74,8 @@ func (e *Error) Unwrap() error {
 		return ErrTaken
 	case kindFolderGone:
 		return ErrFolderGone
+	case kindFiles:
+		return openfiles.ErrLimit
 	default:
 		return nil
 	}

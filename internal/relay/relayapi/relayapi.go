@@ -128,7 +128,7 @@ type EventKind string
 const (
 	// EventConnected: the relay answers. What it held before may have changed.
 	EventConnected EventKind = "connected"
-	// EventDisconnected: the relay went away.
+	// EventDisconnected: the relay went away, or hangs.
 	EventDisconnected EventKind = "disconnected"
 	// EventPortFailed: a port was closed because a device or a namespace of it
 	// is gone.

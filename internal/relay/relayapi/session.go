@@ -23,14 +23,17 @@ type session struct {
 	last    uint64     // the ID given to the last request
 	waiting map[uint64]chan Reply
 	cause   error // why the session broke; nil while it has not
+	silence
 
 	// ended is closed once the client has let go of the broken session, so
 	// that whoever waited for it gets a new one next.
 	ended chan struct{}
 }
 
-func newSession(conn net.Conn) *session {
-	return &session{conn: conn, waiting: map[uint64]chan Reply{}, ended: make(chan struct{})}
+// newSession makes a session; tell hears when it falls silent, and when it is
+// heard of again.
+func newSession(conn net.Conn, tell func(EventKind)) *session {
+	return &session{conn: conn, waiting: map[uint64]chan Reply{}, silence: silence{tell: tell}, ended: make(chan struct{})}
 }
 
 // roundTrip sends the request and waits for its reply. The error wraps errLost
@@ -41,13 +44,21 @@ func (s *session) roundTrip(ctx context.Context, q Request) (Reply, error) {
 		return Reply{}, err
 	}
 	defer s.forget(id)
-	select {
-	case a := <-reply:
-		return a, nil
-	case <-s.ended:
-		return Reply{}, fmt.Errorf("%w: %w", errLost, s.cause)
-	case <-ctx.Done():
-		return Reply{}, context.Cause(ctx)
+	patience := time.NewTicker(silenceLimit)
+	defer patience.Stop()
+	for before := s.heardSoFar(); ; before = s.heardSoFar() {
+		select {
+		case a := <-reply:
+			return a, nil
+		case <-s.ended:
+			return Reply{}, fmt.Errorf("%w: %w", errLost, s.cause)
+		case <-ctx.Done():
+			return Reply{}, context.Cause(ctx)
+		case <-patience.C:
+			if s.fellSilent(before) {
+				return Reply{}, errSilent
+			}
+		}
 	}
 }
 
@@ -56,6 +67,9 @@ func (s *session) roundTrip(ctx context.Context, q Request) (Reply, error) {
 func (s *session) send(q Request) (uint64, <-chan Reply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.silent {
+		return 0, nil, errSilent
+	}
 	s.last++
 	q.Version, q.ID = Version, s.last
 	line, err := Encode(q)
@@ -90,6 +104,7 @@ func (s *session) read(take func(Event)) error {
 			s.breakOff(err)
 			return s.cause
 		}
+		s.hear()
 		switch {
 		case a.ID != 0:
 			s.answer(a)

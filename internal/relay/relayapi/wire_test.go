@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/openfiles"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 )
 
@@ -73,7 +74,7 @@ func TestWireText(t *testing.T) {
 }
 
 func TestErrorsKeepTheirKind(t *testing.T) {
-	for _, sentinel := range []error{relayapi.ErrNetnsGone, relayapi.ErrTaken, relayapi.ErrFolderGone} {
+	for _, sentinel := range []error{relayapi.ErrNetnsGone, relayapi.ErrTaken, relayapi.ErrFolderGone, openfiles.ErrLimit} {
 		sent := relayapi.NewError(fmt.Errorf("tap1: %w: reason", sentinel))
 		line, err := relayapi.Encode(relayapi.Reply{Version: relayapi.Version, ID: 1, Error: sent})
 		if err != nil {
