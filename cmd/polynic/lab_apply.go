@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/explain"
 	"github.com/polynic/polynic/internal/lab"
 	"github.com/polynic/polynic/internal/manifest"
 )
@@ -76,11 +77,11 @@ func notes(w io.Writer, d manifest.Document) {
 	}
 }
 
-// warnings tells what of a pod's annotations is not read, or has no effect. Its
-// errors come with the refusal.
+// warnings tells what of a pod's annotations is not read, or has no effect, and
+// where its limits do not fit them. Its errors come with the refusal.
 func warnings(w io.Writer, d manifest.Document) {
-	_, problems := podif.FromAnnotations(d.Pod.Annotations)
-	for _, p := range problems.Warnings() {
+	found, problems := podif.FromAnnotations(d.Pod.Annotations)
+	for _, p := range append(problems, explain.Devices(found.Request, d.Pod)...).Warnings() {
 		fmt.Fprintln(w, d.Describe(p))
 	}
 }

@@ -64,13 +64,13 @@ func New(c config.Config) (*Explainer, error) {
 func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
 	pod := watch.ModelPod(d.Pod)
 	problems := slices.Concat(pod.Problems, podif.Validate(pod.Request, mainIfName))
-	var memifs []model.Memif
+	var dealt []model.Memif
 	if problems.Err() == nil {
 		problems = append(problems, notServed(attach.Service{Memif: e.config.Memif.Enabled}, pod.Request, d.Pod.Annotations[podif.CustomIfAnnotation])...)
 	}
 	if problems.Err() == nil {
 		var told podif.Problems
-		memifs, told = e.memifs(pod.Request, d.Pod)
+		dealt, told = memifs(pod.Request, d.Pod, uint32(e.config.Memif.FirstID))
 		problems = append(problems, told...)
 	}
 	var text strings.Builder
@@ -86,7 +86,7 @@ func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
 	if _, err := io.WriteString(w, text.String()); err != nil || isRefused {
 		return !isRefused, err
 	}
-	return true, e.interfaces(w, pod, memifs)
+	return true, e.interfaces(w, pod, dealt)
 }
 
 // notServed lists what is well-formed and cannot be given yet, with where it is

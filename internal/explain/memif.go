@@ -16,16 +16,23 @@ import (
 
 // memifs deals the memif interfaces of a pod to its containers, as the pod path
 // does with those that kubelet tells it of.
-func (e *Explainer) memifs(request podif.Request, pod *corev1.Pod) ([]model.Memif, podif.Problems) {
-	memifs, warning, err := attach.Deal(request, containers(pod), uint32(e.config.Memif.FirstID))
+func memifs(request podif.Request, pod *corev1.Pod, firstID uint32) ([]model.Memif, podif.Problems) {
+	dealt, warning, err := attach.Deal(request, containers(pod), firstID)
 	problem := podif.Problem{Severity: podif.Warning, Key: podif.CustomIfAnnotation, Reason: warning}
 	if err != nil {
 		problem.Severity, problem.Reason = podif.Error, err.Error()
 	}
 	if problem.Reason == "" {
-		return memifs, nil
+		return dealt, nil
 	}
-	return memifs, podif.Problems{problem}
+	return dealt, podif.Problems{problem}
+}
+
+// Devices tells what is wrong, or only odd, about the memif devices in a pod's
+// limits, given what its annotations ask for.
+func Devices(request podif.Request, pod *corev1.Pod) podif.Problems {
+	_, problems := memifs(request, pod, 0)
+	return problems
 }
 
 // containers are those of a pod with memif devices in their limits. Init
