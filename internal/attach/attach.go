@@ -46,8 +46,7 @@ type ResultInterface struct {
 	Gateways []netip.Addr
 	// Routes are those of the main routing table.
 	Routes []ResultRoute
-	// SocketPath is set on a memif, which is in no sandbox: the socket's path in
-	// the container.
+	// SocketPath is set on a memif: the socket's path in the container.
 	SocketPath string
 }
 

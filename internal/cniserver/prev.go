@@ -71,11 +71,10 @@ func (c netConf) prevForCheck(r attach.Request) (attach.Result, error) {
 	}
 	main := -1
 	for i, iface := range prev.Interfaces {
-		// A memif is in no sandbox; results before CNI 1.1 do not tell its socket.
-		if iface.Sandbox != r.NetnsPath && iface.Sandbox != "" {
+		if iface.Sandbox != r.NetnsPath {
 			continue
 		}
-		if iface.Sandbox != "" && iface.Name == r.ID.IfName {
+		if iface.Name == r.ID.IfName {
 			main = len(checked.Interfaces)
 		}
 		checked.Interfaces = append(checked.Interfaces, checkedInterface(prev, i))

@@ -52,9 +52,11 @@ func composeResult(made attach.Result, prev *types100.Result, version string) ([
 }
 
 func composeInterface(iface attach.ResultInterface, netns string) *types100.Interface {
-	composed := &types100.Interface{Name: iface.Name, Mtu: iface.MTU, SocketPath: iface.SocketPath}
-	if iface.SocketPath == "" {
-		composed.Sandbox = netns
+	composed := &types100.Interface{
+		Name:       iface.Name,
+		Mtu:        iface.MTU,
+		Sandbox:    netns,
+		SocketPath: iface.SocketPath,
 	}
 	if !iface.MAC.IsZero() {
 		composed.Mac = iface.MAC.String()

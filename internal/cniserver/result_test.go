@@ -22,7 +22,7 @@ const resultNewest = `{
   "interfaces": [
     {"mac": "02:fe:00:00:00:01", "mtu": 1450, "name": "eth0", "sandbox": "/run/netns/c1"},
     {"mac": "02:fe:00:00:00:02", "mtu": 1450, "name": "tap1", "sandbox": "/run/netns/c1"},
-    {"name": "memif1", "socketPath": "/run/vpp/memif.sock"}
+    {"name": "memif1", "sandbox": "/run/netns/c1", "socketPath": "/run/vpp/memif.sock"}
   ],
   "ips": [
     {"address": "10.1.1.2/32", "gateway": "10.1.1.1", "interface": 0},
@@ -42,7 +42,7 @@ const result040 = `{
   "interfaces": [
     {"mac": "02:fe:00:00:00:01", "name": "eth0", "sandbox": "/run/netns/c1"},
     {"mac": "02:fe:00:00:00:02", "name": "tap1", "sandbox": "/run/netns/c1"},
-    {"name": "memif1"}
+    {"name": "memif1", "sandbox": "/run/netns/c1"}
   ],
   "ips": [
     {"version": "4", "address": "10.1.1.2/32", "gateway": "10.1.1.1", "interface": 0},

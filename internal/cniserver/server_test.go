@@ -183,15 +183,15 @@ func TestRunWaitsForRequestsInFlight(t *testing.T) {
 	wait(t, "the end of the server", stopped)
 }
 
-// CHECK compares memifs too, which are in no sandbox; what other plugins made in
-// other namespaces is left out.
+// CHECK compares memifs too; what other plugins made in other namespaces, or on
+// the node, is left out.
 func TestCheckRemembersMemifs(t *testing.T) {
 	verbs := &recorder.Recorder{}
 	socket, _ := start(t, cniserver.Config{}, verbs)
 	check := addRequest("c1")
 	check.Command = "CHECK"
 	check.Stdin = []byte(`{"cniVersion":"1.1.0","name":"net","prevResult":{"cniVersion":"1.1.0","interfaces":[
-		{"name":"eth0","sandbox":"/run/netns/c1"},{"name":"memif1","socketPath":"/run/vpp/memif.sock"},{"name":"net1","sandbox":"/run/netns/other"}]}}`)
+		{"name":"eth0","sandbox":"/run/netns/c1"},{"name":"memif1","sandbox":"/run/netns/c1","socketPath":"/run/vpp/memif.sock"},{"name":"veth0"},{"name":"net1","sandbox":"/run/netns/other"}]}}`)
 	wantOK(t, ask(t, socket, check))
 	var names []string
 	for _, i := range verbs.Calls()[0].Prev.Interfaces {
