@@ -90,6 +90,7 @@ func newBench(t *testing.T, change func(*lab.Settings)) *bench {
 		if err := lock.Close(); err != nil {
 			t.Error(err)
 		}
+		endAgent(t, dir) // it mounts again what is missing
 		unmountBelow(t, string(dir))
 		// The daemon is this process; it is not to be ended.
 		if err := os.Remove(dir.Process(lab.DaemonRecord)); err != nil {
@@ -102,6 +103,17 @@ func newBench(t *testing.T, change func(*lab.Settings)) *bench {
 	})
 	b.start(t)
 	return b
+}
+
+func endAgent(t *testing.T, dir state.Dir) {
+	t.Helper()
+	var agent process.ID
+	if err := state.Read(dir.Process(lab.AgentRecord), &agent); err != nil {
+		return // it was not started, or taken down
+	}
+	if err := agent.Stop(context.Background(), 10*time.Second); err != nil {
+		t.Error(err)
+	}
 }
 
 // unmountBelow does what the end of a lab's mount namespace does. The tests
