@@ -44,7 +44,7 @@ func FuzzAnswers(f *testing.F) {
 			if err != nil {
 				return
 			}
-			_, _ = parseAddress(m.body)
+			_, _ = ParseAddress(m.body)
 			_, _ = parseNeighbor(m.body)
 			_, _ = parseRoute(m.body)
 			_, _ = parseRule(m.body)

@@ -33,14 +33,15 @@ type Address struct {
 
 // Addresses lists the addresses of all links, both families (RTM_GETADDR).
 func (s *Socket) Addresses() ([]Address, error) {
-	list, err := dump(s, newMessage(unix.RTM_GETADDR, 0, make([]byte, unix.SizeofIfAddrmsg)...), parseAddress)
+	list, err := dump(s, newMessage(unix.RTM_GETADDR, 0, make([]byte, unix.SizeofIfAddrmsg)...), ParseAddress)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
 	return list, nil
 }
 
-func parseAddress(data []byte) (a Address, ok bool) {
+// ParseAddress reads the message of an event of one (RTM_NEWADDR, RTM_DELADDR).
+func ParseAddress(data []byte) (a Address, ok bool) {
 	if len(data) < unix.SizeofIfAddrmsg {
 		return a, false
 	}

@@ -63,7 +63,7 @@ func (s *session) make(ctx context.Context, wanted []desired.Object) error {
 	opened := s.askRelay(ctx, wanted)
 	ports, err := portsOf(wanted, s.makeVeth)
 	if err == nil {
-		err = s.configure(ports)
+		err = s.configure(ctx, ports)
 	}
 	if relayErr := opened(); err == nil {
 		err = relayErr
@@ -80,18 +80,18 @@ func (s *session) make(ctx context.Context, wanted []desired.Object) error {
 		return err
 	}
 	relayed = append(relayed, memifs...)
-	if err := s.configure(relayed); err != nil {
+	if err := s.configure(ctx, relayed); err != nil {
 		return err
 	}
 	return s.reach(append(ports, relayed...), wanted)
 }
 
 // configure brings both ends of ports to what the plan says.
-func (s *session) configure(ports []*port) error {
+func (s *session) configure(ctx context.Context, ports []*port) error {
 	if len(ports) == 0 {
 		return nil
 	}
-	if err := s.configureSwitchEnds(ports); err != nil {
+	if err := s.configureSwitchEnds(ctx, ports); err != nil {
 		return err
 	}
 	return s.configurePodEnds(ports)
@@ -99,15 +99,17 @@ func (s *session) configure(ports []*port) error {
 
 // configureSwitchEnds brings the ends in the networks' namespaces to what the
 // plan says.
-func (s *session) configureSwitchEnds(ports []*port) error {
+func (s *session) configureSwitchEnds(ctx context.Context, ports []*port) error {
 	for _, space := range s.driver.spaces() {
 		var b nl.Batch
+		var addresses []nl.Address
 		for _, p := range ports {
 			if p.space == space {
 				s.switchEnd(&b, p)
+				addresses = append(addresses, p.addresses6()...)
 			}
 		}
-		if err := space.do(&b); err != nil {
+		if err := space.doUntilInUse(ctx, &b, addresses); err != nil {
 			return err
 		}
 	}
