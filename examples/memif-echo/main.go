@@ -4,7 +4,7 @@
 // Memif-echo is an application for a container with memif interfaces: it reads
 // interfaces.json, connects to every interface that is in it, and answers ARP,
 // neighbour discovery and pings on them, IPv4 and IPv6. It shows how little it
-// takes; docs/memif.md tells how to run it.
+// takes; docs/memif.md has a pod that runs it.
 package main
 
 import (
