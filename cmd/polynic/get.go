@@ -66,6 +66,9 @@ have one socket. JSON has the rest, and the reasons.`,
 		if format.value == "json" {
 			return writeJSON(cmd.OutOrStdout(), rows)
 		}
+		if len(args) > 0 && len(rows) == 0 {
+			return fmt.Errorf("pod %s: there is no such pod with interfaces (polynic get interfaces lists all)", args[0])
+		}
 		return writeInterfaces(cmd.OutOrStdout(), rows, format.value)
 	})
 	return command
