@@ -55,7 +55,7 @@ func layers() []layer {
 			"internal/explain",
 			[]string{
 				"api/...", "internal/attach", "internal/config", "internal/desired", "internal/ipam", "internal/manifest",
-				"internal/model", "internal/plan", "internal/watch",
+				"internal/memifdir", "internal/model", "internal/plan", "internal/watch",
 			},
 			"explaining asks the pod path's own rules, and touches nothing",
 		},

@@ -3,7 +3,15 @@
 
 package memif
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/polynic/polynic/memif/internal/shm"
+)
+
+// ErrUnsealed is wrapped, beside ErrRegion, by the refusal of a region whose
+// owner could take the memory away. Config.AcceptUnsealed lets such regions in.
+var ErrUnsealed = shm.ErrUnsealed
 
 // Reason is why a connection was refused or has ended. Every such error of
 // this package wraps one, so that errors.Is(err, memif.ErrSecret) tells, and

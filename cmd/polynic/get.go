@@ -38,7 +38,8 @@ func newGetInterfaces() *cobra.Command {
 down (planned, but not wholly there) or leaving. Wide adds the node and the name of the switch's end.
 
 Of memif interfaces it shows the id and the application that is connected. Wide adds its rings, the packets
-from it (RX) and to it (TX), and how many processes its socket refused; JSON has the rest, and the reasons.`,
+from it (RX) and to it (TX), and how many attempts to connect its socket refused; the memifs of a container
+have one socket. JSON has the rest, and the reasons.`,
 		Example: `  sudo polynic get interfaces
   sudo polynic get interfaces multi-if-pod -o wide
   sudo polynic get interfaces -o json --agent /run/polynic/inspect.sock`,
@@ -64,6 +65,9 @@ from it (RX) and to it (TX), and how many processes its socket refused; JSON has
 		})
 		if format.value == "json" {
 			return writeJSON(cmd.OutOrStdout(), rows)
+		}
+		if len(args) > 0 && len(rows) == 0 {
+			return fmt.Errorf("pod %s: there is no such pod with interfaces (polynic get interfaces lists all)", args[0])
 		}
 		return writeInterfaces(cmd.OutOrStdout(), rows, format.value)
 	})
@@ -109,7 +113,7 @@ func memifTitles(isWide bool) []string { //nolint:revive // the format is the pa
 }
 
 // memifColumns are what memifTitles names: rings from and to the application,
-// packets, processes that were not connected.
+// packets, attempts to connect that were refused.
 func memifColumns(m *inspect.Memif) []string {
 	if m == nil {
 		return []string{"-", "-", "-", "-", "-", "-"}

@@ -86,9 +86,9 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "polynic",
 		Short: "Pods with many interfaces",
-		Long: `polynic gives a Kubernetes pod, beside eth0, any number of tap and veth interfaces, asked for by
-the annotation contivpp.io/custom-if. This program runs it on one machine with no cluster (lab), says
-what a manifest would get (explain), and shows what a node has (get).`,
+		Long: `polynic gives a Kubernetes pod, beside eth0, any number of tap, veth and memif interfaces, asked for
+by the annotation contivpp.io/custom-if. This program runs it on one machine with no cluster (lab),
+says what a manifest would get (explain), and shows what a node has (get).`,
 		Example:       "  sudo polynic lab up\n  sudo polynic lab apply -f pod.yaml\n  sudo polynic get interfaces -o wide",
 		Version:       release.Version(version),
 		SilenceUsage:  true,

@@ -4,7 +4,7 @@
 // Memif-echo is an application for a container with memif interfaces: it reads
 // interfaces.json, connects to every interface that is in it, and answers ARP,
 // neighbour discovery and pings on them, IPv4 and IPv6. It shows how little it
-// takes; docs/memif.md tells how to run it.
+// takes; docs/memif.md has a pod that runs it.
 package main
 
 import (
@@ -12,15 +12,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/polynic/polynic/memif"
 )
+
+// lookEvery is how often it is looked whether an interface is connected.
+const lookEvery = 200 * time.Millisecond
 
 // described is what interfaces.json says, as far as it is needed here.
 type described struct {
@@ -77,6 +82,7 @@ func run(ctx context.Context, path string) error {
 		if err != nil {
 			return fmt.Errorf("interface %s: %w", i.Name, err)
 		}
+		serving.Go(func() { complain(ctx, os.Stderr, i.Name, port) })
 		serving.Go(func() {
 			if err := serve(ctx, port, h); err != nil && ctx.Err() == nil {
 				cancel(fmt.Errorf("interface %s: %w", i.Name, err))
@@ -88,6 +94,24 @@ func run(ctx context.Context, path string) error {
 		return cause
 	}
 	return nil
+}
+
+// complain says why the interface is not connected, each reason once.
+func complain(ctx context.Context, w io.Writer, name string, port *memif.Interface) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	said := map[string]bool{}
+	for {
+		if s := port.Status(); !s.Connected && s.LastEnd != nil && !said[s.LastEnd.Error()] {
+			said[s.LastEnd.Error()] = true
+			fmt.Fprintf(w, "memif-echo: interface %s is not connected: %v\n", name, s.LastEnd)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // serve answers what comes, over disconnections too: Read and Write wait until

@@ -23,8 +23,8 @@ func (a *agent) newMemifs(kept kept) (attach.MemifConfig, error) {
 	}
 	folders := memifdir.Dir(a.Config.MemifDir())
 	allocations := allocation.New(folders, kept.journal)
-	if err := allocations.Restore(kept.journal.Allocations()); err != nil {
-		// Their pods are refused, with the reason.
+	if err := allocations.Restore(kept.journal.Allocations(), allocationsOf(kept.attachments)); err != nil {
+		// New pods are refused with the reason; those that run are down.
 		a.Log.Warn("memif folders are missing", slog.Any("error", err))
 	}
 	var err error
@@ -45,8 +45,12 @@ func (a *agent) newMemifs(kept kept) (attach.MemifConfig, error) {
 
 // usedAllocations lists the ids of those that attachments use.
 func (a *agent) usedAllocations() map[string]bool {
+	return allocationsOf(a.inventory.Attachments())
+}
+
+func allocationsOf(attachments []model.Attachment) map[string]bool {
 	used := map[string]bool{}
-	for _, att := range a.inventory.Attachments() {
+	for _, att := range attachments {
 		for _, i := range att.Interfaces {
 			if i.Memif != nil {
 				used[i.Memif.Allocation] = true

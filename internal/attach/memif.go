@@ -150,7 +150,7 @@ func (a *Attacher) tellApplications(objects []desired.Object) error {
 	secrets := map[string]model.Secret{}
 	for _, o := range objects {
 		m, ok := o.(desired.Memif)
-		if !ok || m.Secret.Reveal() == "" { // told by an agent whose journal was lost
+		if !ok || m.Secret.Reveal() == "" || a.config.Memif.Folders == "" { // told by another agent
 			continue
 		}
 		id := filepath.Base(m.Folder)

@@ -196,6 +196,41 @@ func (b *bench) fillFolder(pod model.PodRef) {
 	b.give(pod, 1)
 }
 
+// What an application is told is written again when the agent starts, and a
+// folder that is missing keeps no agent from it.
+func TestApplicationsAreToldAgain(t *testing.T) {
+	b := start(t, "10.1.1.0/24")
+	pod, other := b.pod("p", "m2/memif, m1/memif"), b.pod("q", "m1/memif")
+	b.give(pod, 2)
+	b.give(other, 1)
+	b.mustAdd(b.request(pod))
+	b.mustAdd(b.request(other))
+	want := b.interfacesOf("p-0")
+	known := b.inventory.Attachments()
+	if err := errors.Join(os.Remove(filepath.Join(b.devices.folders.Path("p-0"), memifdir.InterfacesName)),
+		os.RemoveAll(b.devices.folders.Path("q-0"))); err != nil {
+		t.Fatal(err)
+	}
+	next := prepare(t, "10.1.1.0/24")
+	if err := os.Rename(string(b.devices.folders), string(next.devices.folders)); err != nil {
+		t.Fatal(err)
+	}
+	for n := range known {
+		for _, i := range known[n].Interfaces {
+			if i.Memif != nil {
+				i.Memif.Folder = next.devices.folders.Path(i.Memif.Allocation)
+			}
+		}
+	}
+	next.run(known)
+	if got := next.interfacesOf("p-0"); got != want {
+		t.Errorf("it is told of %s, want %s", got, want)
+	}
+	if lines := next.logs.lines("its memif folder is missing"); len(lines) != 1 || !strings.Contains(lines[0], "default/q") {
+		t.Errorf("the log says %q, want pod q named once", lines)
+	}
+}
+
 // A second sandbox does not get a socket that serves another.
 func TestASocketServesOneSandbox(t *testing.T) {
 	b := start(t, "10.1.1.0/24")

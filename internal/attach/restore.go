@@ -15,7 +15,7 @@ import (
 
 // Restore takes up the attachments that the journal kept, before the reconciler
 // runs and before any verb is served: their addresses are taken, and what they
-// should have is set. One that cannot be planned by this version keeps its
+// should have is set, and told to their applications again. One that cannot be planned by this version keeps its
 // addresses and is left as it is. The list is in the order in which addresses
 // were given: one whose address was given again was deleted, and only the
 // record of that is missing.
@@ -50,6 +50,10 @@ func (a *Attacher) Restore(attachments []model.Attachment) error {
 			a.config.Reconciler.Forget(att.ID, objects)
 		} else {
 			a.config.Reconciler.Set(att.ID, objects)
+			if err := a.tellApplications(objects); err != nil {
+				a.config.Log.Warn("cannot tell applications of their memifs",
+					slog.String("sandbox", att.ID.String()), slog.String("pod", att.Pod.String()), slog.Any("error", err))
+			}
 		}
 	}
 	a.takeHeld()

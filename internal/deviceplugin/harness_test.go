@@ -93,7 +93,7 @@ func (n *node) startPlugin(t *testing.T, boot string) {
 		t.Fatal(err)
 	}
 	store := allocation.New(n.folders(), n.journal)
-	if err := store.Restore(n.journal.Allocations()); err != nil {
+	if err := store.Restore(n.journal.Allocations(), nil); err != nil {
 		t.Fatal(err)
 	}
 	n.plugin, err = deviceplugin.New(deviceplugin.Config{

@@ -73,6 +73,9 @@ func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
 		dealt, told = memifs(pod.Request, d.Pod, uint32(e.config.Memif.FirstID))
 		problems = append(problems, told...)
 	}
+	if d.Pod.Spec.HostNetwork {
+		problems = append(problems, problem(podif.Warning, "the pod is in the node's own network (hostNetwork), and gets no interfaces"))
+	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "pod %s (%s)", pod.Ref, d.Position)
 	isRefused := problems.Err() != nil
@@ -85,6 +88,9 @@ func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
 	}
 	if _, err := io.WriteString(w, text.String()); err != nil || isRefused {
 		return !isRefused, err
+	}
+	if d.Pod.Spec.HostNetwork {
+		return true, nil
 	}
 	return true, e.interfaces(w, pod, dealt)
 }

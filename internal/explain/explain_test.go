@@ -44,6 +44,34 @@ func TestPodsAreServedOrRefused(t *testing.T) {
 	}
 }
 
+// What kubelet or the pod's own manifest has in store for memifs is told before.
+func TestMemifLimits(t *testing.T) {
+	e := explainer(t, func(c *config.Config) { c.Memif.Enabled = true })
+	for _, test := range []struct {
+		annotation, spec, want string
+		served                 bool
+	}{
+		{"m/memif", "limits: {contivpp.io/memif: 0.5}}}]", "error: contivpp.io/custom-if: container a: resources.limits: contivpp.io/memif: 500m is not a number", false},
+		{"m/memif", "limits: {contivpp.io/memif: -1}}}]", "-1 is not a number of devices", false},
+		{"t/tap", "limits: {contivpp.io/memif: 1}}}]", "no memif interface is asked for", true},
+		{"m/memif", "limits: {contivpp.io/memif: 1}}, volumeMounts: [{name: v, mountPath: /run/vpp/}]}]", "warning: contivpp.io/custom-if: container a: volume v is mounted at /run/vpp", true},
+		{"t/tap", "}}], hostNetwork: true", "hostNetwork), and gets no interfaces", true},
+		{"m/memif", "limits: {contivpp.io/memif: 1}}}]", "connects to id 0", true},
+	} {
+		text := "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {contivpp.io/custom-if: '" + test.annotation +
+			"'}}\nspec: {containers: [{name: a, resources: {" + test.spec + "}"
+		documents, err := manifest.Read(strings.NewReader(text), "p.yaml")
+		if err != nil || len(documents) != 1 {
+			t.Fatalf("%s: %d documents, %v", test.spec, len(documents), err)
+		}
+		var b strings.Builder
+		served, err := e.Pod(&b, documents[0])
+		if err != nil || served != test.served || !strings.Contains(b.String(), test.want) {
+			t.Errorf("%s: served %t, %v, want %t and %q:\n%s", test.spec, served, err, test.served, test.want, b.String())
+		}
+	}
+}
+
 func TestANodeThatCannotBe(t *testing.T) {
 	for name, change := range map[string]func(*config.Config){
 		"type":  func(c *config.Config) { c.Network.Eth0 = "tun" },

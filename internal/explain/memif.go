@@ -5,27 +5,63 @@ package explain
 
 import (
 	"fmt"
+	"path"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/attach"
+	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 )
 
 // memifs deals the memif interfaces of a pod to its containers, as the pod path
 // does with those that kubelet tells it of.
 func memifs(request podif.Request, pod *corev1.Pod, firstID uint32) ([]model.Memif, podif.Problems) {
-	dealt, warning, err := attach.Deal(request, containers(pod), firstID)
-	problem := podif.Problem{Severity: podif.Warning, Key: podif.CustomIfAnnotation, Reason: warning}
+	problems := limits(pod)
+	if problems.Err() != nil {
+		return nil, problems
+	}
+	with := containers(pod)
+	dealt, warning, err := attach.Deal(request, with, firstID)
 	if err != nil {
-		problem.Severity, problem.Reason = podif.Error, err.Error()
+		problems = append(problems, problem(podif.Error, "%v", err))
 	}
-	if problem.Reason == "" {
-		return dealt, nil
+	if warning != "" {
+		problems = append(problems, problem(podif.Warning, "%s", warning))
 	}
-	return dealt, podif.Problems{problem}
+	if len(with) > 0 && len(dealt) == 0 {
+		problems = append(problems, problem(podif.Warning, "container %s has memif devices in its limits, and no memif interface is asked for", with[0].Name))
+	}
+	return dealt, problems
+}
+
+// limits tells of devices that kubelet cannot give, and of those that the
+// container would not see.
+func limits(pod *corev1.Pod) podif.Problems {
+	var problems podif.Problems
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		quantity, ok := c.Resources.Limits[podif.MemifResource]
+		if !ok {
+			continue
+		}
+		if number, isWhole := quantity.AsInt64(); !isWhole || number < 0 {
+			problems = append(problems, problem(podif.Error, "container %s: resources.limits: %s: %s is not a number of devices",
+				c.Name, podif.MemifResource, quantity.String()))
+		}
+		for _, m := range c.VolumeMounts {
+			if path.Clean(m.MountPath) == memifdir.MountPath && !quantity.IsZero() {
+				problems = append(problems, problem(podif.Warning, "container %s: volume %s is mounted at %s, where the memif socket is: it may hide the socket",
+					c.Name, m.Name, memifdir.MountPath))
+			}
+		}
+	}
+	return problems
+}
+
+func problem(s podif.Severity, format string, args ...any) podif.Problem {
+	return podif.Problem{Severity: s, Key: podif.CustomIfAnnotation, Reason: fmt.Sprintf(format, args...)}
 }
 
 // Devices tells what is wrong, or only odd, about the memif devices in a pod's

@@ -120,7 +120,7 @@ func TestRawIsTheObject(t *testing.T) {
 func TestExamples(t *testing.T) {
 	for file, want := range map[string][]string{
 		"multi-if-pod.yaml": {"default/multi-if-pod tap1/tap,veth1/veth"},
-		"two-pods.yaml":     {"default/multi-if-pod tap1/tap,veth1/veth", "default/peer-pod tap1/tap,veth1/veth"},
+		"two-pods.yaml":     {"default/one-pod tap1/tap,veth1/veth", "default/other-pod tap1/tap,veth1/veth"},
 	} {
 		data, err := os.Open("../../examples/" + file)
 		if err != nil {

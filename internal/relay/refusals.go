@@ -91,6 +91,9 @@ func (r *refusals) refused(f memif.Refusal) {
 	if f.Peer.Application != "" {
 		text = fmt.Sprintf("process %d (uid %d, %q): %v", f.Peer.PID, f.Peer.UID, f.Peer.Application, f.Err)
 	}
+	if errors.Is(f.Err, memif.ErrUnsealed) {
+		text += " (memif.acceptUnsealed in the agent's configuration lets it in)"
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last = text

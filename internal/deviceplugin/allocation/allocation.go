@@ -57,14 +57,23 @@ func New(dir memifdir.Dir, journal Journal) *Store {
 }
 
 // Restore takes up what the journal kept, in the order in which it was given,
-// and makes the folders that went with a reboot. The error tells of folders that
-// cannot be made; all the rest is taken up.
-func (s *Store) Restore(found []model.MemifAllocation) error {
+// and makes the folders that went with a reboot. That of an id that is used
+// is not made: a container has another one mounted, where nobody would see a new
+// socket. The error tells of folders that are missing or cannot be made; all the
+// rest is taken up.
+func (s *Store) Restore(found []model.MemifAllocation, used map[string]bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
 	for _, a := range found {
-		errs = append(errs, s.dir.Make(a.ID))
+		var err error
+		if used[a.ID] {
+			err = s.dir.Check(a.ID)
+		}
+		if err == nil {
+			err = s.dir.Make(a.ID)
+		}
+		errs = append(errs, err)
 		s.add(a)
 	}
 	return errors.Join(errs...)

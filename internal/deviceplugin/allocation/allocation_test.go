@@ -50,7 +50,7 @@ func (b *bench) start(t *testing.T, boot string) {
 		t.Fatal(err)
 	}
 	b.Store = allocation.New(b.dir(), b.journal)
-	if err := b.Restore(b.journal.Allocations()); err != nil {
+	if err := b.Restore(b.journal.Allocations(), nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -207,6 +207,23 @@ func TestMissingFolder(t *testing.T) {
 	}
 	if _, err := b.Find(noKubelet, []string{"d0"}); !errors.Is(err, memifdir.ErrMissing) {
 		t.Errorf("error %v, want ErrMissing", err)
+	}
+}
+
+// A folder that a container has mounted is not made again: nobody would see what
+// is in the new one.
+func TestMissingFolderThatIsUsed(t *testing.T) {
+	b := newBench(t)
+	used, unused := b.allocate(t, "d0"), b.allocate(t, "d1")
+	if err := errors.Join(os.Remove(b.dir().Path(used.ID)), os.Remove(b.dir().Path(unused.ID))); err != nil {
+		t.Fatal(err)
+	}
+	err := allocation.New(b.dir(), b.journal).Restore([]model.MemifAllocation{used, unused}, map[string]bool{used.ID: true})
+	if !errors.Is(err, memifdir.ErrMissing) || !strings.Contains(err.Error(), used.ID) {
+		t.Errorf("error %v, want ErrMissing and the folder named", err)
+	}
+	if diff := cmp.Diff([]string{unused.ID}, b.folders(t)); diff != "" {
+		t.Errorf("folders (-want +got):\n%s", diff)
 	}
 }
 
