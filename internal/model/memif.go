@@ -62,7 +62,7 @@ type MemifStatus struct {
 	Connects uint64            `json:"connects"`
 	Ends     map[string]uint64 `json:"ends,omitempty"`
 	LastEnd  string            `json:"lastEnd,omitempty"`
-	// Refused counts by their reasons the processes that the socket did not
+	// Refused counts by their reasons the attempts that the socket did not
 	// connect, for this interface or others of the container; LastRefused is the
 	// last in full, with the process.
 	Refused     map[string]uint64 `json:"refused,omitempty"`

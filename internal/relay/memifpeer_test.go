@@ -109,7 +109,7 @@ func TestWhoIsRefused(t *testing.T) {
 	}{
 		{",secret=wrongwrongwrong", 0, c.pod, "wrong secret"},
 		{",secret=" + secret, 7, c.pod, "no interface of this id"},
-		{",zero-copy=yes,secret=" + secret, 0, c.pod, "bad region"},
+		{",zero-copy=yes,secret=" + secret, 0, c.pod, "bad region: region 1: region is not sealed against shrinking (memif.acceptUnsealed "},
 		{",secret=" + secret, 0, c.network, "process not allowed: it is in another network namespace than the pod's"},
 	} {
 		p := c.dpdk(t, r.space, r.number, r.device)
