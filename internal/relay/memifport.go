@@ -63,7 +63,7 @@ func (m *memifPort) open(device opener, failed func(error)) error {
 func (m *memifPort) listen() error {
 	k, i, err := m.parts.sockets.use(m.ID, m.Socket, memif.Config{
 		ID: m.Memif, Mode: m.mode(), Secret: memif.Secret(m.Secret), Name: cmp.Or(m.Twin.Name, m.ID),
-		MaxPacket: m.maxPacket(), AcceptUnsealed: m.AcceptUnsealed, BusyPoll: busyPoll,
+		MaxPacket: m.maxPacket(), MaxMemory: m.maxMemory(), AcceptUnsealed: m.AcceptUnsealed, BusyPoll: busyPoll,
 	})
 	if err != nil {
 		return err
@@ -72,6 +72,16 @@ func (m *memifPort) listen() error {
 	pod := relayapi.Link{Netns: m.Socket.Pod.Path, Inode: m.Socket.Pod.Inode, Name: fmt.Sprint("memif ", m.Memif)}
 	m.pod, err = m.parts.watch(pod, m.failed)
 	return err
+}
+
+// maxMemory bounds the memory that an application shares, in bytes. Pages that the
+// relay is the first to touch count as the relay's, and the application may keep
+// them. Whoever shares all its buffers without a copy, unsealed, needs more.
+func (m *memifPort) maxMemory() uint64 {
+	if m.AcceptUnsealed {
+		return 0 // memif's default
+	}
+	return 128 << 20
 }
 
 func (m *memifPort) mode() memif.Mode {

@@ -105,6 +105,18 @@ func (n *Node) DeletePod(name string) error {
 	return os.Remove(n.manifest(name))
 }
 
+// DeletePods removes every manifest.
+func (n *Node) DeletePods() {
+	n.TB.Helper()
+	entries, err := os.ReadDir(n.PodDir())
+	for _, e := range entries {
+		err = errors.Join(err, os.Remove(filepath.Join(n.PodDir(), e.Name())))
+	}
+	if err != nil {
+		n.TB.Error(err)
+	}
+}
+
 func (n *Node) manifest(pod string) string { return filepath.Join(n.PodDir(), pod+".json") }
 
 // PodDir is the folder of manifests that the agent reads.

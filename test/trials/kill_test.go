@@ -44,6 +44,7 @@ func TestKilledInAdd(t *testing.T) {
 		}
 		pod.MustDel()
 		pod.Destroy()
+		n.DeletePods() // thousands would slow the next agent's start
 		n.ExpectClean(baseline)
 		if t.Failed() {
 			t.Fatalf("run %d, killed at %s", run, place)
@@ -78,6 +79,7 @@ func TestKilledInDel(t *testing.T) {
 			t.Fatalf("run %d, killed at %s", run, place)
 		}
 		pod.Destroy()
+		n.DeletePods()
 	}
 	t.Logf("killed at %d places: %v", len(killed), killed)
 }

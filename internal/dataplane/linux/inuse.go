@@ -55,13 +55,17 @@ func (s *space) doUntilInUse(ctx context.Context, b *nl.Batch, addresses []nl.Ad
 	return err
 }
 
-// addresses6 are a port's IPv6 addresses in the switch.
-func (p *port) addresses6() []nl.Address {
+// addresses6 are a port's IPv6 addresses in the switch. With a link-local one the
+// link would also listen to routers.
+func (p *port) addresses6() ([]nl.Address, error) {
 	var list []nl.Address
 	for _, prefix := range p.addresses {
 		if prefix.Addr().Is6() {
 			list = append(list, nl.Address{Link: p.inSwitch.Index, Prefix: prefix})
 		}
 	}
-	return list
+	if len(list) == 0 {
+		return nil, nil
+	}
+	return list, named(p.Port, p.space.ns.Do(func() error { return obeyNobody(p.inSwitch.Name) }))
 }

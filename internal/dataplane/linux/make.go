@@ -104,10 +104,15 @@ func (s *session) configureSwitchEnds(ctx context.Context, ports []*port) error 
 		var b nl.Batch
 		var addresses []nl.Address
 		for _, p := range ports {
-			if p.space == space {
-				s.switchEnd(&b, p)
-				addresses = append(addresses, p.addresses6()...)
+			if p.space != space {
+				continue
 			}
+			s.switchEnd(&b, p)
+			of6, err := p.addresses6()
+			if err != nil {
+				return err
+			}
+			addresses = append(addresses, of6...)
 		}
 		if err := space.doUntilInUse(ctx, &b, addresses); err != nil {
 			return err

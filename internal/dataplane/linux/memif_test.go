@@ -128,7 +128,11 @@ func (a *application) neighbor(kind byte, from, to, target netip.Addr) []byte {
 	if kind == advertisement {
 		message[4], option = 0x60, 2
 	}
-	message = append(append(message, option, 1), a.mac[:]...)
+	return icmp6(from, to, append(append(message, option, 1), a.mac[:]...))
+}
+
+// icmp6 is an ICMPv6 message in a packet, of neighbour discovery.
+func icmp6(from, to netip.Addr, message []byte) []byte {
 	pseudo := slices.Concat(from.AsSlice(), to.AsSlice(), []byte{0, 0, 0, byte(len(message)), 0, 0, 0, 58}, message)
 	var sum uint32
 	for i := 0; i < len(pseudo); i += 2 {
@@ -180,6 +184,24 @@ func TestTheGatewayAnswersOnAMemif(t *testing.T) {
 	app.receive("ARP reply", func(kind uint16, p []byte) bool { return kind == kindARP && p[7] == 2 })
 	if dropped(t) == before {
 		t.Error("a packet from another's address was not dropped")
+	}
+}
+
+// A pod is no router, whatever the machine's settings are.
+func TestNobodyObeysARouterAtAMemif(t *testing.T) {
+	w := newWired(t)
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_ra", []byte("2"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	app := w.memif()
+	all := netip.MustParseAddr("ff02::1")
+	advert := append([]byte{134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, app.mac[:]...)
+	app.send([]byte{0x33, 0x33, 0, 0, 0, 1}, kindIPv6, icmp6(linkLocal6, all, advert))
+	app.send(broadcast, kindARP, app.arp(1, gateway4)) // behind it
+	app.receive("ARP reply", func(kind uint16, p []byte) bool { return kind == kindARP && p[7] == 2 })
+	out, err := exec.CommandContext(t.Context(), "ip", "-6", "route", "show", "proto", "ra").CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%v: routes %s", err, out)
 	}
 }
 

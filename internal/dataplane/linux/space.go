@@ -57,6 +57,9 @@ func (s *space) open(node *space) error {
 	if err := s.use(ns); err != nil {
 		return err
 	}
+	if err := ns.Do(func() error { return obeyNobody("default") }); err != nil {
+		return errors.Join(err, s.letGo())
+	}
 	if s.nsid, err = node.socket.NSID(ns); err != nil {
 		return errors.Join(err, s.letGo())
 	}

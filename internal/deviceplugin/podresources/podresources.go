@@ -9,6 +9,7 @@ package podresources
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -25,6 +26,10 @@ import (
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/unixsock"
 )
+
+// errNamesakes is met while a pod that was deleted by force is still listed: which
+// devices are whose is not told.
+var errNamesakes = errors.New("kubelet lists several pods of one name")
 
 const (
 	// maxAnswer is the longest answer that is taken, in bytes, as in kubelet's
@@ -102,9 +107,13 @@ func (c *Client) Pod(ctx context.Context, ref model.PodRef) (Listing, error) {
 		// It has no Get, does not allow it, or does not know the pod: what it
 		// says then is different in each version. List always tells.
 		all, err := c.list(ctx)
-		return slices.DeleteFunc(all, func(p *api.PodResources) bool {
+		named := slices.DeleteFunc(all, func(p *api.PodResources) bool {
 			return p.GetNamespace() != ref.Namespace || p.GetName() != ref.Name
-		}), err
+		})
+		if err == nil && len(named) > 1 {
+			err = fmt.Errorf("%w: %s", errNamesakes, ref)
+		}
+		return named, err
 	})
 }
 

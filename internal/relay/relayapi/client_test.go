@@ -226,7 +226,7 @@ func TestStrangeRelays(t *testing.T) {
 	for name, answer := range map[string]string{
 		"garbage":       "hello\n",
 		"other version": `{"version":2,"id":1}` + "\n",
-		"too long":      strings.Repeat("x", relayapi.MaxMessage+1),
+		"too long":      strings.Repeat("x", relayapi.MaxReply+1),
 		"hangs up":      "",
 	} {
 		t.Run(name, func(t *testing.T) {

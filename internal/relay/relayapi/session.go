@@ -97,7 +97,7 @@ func (s *session) forget(id uint64) {
 // read hands replies to those who wait and events to take, until the
 // connection ends; it returns why.
 func (s *session) read(take func(Event)) error {
-	messages := NewReader(s.conn)
+	messages := NewReplyReader(s.conn)
 	for {
 		a, err := messages.Reply()
 		if err != nil {

@@ -17,9 +17,14 @@ import (
 // an Op of its own, which that relay refuses by name, or a new Version.
 const Version = 1
 
-// MaxMessage is the length in bytes of the longest line, enough for the state
-// of some 8,000 ports. A longer one ends the connection.
-const MaxMessage = 4 << 20
+// The lengths in bytes of the longest lines. A longer one ends the connection.
+const (
+	// MaxMessage is that of a request.
+	MaxMessage = 4 << 20
+	// MaxReply has room for the state of more ports, some 60,000, than a relay can
+	// hold files for.
+	MaxReply = 64 << 20
+)
 
 // Op is what a Request asks for.
 type Op string
@@ -65,10 +70,15 @@ type Reply struct {
 // Reader reads messages; not safe for concurrent use.
 type Reader struct{ lines *bufio.Scanner }
 
-// NewReader reads messages from r.
-func NewReader(r io.Reader) *Reader {
+// NewReader reads requests from r.
+func NewReader(r io.Reader) *Reader { return newReader(r, MaxMessage) }
+
+// NewReplyReader reads replies from r.
+func NewReplyReader(r io.Reader) *Reader { return newReader(r, MaxReply) }
+
+func newReader(r io.Reader, longest int) *Reader {
 	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 4096), MaxMessage)
+	lines.Buffer(make([]byte, 0, 4096), longest)
 	return &Reader{lines: lines}
 }
 
@@ -113,12 +123,16 @@ func (r *Reader) read(message any) error {
 
 // Encode renders a message with its final newline.
 func Encode(message any) ([]byte, error) {
+	longest := MaxMessage
+	if _, ok := message.(Reply); ok {
+		longest = MaxReply
+	}
 	line, err := json.Marshal(message)
 	if err != nil {
 		return nil, fmt.Errorf("relay message: %w", err)
 	}
-	if len(line) >= MaxMessage {
-		return nil, fmt.Errorf("relay message: %d bytes long, at most %d can be sent", len(line), MaxMessage-1)
+	if len(line) >= longest {
+		return nil, fmt.Errorf("relay message: %d bytes long, at most %d can be sent", len(line), longest-1)
 	}
 	return append(line, '\n'), nil
 }
