@@ -15,7 +15,7 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 # code that nobody calls.
 TAGS      = grpcnotrace
 TOOL      = go tool -modfile=tools/go.mod
-# How thoroughly "bench" measures: quick takes a minute, full some six.
+# How thoroughly "bench" measures: quick takes two minutes, full some ten.
 FIGURES  ?= full
 # The race detector needs a C compiler; "setup" installs one where it can.
 RACE      = $(if $(shell command -v gcc),-race)

@@ -38,8 +38,9 @@
 //     once. Between them [RxQueue.Wait] or [Conn.Wait] sleeps until there is
 //     something; or poll and never sleep; or, in an epoll of your own, use
 //     [RxQueue.Arm].
-//   - [Forward] moves packets from one Interface to another, by one copy from
-//     peer to peer.
+//   - [TxQueue.Compose] lets packets that are only being made be written where
+//     the peer takes them from; [Forward] moves packets from one Interface to
+//     another, by one copy from peer to peer.
 //
 // Whoever receives decides whether it is interrupted (woken by an eventfd) or
 // polls: who sleeps in Wait or is armed is interrupted, nobody else is. The
@@ -65,7 +66,7 @@
 //
 // # Errors
 //
-// An error of Receive, Transmit or Forward means that a connection has ended or
+// An error of Receive, Transmit, Compose or Forward means that a connection has ended or
 // is about to; packets that do not fit are no error, but are counted. Each such
 // error wraps a Reason: errors.Is(err, [ErrPeerGone]). The loop of whoever uses
 // queues is therefore: [Interface.Connected], use the queues of the Conn until

@@ -3,9 +3,9 @@
 
 // Package bench measures the ratios that the project promises: the real
 // programs, run as a container runtime runs them, against Debian's reference
-// plugins, the bare system calls, or a network made by hand, in one run on one
-// machine. A figure is only printed and judged; slowness fails nothing, a ping
-// that is not answered does.
+// plugins and DPDK, the bare system calls, or a network made by hand, in one run
+// on one machine. A figure is only printed and judged; slowness fails nothing, a
+// ping that is not answered does.
 //
 // The arms of a figure take turns (A B A B), each in namespaces of its own that
 // exist before the clock starts, and are compared by their medians.
@@ -23,7 +23,7 @@ import (
 
 // figures is how thoroughly to measure. The ordinary tests only try whether
 // everything can still be measured.
-var figures = flag.String("figures", "trial", "how thoroughly to measure: trial, quick (a minute) or full (some six)")
+var figures = flag.String("figures", "trial", "how thoroughly to measure: trial, quick (two minutes) or full (some ten)")
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -53,7 +53,10 @@ func TestFigures(t *testing.T) {
 		{"P4", reap},
 		{"P5", thousand}, // and what else needs 1,000 interfaces: P8, P10
 		{"P5b", teardown},
+		{"P6", crossConnect},
+		{"P6b", victim},
 		{"P7", traffic},
+		{"P7b", offload},
 		{"P10", burstMemory},
 	} {
 		t.Run(f.name, func(t *testing.T) { f.measure(t, s) })

@@ -14,13 +14,14 @@ type size struct {
 	existing int // pods that are there already, where that is the question
 	restarts int
 	flows    int           // pairs of iperf3 runs
-	flow     time.Duration // one iperf3 run
+	memifs   int           // pairs of runs over memifs
+	flow     time.Duration // one run of either
 }
 
 func sizes() map[string]size {
 	return map[string]size{
-		"trial": {pairs: 1, bursts: 1, pods: 4, existing: 4, restarts: 1, flows: 1, flow: time.Second},
-		"quick": {pairs: 20, bursts: 1, pods: 50, existing: 200, restarts: 2, flows: 2, flow: time.Second},
-		"full":  {pairs: 50, bursts: 3, pods: 100, existing: 200, restarts: 20, flows: 24, flow: time.Second},
+		"trial": {pairs: 1, bursts: 1, pods: 4, existing: 4, restarts: 1, flows: 1, memifs: 1, flow: time.Second},
+		"quick": {pairs: 20, bursts: 1, pods: 50, existing: 200, restarts: 2, flows: 2, memifs: 2, flow: time.Second},
+		"full":  {pairs: 50, bursts: 3, pods: 100, existing: 200, restarts: 20, flows: 24, memifs: 12, flow: time.Second},
 	}
 }

@@ -15,20 +15,22 @@ import (
 // The sum does not depend on the order of bytes in a word, but for its own: so
 // it is made of whatever words are fastest to read.
 func sum(b []byte) uint32 {
-	var s, carry uint64
+	var s, carry, carries uint64
 	for len(b) >= 64 {
-		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b), 0)
-		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[8:]), carry)
-		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[16:]), carry)
-		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[24:]), carry)
-		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[32:]), carry)
-		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[40:]), carry)
-		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[48:]), carry)
-		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b[56:]), carry)
-		s, carry = bits.Add64(s, 0, carry)
-		s += carry
+		w := (*[64]byte)(b)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(w[:]), 0)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(w[8:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(w[16:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(w[24:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(w[32:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(w[40:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(w[48:]), carry)
+		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(w[56:]), carry)
+		carries += carry
 		b = b[64:]
 	}
+	s, carry = bits.Add64(s, carries, 0)
+	s += carry
 	for len(b) >= 8 {
 		s, carry = bits.Add64(s, binary.LittleEndian.Uint64(b), 0)
 		s, carry = bits.Add64(s, 0, carry)

@@ -190,8 +190,14 @@ func cut(t interface{ Fatal(...any) }, frame []byte) (packets [][]byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for s.More() {
-		packets = append(packets, s.Next(make([]byte, s.NextLen())))
+	left := s.Left()
+	for s.NextLen() > 0 {
+		p := make([]byte, s.NextLen())
+		s.Next(p)
+		packets = append(packets, p)
+	}
+	if len(packets) != left || s.Left() != 0 {
+		t.Fatal("said to be left: ", left, ", then ", s.Left(), "; there were ", len(packets))
 	}
 	return packets
 }
@@ -251,7 +257,7 @@ func TestMalformedFramesAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := gso.Cut(change(tcp.frame(10)))
-			if !errors.Is(err, gso.ErrMalformed) || s.More() {
+			if !errors.Is(err, gso.ErrMalformed) || s.NextLen() > 0 {
 				t.Errorf("%+v, %v", s, err)
 			}
 		})
@@ -287,9 +293,10 @@ func FuzzCut(f *testing.F) {
 			return
 		}
 		total, headers := gso.HeaderLen, 0
-		for first := true; s.More(); first = false {
+		for first := true; s.NextLen() > 0; first = false {
 			n := s.NextLen()
-			p := s.Next(make([]byte, n))
+			p := make([]byte, n)
+			s.Next(p)
 			if first {
 				headers = len(p) - min(int(binary.NativeEndian.Uint16(data[4:])), len(p)-1)
 			}

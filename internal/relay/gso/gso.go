@@ -53,6 +53,7 @@ const (
 	protoUDP  = 17
 	tcpCsumAt = 16
 	udpCsumAt = 6
+	maxHeader = etherLen + maxVLANs*vlanLen + 60 + 60 // with all options of IPv4 and TCP
 )
 
 // Flags of TCP, in its byte 13.

@@ -252,8 +252,8 @@ func TestNothingIsAllocated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for s.More() {
-			s.Next(buffer)
+		for s.NextLen() > 0 {
+			s.Next(buffer[:s.NextLen()])
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations to cut a frame", n)
@@ -281,8 +281,8 @@ func BenchmarkCut(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		for s.More() {
-			s.Next(buffer)
+		for s.NextLen() > 0 {
+			s.Next(buffer[:s.NextLen()])
 		}
 	}
 }

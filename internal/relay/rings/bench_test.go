@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,73 +22,89 @@ import (
 	"github.com/polynic/polynic/test/testpmd"
 )
 
-// BenchmarkTCP moves TCP between the kernel and an application that has next to
-// nothing to do. "whole" is how the relay works; in "cut" the kernel cuts what it
-// sends, and nothing is joined.
+// BenchmarkTCP moves TCP between the kernel and an application: one that has
+// next to nothing to do, or, "through", one that is a twin in another kernel.
+// "whole" is how the relay works; in "cut" the kernel cuts what it sends, and
+// nothing is joined. The window is what the queue of a tap holds, so that nothing
+// is lost, and the kernel's congestion control is Reno, which every kernel has:
+// that of BBR would be measured instead of the relay.
 func BenchmarkTCP(b *testing.B) {
-	b.Run("to the application/whole", func(b *testing.B) { toApplication(b, "on") })
-	b.Run("to the application/cut", func(b *testing.B) { toApplication(b, "off") })
-	b.Run("to the kernel/whole", func(b *testing.B) {
-		toKernel(b, func(w *way) {
-			run(b, rings.TwinConfig{Interface: w.master, Queues: w.twin.Queues(), MaxPacket: maxPacket})
-		})
-	})
-	b.Run("to the kernel/cut", func(b *testing.B) {
-		toKernel(b, func(w *way) {
-			twin := rings.NewTwin(rings.TwinConfig{Interface: w.master, Queues: w.twin.Queues(), MaxPacket: maxPacket})
-			during(b, twin.RunSingly)
-		})
-	})
+	for _, direction := range []struct {
+		name string
+		move func(*testing.B, offload)
+	}{{"to the application", toApplication}, {"to the kernel", toKernel}, {"through", through}} {
+		b.Run(direction.name+"/whole", func(b *testing.B) { direction.move(b, whole) })
+		b.Run(direction.name+"/cut", func(b *testing.B) { direction.move(b, cut) })
+	}
 }
 
-// bare makes the relay's end alone.
-func bare(b *testing.B) *way {
-	b.Helper()
-	w := &way{network: newSpace(b)}
-	w.twin = device(b, w.network, "twin1", twinMAC, 1)
-	w.master, w.slave = pair(b, memif.Config{MaxPacket: maxPacket})
-	w.network.Address(b, "twin1", twinV4, appV4)
-	w.network.Neighbor(b, "twin1", appV4, appMAC)
-	return w
-}
+// offload is what is done to TCP on its way.
+type offload string
 
-func toApplication(b *testing.B, offload string) {
+const (
+	whole offload = "on"
+	cut   offload = "off"
+)
+
+// start moves packets as the relay does, or none but single ones.
+func (o offload) start(b *testing.B, s *relaytest.Space, name string, c rings.TwinConfig) {
 	b.Helper()
-	w := bare(b)
-	run(b, rings.TwinConfig{Interface: w.master, Queues: w.twin.Queues(), MaxPacket: maxPacket})
+	c.MaxPacket = maxPacket
+	twin := rings.NewTwin(c)
+	if o == whole {
+		during(b, twin.Run)
+		return
+	}
+	during(b, twin.RunSingly)
 	ethtool := need.Command(b, need.Kernel, "ethtool")
-	err := w.network.Do(func() error { return exec.Command(ethtool, "-K", "twin1", "tso", offload, "gso", offload).Run() })
+	err := s.Do(func() error { return exec.Command(ethtool, "-K", name, "tso", "off", "gso", "off").Run() })
 	if err != nil {
 		b.Fatal(err)
 	}
+}
+
+// newRenoSpace makes a namespace whose senders use Reno.
+func newRenoSpace(b *testing.B) *relaytest.Space {
+	b.Helper()
+	s := newSpace(b)
+	err := s.Do(func() error { return os.WriteFile("/proc/sys/net/ipv4/tcp_congestion_control", []byte("reno"), 0) })
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+// bare makes the relay's end alone.
+func (o offload) bare(b *testing.B) *way {
+	b.Helper()
+	w := &way{network: newRenoSpace(b)}
+	w.twin = device(b, w.network, "twin1", twinMAC, 1)
+	w.master, w.slave = pair(b, memif.Config{MaxPacket: maxPacket, BusyPoll: busyPoll})
+	w.network.Address(b, "twin1", twinV4, appV4)
+	w.network.Neighbor(b, "twin1", appV4, appMAC)
+	o.start(b, w.network, "twin1", rings.TwinConfig{Interface: w.master, Queues: w.twin.Queues()})
+	return w
+}
+
+// busyPoll is that of the relay.
+const busyPoll = 20 * time.Microsecond
+
+func toApplication(b *testing.B, o offload) {
+	b.Helper()
+	w := o.bare(b)
 	during(b, newEndpoint(b, w.slave, 0).sink)
 	conn, err := w.network.DialTCP(b.Context(), net.JoinHostPort(appV4, fmt.Sprint(listenPort)))
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer conn.Close()
-	chunk := make([]byte, 1<<20)
-	b.SetBytes(int64(len(chunk)))
-	for b.Loop() {
-		if _, err := conn.Write(chunk); err != nil {
-			b.Fatal(err)
-		}
-	}
+	send(b, conn)
 }
 
-func toKernel(b *testing.B, relay func(*way)) {
+func toKernel(b *testing.B, o offload) {
 	b.Helper()
-	w := bare(b)
-	relay(w)
-	var listener net.Listener
-	err := w.network.Do(func() (err error) {
-		listener, err = (&net.ListenConfig{}).Listen(b.Context(), "tcp", net.JoinHostPort(twinV4, "0"))
-		return err
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer listener.Close()
+	w := o.bare(b)
+	listener := listen(b, w.network, twinV4)
 	during(b, newEndpoint(b, w.slave, uint16(listener.Addr().(*net.TCPAddr).Port)).source)
 	conn, err := listener.Accept()
 	if err != nil {
@@ -97,6 +115,55 @@ func toKernel(b *testing.B, relay func(*way)) {
 	b.SetBytes(int64(len(chunk)))
 	for b.Loop() {
 		if _, err := io.ReadFull(conn, chunk); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func through(b *testing.B, o offload) {
+	b.Helper()
+	w := o.bare(b)
+	w.pod = newRenoSpace(b)
+	app := device(b, w.pod, "app1", appMAC, 1)
+	w.pod.Address(b, "app1", appV4, twinV4)
+	w.pod.Neighbor(b, "app1", twinV4, twinMAC)
+	o.start(b, w.pod, "app1", rings.TwinConfig{Interface: w.slave, Queues: app.Queues()})
+	listener := listen(b, w.network, twinV4)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		if conn, err := listener.Accept(); err == nil {
+			_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{conn}, make([]byte, 1<<20))
+			_ = conn.Close()
+		}
+	})
+	defer reading.Wait()
+	conn, err := w.pod.DialTCP(b.Context(), listener.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	send(b, conn)
+}
+
+func listen(t testing.TB, s *relaytest.Space, addr string) (l net.Listener) {
+	t.Helper()
+	err := s.Do(func() (err error) {
+		l, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort(addr, "0"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+func send(b *testing.B, conn net.Conn) {
+	b.Helper()
+	chunk := make([]byte, 1<<20)
+	b.SetBytes(int64(len(chunk)))
+	for b.Loop() {
+		if _, err := conn.Write(chunk); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -157,7 +224,7 @@ func relayBetween(b *testing.B, sockets [2]string) {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { _ = l.Close() })
-		if ends[i], err = l.Add(memif.Config{BusyPoll: 20 * time.Microsecond}); err != nil {
+		if ends[i], err = l.Add(memif.Config{BusyPoll: busyPoll}); err != nil {
 			b.Fatal(err)
 		}
 	}

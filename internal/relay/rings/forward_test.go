@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -136,6 +138,22 @@ func TestIdleCostsNothing(t *testing.T) {
 	}
 }
 
+// tcp connects two namespaces.
+func tcp(t *testing.T, from, to *relaytest.Space, addr string) (dialed, accepted net.Conn) {
+	t.Helper()
+	l := listen(t, to, addr)
+	dialed, err := from.DialTCP(t.Context(), l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = dialed.Close() })
+	if accepted, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = accepted.Close() })
+	return dialed, accepted
+}
+
 // TestNothingIsAllocated per packet, on any way.
 func TestNothingIsAllocated(t *testing.T) {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
@@ -149,7 +167,8 @@ func TestNothingIsAllocated(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	packet, got := make([]byte, 1000), make([]byte, 2000)
+	stream, end := tcp(t, w.network, w.pod, appV4)
+	packet, got, large := make([]byte, 1000), make([]byte, 2000), make([]byte, 64<<10)
 	for name, pass := range map[string]func() error{
 		"forward": func() error {
 			_, sent := a.Write(t.Context(), packet)
@@ -160,6 +179,16 @@ func TestNothingIsAllocated(t *testing.T) {
 			_, sent := conn.Write(packet)
 			_, received := app.Read(got)
 			return errors.Join(sent, received)
+		},
+		"large frames": func() error { // 90 packets there and back
+			for _, way := range [][2]net.Conn{{stream, end}, {end, stream}} {
+				_, sent := way[0].Write(large)
+				_, received := io.ReadFull(way[1], large)
+				if err := errors.Join(sent, received); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	} {
 		if n := testing.AllocsPerRun(2000, func() {

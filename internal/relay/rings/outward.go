@@ -114,15 +114,40 @@ func (o *outlet) take(ctx context.Context, w *workspace, frame []byte) (inside b
 		o.counters.dropsOut.Add(1)
 		return false
 	}
-	for segments.More() {
-		if o.used+segments.NextLen() > len(w.slab) {
+	w.segments = segments
+	if o.Mode == memif.Ethernet && o.compose(ctx, w) {
+		return false
+	}
+	for n := w.segments.NextLen(); n > 0; n = w.segments.NextLen() {
+		if o.used+n > len(w.slab) {
 			o.flush(ctx, w)
 		}
-		p := segments.Next(w.slab[o.used:])
-		o.used += len(p)
+		p := w.slab[o.used : o.used+n]
+		w.segments.Next(p)
+		o.used += n
 		o.add(ctx, w, p)
 	}
 	return false
+}
+
+// compose writes the packets of a large frame straight into the application's
+// buffers, and reports whether that is done: not if these are too small.
+func (o *outlet) compose(ctx context.Context, w *workspace) bool {
+	o.flush(ctx, w)
+	for w.segments.NextLen() > 0 {
+		n, err := o.tx.Compose(&w.segments)
+		if n > 0 {
+			o.room = patience{}
+		}
+		switch {
+		case errors.Is(err, memif.ErrBuffer):
+			return false
+		case err != nil, n == 0 && !o.room.wait(ctx, time.Millisecond):
+			o.counters.dropsOut.Add(uint64(w.segments.Left()))
+			return true
+		}
+	}
+	return true
 }
 
 // add adds a packet to the burst, and reports whether it is still there.

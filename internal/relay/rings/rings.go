@@ -37,6 +37,8 @@ type workspace struct {
 	vector  [burst + 1]unix.Iovec
 	header  [gso.HeaderLen]byte
 	merger  gso.Merger
+	// segments are those of the frame that is being cut.
+	segments gso.Segments
 }
 
 // workspaces keeps those that nobody uses.

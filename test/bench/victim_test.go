@@ -1,0 +1,209 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"context"
+	"maps"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/relay/relayapi"
+	"github.com/polynic/polynic/memif"
+	"github.com/polynic/polynic/memif/memiftest"
+)
+
+// offered is what the victim sends, in packets of 64 bytes per millisecond: so
+// much that the relay has work, and so little that nobody wants for a CPU.
+const offered = 100
+
+// victim is P6b: two applications that are crossed, beside hostile ones: two that
+// are crossed too write nonsense into their rings, others guess secrets and begin
+// handshakes that they do not end, all as fast as they can and again at once.
+// Relay, victim and attackers share all CPUs.
+func victim(t *testing.T, s *sheet) {
+	t.Helper()
+	r, bad, guarded := newMemifRelay(t), t.TempDir(), t.TempDir()
+	a, b := r.port("a", 0), r.port("b", 1)
+	a.Peer, b.Peer = b.ID, a.ID
+	x, y, z := r.port("x", 0), r.port("y", 1), r.port("z", 0)
+	x.Peer, y.Peer, z.Secret = y.ID, x.ID, "secret"
+	x.Socket.Folder, y.Socket.Folder, z.Socket.Folder = bad, bad, guarded
+	r.attach(t, a, b, x, y, z)
+	from, to := dial(t, r.socket(), 0), dial(t, r.socket(), 1)
+	alone, beside := &arm{name: "alone"}, &arm{name: "beside hostile ones"}
+	var attacks atomic.Int64
+	for range s.memifs {
+		alone.add(delivered(t, s, from, to))
+		stop := attack(t, filepath.Join(bad, x.Socket.Name), filepath.Join(guarded, z.Socket.Name), &attacks)
+		beside.add(delivered(t, s, from, to))
+		stop()
+	}
+	s.ratio("P6b rate of a memif beside hostile ones", beside.median()/alone.median(), atLeast(0.9), "kpps", beside, alone)
+	ends := map[string]uint64{}
+	for _, p := range r.list(t) {
+		for reason, n := range p.Ends {
+			ends[reason] += n
+		}
+		if p.ID == z.ID {
+			maps.Copy(ends, p.Refused)
+		}
+	}
+	if from.Err() != nil || to.Err() != nil || len(ends) < 3 {
+		t.Errorf("the victim's connections: %v, %v; the attackers': %v", from.Err(), to.Err(), ends)
+	}
+	s.note("%d attacks; how they ended: %v", attacks.Load(), ends)
+}
+
+func (r *memifRelay) list(t *testing.T) []relayapi.MemifState {
+	t.Helper()
+	ports, err := r.client.ListMemifs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ports
+}
+
+func dial(t *testing.T, socket string, number uint32) *memif.Conn {
+	t.Helper()
+	i, err := memif.Dial(socket, memif.Config{ID: number})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = i.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c, err := i.Connected(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// delivered offers packets at a steady pace and gives the thousands per second
+// that arrived.
+func delivered(t *testing.T, s *sheet, from, to *memif.Conn) float64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), s.flow)
+	defer cancel()
+	var receiving sync.WaitGroup
+	before := to.RxQueues()[0].Counters().Packets
+	receiving.Go(func() {
+		packets := buffers(256)
+		for rx := to.RxQueues()[0]; rx.Wait(ctx) == nil; {
+			_, _ = rx.Receive(packets) // an error ends Wait too
+		}
+	})
+	begin, sent := time.Now(), 0
+	packets := buffers(offered)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		for due := int(time.Since(begin)/time.Millisecond) * offered; sent < due; sent += offered {
+			if _, err := from.TxQueues()[0].Transmit(packets); err != nil {
+				t.Error(err)
+				return 0
+			}
+		}
+		<-tick.C
+	}
+	took := time.Since(begin)
+	receiving.Wait()
+	return float64(to.RxQueues()[0].Counters().Packets-before) / took.Seconds() / 1e3
+}
+
+func buffers(n int) [][]byte {
+	all := make([][]byte, n)
+	for i := range all {
+		all[i] = make([]byte, 64)
+	}
+	return all
+}
+
+// attack attacks two sockets in every way at a time, until it is stopped.
+func attack(t *testing.T, open, guarded string, attacks *atomic.Int64) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var attackers sync.WaitGroup
+	for _, assail := range []func(int){
+		func(i int) { spoil(ctx, open, 0, i) },
+		func(i int) { spoil(ctx, open, 1, i) },
+		func(int) { guess(guarded) },
+		func(int) { hesitate(guarded) },
+	} {
+		attackers.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				assail(i)
+				attacks.Add(1)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		attackers.Wait()
+	}
+}
+
+// spoil connects, offers buffers that are none, sends packets, with a wake for
+// each, and then something that is no packet.
+func spoil(ctx context.Context, socket string, number uint32, turn int) {
+	p, err := memiftest.NewSlave(socket, memiftest.SlaveConfig{Init: memiftest.Init{Version: memiftest.Version, ID: number}})
+	if err != nil {
+		return
+	}
+	defer p.Close()
+	defer context.AfterFunc(ctx, func() { _ = p.Peer.Close() })()
+	if p.Handshake() != nil {
+		return
+	}
+	offer, ring := p.M2S[0], p.S2M[0]
+	*offer.Head() = uint16(offer.Slots())
+	if turn%2 == 0 {
+		offer.Descriptor(0).Offset = 1 << 31
+	}
+	for range 200 {
+		if head := *ring.Head(); head-*ring.Tail() < uint16(ring.Slots()-1) {
+			*ring.Descriptor(head) = memiftest.Descriptor{Offset: ring.Buffers, Length: 64}
+			*ring.Head() = head + 1
+		}
+		kick(ring)
+	}
+	for i := range ring.Slots() {
+		*ring.Descriptor(uint16(i)) = nonsense(turn)
+	}
+	*ring.Head() += uint16(1 + turn%2*30_000)
+	kick(ring)
+	_, _ = p.End() // which is the relay's doing
+}
+
+// nonsense is outside of the region, in none, or an endless chain.
+func nonsense(turn int) memiftest.Descriptor {
+	return []memiftest.Descriptor{{Offset: 1 << 31, Length: 64}, {Region: 9, Length: 64}, {Length: 64, Flags: memiftest.FlagNext}}[turn%3]
+}
+
+func kick(r memiftest.Ring) { _, _ = unix.Write(r.Eventfd, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
+// guess tries a secret.
+func guess(socket string) {
+	p, err := memiftest.NewSlave(socket, memiftest.SlaveConfig{Init: memiftest.Init{Version: memiftest.Version, Secret: memiftest.Secret("guess")}})
+	if err != nil {
+		return
+	}
+	defer p.Close()
+	_ = p.Introduce()
+}
+
+// hesitate connects several times and says nothing.
+func hesitate(socket string) {
+	for range 8 {
+		if p, err := memiftest.Dial(socket); err == nil {
+			defer p.Close()
+		}
+	}
+}
