@@ -60,14 +60,18 @@ func anonymous(packets [][]byte) [][]byte {
 	return all
 }
 
-// flowOf tells the packets apart that may overtake each other.
+// flowOf tells the packets apart that may overtake each other: of two protocols,
+// IPv4 packets with options and without, and what is behind no tags of VLANs.
 func flowOf(p []byte) string {
 	for l3 := 14; l3 <= 22 && len(p) >= l3+20; l3 += 4 {
+		tag := string(p[l3-6 : l3-4])
 		switch {
+		case l3 > 14 && tag != "\x81\x00" && tag != "\x88\xa8":
+			return ""
 		case p[l3-2] == 8 && p[l3-1] == 0 && len(p) >= l3+24:
-			return string(p[l3+12 : l3+24])
+			return string([]byte{p[l3], p[l3+9]}) + string(p[l3+12:l3+24])
 		case p[l3-2] == 0x86 && p[l3-1] == 0xdd && len(p) >= l3+44:
-			return string(p[l3+8 : l3+44])
+			return string(p[l3+6]) + string(p[l3+8:l3+44])
 		}
 	}
 	return ""
