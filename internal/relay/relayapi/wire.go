@@ -21,9 +21,8 @@ const Version = 1
 const (
 	// MaxMessage is that of a request.
 	MaxMessage = 4 << 20
-	// MaxReply has room for the state of more ports, some 60,000, than a relay can
-	// hold files for.
-	MaxReply = 64 << 20
+	// MaxReply is that of a reply, enough for the state of some 16,000 ports.
+	MaxReply = 16 << 20
 )
 
 // Op is what a Request asks for.
