@@ -57,6 +57,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Memif:          config.Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: config.Duration{Duration: 30 * time.Second},
+		SweepInterval:  config.Duration{Duration: 5 * time.Minute},
 		AwayLimit:      config.Duration{Duration: time.Minute},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
@@ -74,6 +75,7 @@ runDir: /run/lab
 podNetnsDir: /run/docker/netns
 podSource: dir:/pods
 repairInterval: 10s
+sweepInterval: 20s
 awayLimit: 1m30s
 network:
   subnets:
@@ -101,6 +103,7 @@ memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1}
 		},
 		Memif:          config.Memif{Enabled: true, KubeletDir: "/kubelet", Devices: 7, FirstID: 1},
 		RepairInterval: config.Duration{Duration: 10 * time.Second},
+		SweepInterval:  config.Duration{Duration: 20 * time.Second},
 		AwayLimit:      config.Duration{Duration: 90 * time.Second},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
