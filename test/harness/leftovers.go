@@ -31,8 +31,9 @@ func looks() []string {
 	}
 }
 
-// Look takes stock now.
-func (n *Node) Look() (Leftovers, error) {
+// LookAtKernel takes stock of what the kernel has outside of pods, whether agent
+// and relay run or not.
+func (n *Node) LookAtKernel() (Leftovers, error) {
 	var b strings.Builder
 	for _, command := range append(looks(), "nft --stateless list ruleset",
 		"cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding") {
@@ -43,9 +44,18 @@ func (n *Node) Look() (Leftovers, error) {
 		}
 		fmt.Fprintf(&b, "# %s\n%s", command, volatile(out))
 	}
-	if err := n.stub(&b); err != nil {
+	err := n.stub(&b)
+	return Leftovers(b.String()), err
+}
+
+// Look takes stock now.
+func (n *Node) Look() (Leftovers, error) {
+	var b strings.Builder
+	kernel, err := n.LookAtKernel()
+	if err != nil {
 		return "", err
 	}
+	b.WriteString(string(kernel))
 	if err := n.files(&b); err != nil {
 		return "", err
 	}
