@@ -60,7 +60,7 @@ func (n *Node) Look() (Leftovers, error) {
 		return "", err
 	}
 	if status, err := n.Status(); err == nil {
-		fmt.Fprintf(&b, "# agent\n%+v %v\n%s\n", status.Counts, status.Problems, n.openFiles())
+		fmt.Fprintf(&b, "# agent\n%+v %v\n%+v\n", status.Counts, status.Problems, n.OpenFiles())
 	}
 	return Leftovers(b.String()), nil
 }
@@ -122,9 +122,11 @@ func (n *Node) files(b *strings.Builder) error {
 	return nil
 }
 
-// openFiles counts the open files of the agent and the relay that keep
-// something of a pod alive: namespaces and taps.
-func (n *Node) openFiles() string {
+// OpenFiles is how many files that keep something of a pod alive are open.
+type OpenFiles struct{ AgentNamespaces, RelayNamespaces, Taps int }
+
+// OpenFiles counts what agent and relay have open now.
+func (n *Node) OpenFiles() OpenFiles {
 	count := func(pid int, what string) int {
 		matches := 0
 		entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
@@ -138,8 +140,10 @@ func (n *Node) openFiles() string {
 		return matches
 	}
 	relay, _ := child(n.Relay.PID())
-	return fmt.Sprintf("agent: %d namespaces, relay: %d namespaces, %d taps",
-		count(n.Agent.PID(), "net:*"), count(relay, "net:*"), count(relay, "/dev/net/tun"))
+	return OpenFiles{
+		AgentNamespaces: count(n.Agent.PID(), "net:*"),
+		RelayNamespaces: count(relay, "net:*"), Taps: count(relay, "/dev/net/tun"),
+	}
 }
 
 // volatile takes out what differs between two looks at the same thing: numbers
