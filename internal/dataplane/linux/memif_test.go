@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -39,9 +40,15 @@ type application struct {
 	objects []desired.Object
 }
 
-// memif makes a pod with a memif, which is in the test's own namespace because
-// the application is, and connects to it.
+// memif makes a pod with a memif in the default network and connects to it.
 func (w *wired) memif() *application {
+	w.t.Helper()
+	return w.memifIn(model.DefaultNetwork, netip.MustParseAddr("10.1.1.12"), netip.MustParseAddr("fd10:1:0:1::12"))
+}
+
+// memifIn makes a pod with a memif, which is in the test's own namespace because
+// the application is, and connects to it.
+func (w *wired) memifIn(network string, addresses ...netip.Addr) *application {
 	w.t.Helper()
 	own, err := netns.Own()
 	if err != nil {
@@ -54,9 +61,8 @@ func (w *wired) memif() *application {
 		Pod:   model.PodRef{Namespace: "default", Name: "pod-1"},
 		Netns: model.Netns{Path: "/proc/self/ns/net", Inode: own.Inode()}, MTU: 1450,
 	}
-	v4, v6 := netip.MustParseAddr("10.1.1.12"), netip.MustParseAddr("fd10:1:0:1::12")
 	a.Interfaces = []model.Interface{{
-		Name: "memif1", Type: podif.Memif, Network: model.DefaultNetwork, Queues: 1, Addresses: []netip.Addr{v4, v6},
+		Name: "memif1", Type: podif.Memif, Network: network, Queues: 1, Addresses: addresses,
 		Memif: &model.Memif{Folder: folder, Secret: model.NewSecret(memifSecret)},
 	}}
 	objects, err := w.node.Attachment(a)
@@ -70,7 +76,7 @@ func (w *wired) memif() *application {
 	}
 	w.t.Cleanup(func() { _ = i.Close() })
 	return &application{
-		Interface: i, t: w.t, mac: [6]byte{2, 0, 0, 0, 0, 1}, v4: v4, v6: v6, port: model.SwitchMAC(a.ID.ContainerID, "memif1"),
+		Interface: i, t: w.t, mac: [6]byte{2, 0, 0, 0, 0, 1}, v4: netip.MustParseAddr("10.1.1.12"), v6: netip.MustParseAddr("fd10:1:0:1::12"), port: model.SwitchMAC(a.ID.ContainerID, "memif1"),
 		owner: a.ID, objects: objects,
 	}
 }
@@ -184,6 +190,36 @@ func TestTheGatewayAnswersOnAMemif(t *testing.T) {
 	app.receive("ARP reply", func(kind uint16, p []byte) bool { return kind == kindARP && p[7] == 2 })
 	if dropped(t) == before {
 		t.Error("a packet from another's address was not dropped")
+	}
+}
+
+// At a memif in the stub network nobody answers, though what is sent is taken.
+func TestNobodyAnswersAtAMemifInTheStubNetwork(t *testing.T) {
+	w := newWired(t)
+	app := w.memifIn(model.StubNetwork)
+	if _, err := app.Connected(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	app.send(broadcast, kindARP, app.arp(1, gateway4))
+	app.send([]byte{0x33, 0x33, 0xff, 0, 0, 1}, kindIPv6, app.neighbor(solicitation, linkLocal6, netip.MustParseAddr("ff02::1:ff00:1"), gateway6))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	frame := make([]byte, memif.MaxPacket)
+	for {
+		n, err := app.Read(ctx, frame)
+		if errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Equal(frame[:6], app.mac[:]) { // not what a kernel tells everybody
+			t.Errorf("answered: %x", frame[:n])
+		}
+	}
+	all, err := w.driver.Memifs(t.Context())
+	if m := all[app.objects[0].Key()]; err != nil || m.RxPackets != 2 {
+		t.Errorf("told %+v, %v; want both frames taken", m, err)
 	}
 }
 
