@@ -57,9 +57,6 @@ func running(t *testing.T) (state, run string) {
 	t.Helper()
 	dir := t.TempDir()
 	state, run = filepath.Join(dir, "state"), filepath.Join(dir, "run")
-	if err := os.Mkdir(run, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	var log bytes.Buffer
 	path := configure(t, folders(state, run, dir))
 	agent := program("--config", path)
@@ -128,7 +125,9 @@ func TestUserErrors(t *testing.T) {
 			[]string{"--config", configure(t, folders(filepath.Join(dir, "state"), run, dir))}, nil,
 			"socket " + filepath.Join(run, "cni.sock") + ": somebody listens there already",
 		},
-		"no nft": {[]string{"--config", fine}, []string{"env", "PATH=" + dir}, "is the nft program installed?"},
+		"state not writable": {[]string{"--config", configure(t, folders("/proc/none", filepath.Join(dir, "run"), dir))}, nil, "mkdir /proc/none: no such file"},
+		"run folder":         {[]string{"--config", configure(t, folders(filepath.Join(dir, "state"), "/proc/none", dir))}, nil, "run folder: mkdir /proc/none: no such file"},
+		"no nft":             {[]string{"--config", fine}, []string{"env", "PATH=" + dir}, "is the nft program installed?"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := program(c.args...)

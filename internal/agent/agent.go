@@ -54,6 +54,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer kept.journal.Close()
+	if err := os.MkdirAll(o.Config.RunDir, 0o700); err != nil { // a reboot takes it away
+		return fmt.Errorf("run folder: %w", err)
+	}
 
 	plane, err := openDataplane(o.Config, o.Log)
 	if err != nil {
