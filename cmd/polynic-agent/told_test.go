@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -122,7 +123,8 @@ func TestUserErrors(t *testing.T) {
 			[]string{"--config", stateInUse}, []string{"setpriv", "--bounding-set", "-all,+net_admin,+sys_admin"}, inUse,
 		},
 		"socket in use": {
-			[]string{"--config", configure(t, folders(filepath.Join(dir, "state"), run, dir))}, nil,
+			[]string{"--config", configure(t, folders(filepath.Join(dir, "state"), run, dir))},
+			nil,
 			"socket " + filepath.Join(run, "cni.sock") + ": somebody listens there already",
 		},
 		"state not writable": {[]string{"--config", configure(t, folders("/proc/none", filepath.Join(dir, "run"), dir))}, nil, "mkdir /proc/none: no such file"},
@@ -133,7 +135,7 @@ func TestUserErrors(t *testing.T) {
 			cmd := program(c.args...)
 			if len(c.prefix) > 0 {
 				cmd.Path, _ = exec.LookPath(c.prefix[0])
-				cmd.Args = append(c.prefix, cmd.Args...)
+				cmd.Args = slices.Concat(c.prefix, cmd.Args)
 			}
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr

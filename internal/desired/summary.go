@@ -139,9 +139,9 @@ func (f *fault) relayed(c Change) {
 		}
 	case Network, Veth, Route, Neighbor:
 	}
-	switch {
-	case have == want:
-	case have == 0:
+	switch have {
+	case want:
+	case 0:
 		f.note("is not held by the relay as it should be")
 	default:
 		f.note("has %d queues, not %d", have, want)

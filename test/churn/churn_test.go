@@ -85,7 +85,7 @@ type churn struct {
 
 func (c *churn) work(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := c.pod(ctx); err != nil { //nolint:contextcheck // a pod that was begun is ended
+		if err := c.pod(ctx); err != nil {
 			c.mu.Lock()
 			c.errs = append(c.errs, err)
 			c.mu.Unlock()
@@ -109,14 +109,14 @@ func (c *churn) pod(ctx context.Context) error {
 		return err
 	}
 	if rand.IntN(4) == 0 {
-		if err := p.Check(); err != nil {
+		if err := p.Check(); err != nil { //nolint:contextcheck // a pod that was begun is ended
 			return fmt.Errorf("CHECK of %s (%s): %w", p.Name, annotation, err)
 		}
 	}
 	live(ctx)
 	c.release(result)
 	for range 1 + rand.IntN(2) {
-		if err := p.Del(); err != nil {
+		if err := p.Del(); err != nil { //nolint:contextcheck // likewise
 			return fmt.Errorf("DEL of %s (%s): %w", p.Name, annotation, err)
 		}
 	}
