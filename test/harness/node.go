@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -73,6 +74,7 @@ func NewNode(t testing.TB, alter func(*config.Config)) *Node {
 	n.writeConfig()
 	n.prepareCNI()
 	t.Cleanup(n.showLogs)
+	t.Cleanup(n.expectNoRace)
 	return n
 }
 
@@ -177,6 +179,18 @@ func (n *Node) Interfaces() []inspect.Interface {
 		n.TB.Fatal(err)
 	}
 	return list
+}
+
+// expectNoRace fails the test where the race detector, with which RaceEnv has
+// agent and relay built, said something: of a process that is killed nobody sees
+// the exit code.
+func (n *Node) expectNoRace() {
+	for _, name := range []string{"agent.log", "relay.log"} {
+		data, err := os.ReadFile(filepath.Join(n.Dir, name))
+		if _, report, found := strings.Cut(string(data), "DATA RACE"); err == nil && found {
+			n.TB.Errorf("%s: data race%.3000s", name, report)
+		}
+	}
 }
 
 // showLogs prints what the programs logged, where the test failed.
