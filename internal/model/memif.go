@@ -49,10 +49,12 @@ type MemifStatus struct {
 	Application *MemifApplication `json:"application"`
 	// Rx is from the application, Tx to it. Drops are packets that the other side
 	// did not take, TxDrops also those for an application that is not connected.
+	// RxDenied are packets of more link-local addresses than it may have.
 	RxPackets uint64 `json:"rxPackets"`
 	RxBytes   uint64 `json:"rxBytes"`
 	RxErrors  uint64 `json:"rxErrors"`
 	RxDrops   uint64 `json:"rxDrops"`
+	RxDenied  uint64 `json:"rxDenied"`
 	TxPackets uint64 `json:"txPackets"`
 	TxBytes   uint64 `json:"txBytes"`
 	TxErrors  uint64 `json:"txErrors"`

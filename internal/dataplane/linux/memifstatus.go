@@ -30,7 +30,7 @@ func (d *Driver) Memifs(ctx context.Context) (map[desired.Key]model.MemifStatus,
 
 func memifStatus(m relayapi.MemifState) model.MemifStatus {
 	s := model.MemifStatus{
-		RxPackets: m.RxPackets, RxBytes: m.RxBytes, RxErrors: m.RxErrors, RxDrops: m.RxDrops,
+		RxPackets: m.RxPackets, RxBytes: m.RxBytes, RxErrors: m.RxErrors, RxDrops: m.RxDrops, RxDenied: m.RxDenied,
 		TxPackets: m.TxPackets, TxBytes: m.TxBytes, TxErrors: m.TxErrors, TxDrops: m.TxDrops,
 		Connects: m.Connects, Ends: m.Ends, LastEnd: m.LastEnd, Refused: m.Refused, LastRefused: m.LastRefused,
 	}
