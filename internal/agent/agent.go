@@ -197,6 +197,10 @@ func (a *agent) serve(ctx context.Context) error {
 	})
 	group.Go(func() error { return graves.run(ctx) })
 	group.Go(func() error { return a.sweepLoop(ctx) })
+	group.Go(func() error {
+		a.attacher.KeepTelling(ctx, a.Config.RepairInterval.Duration)
+		return nil
+	})
 	group.Go(func() error { return a.heartbeat(ctx) })
 	return group.Wait()
 }

@@ -142,7 +142,7 @@ func (a *Attacher) wire(ctx context.Context, att model.Attachment) error {
 	if err != nil {
 		return err
 	}
-	if err := a.tellApplications(objects); err != nil {
+	if _, err := a.tellApplications(objects); err != nil {
 		return err
 	}
 	if err := a.config.Reconciler.Apply(ctx, att.ID, objects); err != nil {
