@@ -15,13 +15,13 @@ import (
 
 // newMemifs makes the device plugin, where devices are offered, and what the pod
 // path needs of it. What containers were given before is taken up, and its
-// folders are there, before kubelet hears of it.
+// folders are there, before kubelet hears of it. Applications of pods that have
+// memifs from when devices were offered are told of them all the same.
 func (a *agent) newMemifs(kept kept) (attach.MemifConfig, error) {
-	settings := a.Config.Memif
+	settings, folders := a.Config.Memif, memifdir.Dir(a.Config.MemifDir())
 	if !settings.Enabled {
-		return attach.MemifConfig{}, nil
+		return attach.MemifConfig{Folders: folders}, nil
 	}
-	folders := memifdir.Dir(a.Config.MemifDir())
 	allocations := allocation.New(folders, kept.journal)
 	if err := allocations.Restore(kept.journal.Allocations(), allocationsOf(kept.attachments)); err != nil {
 		// New pods are refused with the reason; those that run are down.
