@@ -164,6 +164,45 @@ func TestWhatFailsInTheDataplaneLeavesNothing(t *testing.T) {
 	}
 }
 
+// A runtime that repeats an ADD hears why it failed, and its sandbox, which runs,
+// keeps what it has.
+func TestARepeatedAddTakesNothingAway(t *testing.T) {
+	b := start(t, "10.1.1.0/24")
+	r := b.request(b.pod("web", "tap1/tap"))
+	b.mustAdd(r)
+	before, _ := b.driver.State()
+	lost := errors.New("no more taps")
+	b.driver.Before(func(_ context.Context, c desired.Change) error {
+		if c.New != nil && c.Key().Name == "tap1" {
+			return lost
+		}
+		return nil
+	})
+	b.driver.Lose(desired.Key{Owner: r.ID, Kind: desired.KindTap, Name: "tap1"})
+	b.eventually(func() error {
+		if _, err := b.reconciler.State(r.ID); err == nil {
+			return errors.New("the loss is not noticed")
+		}
+		return nil
+	})
+	if _, err := b.attacher.Add(t.Context(), r); !errors.Is(err, lost) {
+		t.Errorf("error %v, want %v", err, lost)
+	}
+	if a, ok := b.inventory.Attachment(r.ID); !ok || a.Leaving || b.journal.size() != 1 {
+		t.Errorf("attachment %+v, %v: it was taken back", a, ok)
+	}
+	now, _ := b.driver.State()
+	veth := desired.Key{Owner: r.ID, Kind: desired.KindVeth, Name: "eth0"}
+	if now[veth] == nil || !now[veth].Equal(before[veth]) {
+		t.Errorf("of eth0 is left %v", now[veth])
+	}
+	b.driver.Before(func(context.Context, desired.Change) error { return nil })
+	b.mustAdd(r)
+	if after, _ := b.driver.State(); after.String() != before.String() {
+		t.Errorf("the dataplane has\n%s, want\n%s", after, before)
+	}
+}
+
 func TestFullDiskRefusesAddAndNotDel(t *testing.T) {
 	b := start(t, "10.1.1.0/24")
 	attached, late := b.request(b.pod("web", "")), b.request(b.pod("late", ""))
