@@ -27,6 +27,7 @@ import (
 	"github.com/polynic/polynic/internal/inventory"
 	"github.com/polynic/polynic/internal/journal"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/plan"
 	"github.com/polynic/polynic/internal/reconcile"
 	"github.com/polynic/polynic/internal/unixsock"
@@ -46,6 +47,9 @@ type Options struct {
 // Run is the agent, until ctx ends (nil) or a part fails. What it made in the
 // dataplane stays; the next agent takes it up.
 func Run(ctx context.Context, o Options) error {
+	if err := netns.Privileged(); err != nil {
+		return err
+	}
 	kept, err := openJournal(o)
 	if err != nil {
 		return err

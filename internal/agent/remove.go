@@ -13,6 +13,7 @@ import (
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
 )
 
 // remover is a dataplane that can take away all that carries our mark.
@@ -24,6 +25,9 @@ type remover interface {
 // links, routes, rules, the nftables table, settings, and the agent's own state.
 // The relay runs, where there are taps; an agent may not.
 func Remove(ctx context.Context, o Options) error {
+	if err := netns.Privileged(); err != nil {
+		return err
+	}
 	kept, err := openJournal(o)
 	if err != nil {
 		return err

@@ -137,6 +137,38 @@ func TestRefusals(t *testing.T) {
 	b.mustAdd(b.request(b.pod("last", "a/tap,b/tap,c/tap"))) // every address is free again
 }
 
+// A DEL answers before the links are gone. Until they are, nobody else gets
+// their addresses.
+func TestAddressesWaitForTheirLinks(t *testing.T) {
+	b := start(t, "10.1.1.0/29") // room for 4
+	leaves, comes := b.request(b.pod("leaves", "a/tap,b/veth,c/tap")), b.request(b.pod("comes", ""))
+	b.mustAdd(leaves)
+	att, _ := b.inventory.Attachment(leaves.ID)
+	b.driver.Jam(att.Netns, errors.New("links are in use"))
+	if err := b.attacher.Del(t.Context(), leaves); err != nil {
+		t.Fatal(err)
+	}
+	refused := func() {
+		t.Helper()
+		if _, err := b.attacher.Add(t.Context(), comes); attach.CodeOf(err) != cniwire.CodeTryAgainLater {
+			t.Errorf("error %v, want the address to be waited for", err)
+		}
+	}
+	refused()
+	b.eventually(func() error {
+		if len(b.logs.lines("links are in use")) == 0 {
+			return errors.New("removing was not tried")
+		}
+		return nil
+	})
+	refused()
+	b.driver.Jam(att.Netns, nil)
+	b.eventually(func() error {
+		_, err := b.attacher.Add(t.Context(), comes)
+		return err
+	})
+}
+
 func TestWhatFailsInTheDataplaneLeavesNothing(t *testing.T) {
 	b := start(t, "10.1.1.0/24")
 	for _, test := range []struct {
