@@ -127,7 +127,7 @@ func (s *Server) one(r *http.Request, at string) object {
 	switch r.Method {
 	case http.MethodPatch:
 		if uid := body.field("metadata.uid"); uid != "" && uid != was.field("metadata.uid") {
-			return failure(http.StatusConflict, "Conflict", "the UID in the precondition is another")
+			return failure(http.StatusUnprocessableEntity, "Invalid", "metadata.uid: field is immutable")
 		}
 		if isStatus {
 			delete(body, "spec")
@@ -179,10 +179,11 @@ func (s *Server) put(at string, o object) object {
 	return o
 }
 
-// remove ends an object; its last state has the version of its end. The caller
-// holds s.mu.
+// remove ends an object, in two steps, as a pod on a node is: it is marked, and
+// then it goes. Its last state has the version of its end. The caller holds s.mu.
 func (s *Server) remove(at string) object {
-	was := s.objects[at]
+	mark := object{"metadata": map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}}
+	was := s.put(at, merged(s.objects[at], mark))
 	delete(s.objects, at)
 	s.version++
 	last := merged(was, object{"metadata": map[string]any{"resourceVersion": strconv.Itoa(s.version)}})
