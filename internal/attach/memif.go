@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 
 	"github.com/polynic/polynic/api/cniwire"
@@ -100,8 +99,7 @@ func (a *Attacher) grant(ctx context.Context, pod model.Pod, interfaces []model.
 		return refusef(cniwire.CodeRefused, "pod %s: %w", pod.Ref, err)
 	}
 	if warning != "" {
-		a.config.Log.WarnContext(ctx, "a pod asks for few memif devices",
-			slog.String("pod", pod.Ref.String()), slog.String("warning", warning))
+		a.warn(ctx, pod.Ref, FewDevices, warning)
 	}
 	for n := range interfaces {
 		if i := &interfaces[n]; i.Type == podif.Memif {

@@ -58,6 +58,9 @@ type Pod struct {
 	// for none.
 	MicroserviceLabel string
 	ServiceEndpointIf string
+	// NetworkStatus is the annotation that lists the interfaces that it has, as the
+	// cluster knows it; empty where there is none.
+	NetworkStatus string
 }
 
 // AttachmentID is the key of one CNI attachment: the runtime's container id

@@ -34,5 +34,6 @@ func ModelPod(pod *corev1.Pod) model.Pod {
 		Problems:          problems,
 		MicroserviceLabel: a.MicroserviceLabel,
 		ServiceEndpointIf: a.ServiceEndpointIf,
+		NetworkStatus:     pod.Annotations[podif.NetworkStatusAnnotation],
 	}
 }
