@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
@@ -21,6 +22,9 @@ const (
 	gone
 	// exists: what is to be made is there already.
 	exists
+	// denied: the agent may not do that. So says an API server also that has just
+	// started and knows no rights yet.
+	denied
 	// rejected: another attempt would be rejected again.
 	rejected
 )
@@ -29,11 +33,13 @@ func outcomeOf(err error) outcome {
 	switch {
 	case err == nil:
 		return taken
-	case apierrors.IsNotFound(err), isOther(err):
+	case apierrors.IsNotFound(err), isOther(err), apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return gone
 	case apierrors.IsAlreadyExists(err):
 		return exists
-	case apierrors.IsBadRequest(err), apierrors.IsForbidden(err), apierrors.IsInvalid(err),
+	case apierrors.IsForbidden(err):
+		return denied
+	case apierrors.IsBadRequest(err), apierrors.IsInvalid(err),
 		apierrors.IsRequestEntityTooLargeError(err), apierrors.IsMethodNotSupported(err):
 		return rejected
 	default:

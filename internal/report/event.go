@@ -172,7 +172,7 @@ func (s *series) done(o outcome, now time.Time) bool {
 			return true // its namespace went
 		}
 		s.name, s.made = newName(s.pod.Name), false // the cluster keeps Events for an hour
-	case passing:
+	case passing, denied:
 		return s.stale(now)
 	case rejected:
 		return true

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -25,9 +27,18 @@ import (
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/attach"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/test/isolate"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if code := isolate.Main(m); code != 0 {
+		os.Exit(code)
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
 
 var errAway = errors.New("connection refused")
 
@@ -118,7 +129,9 @@ func (c *cluster) CreateEvent(ctx context.Context, e *corev1.Event) (*corev1.Eve
 		return nil, err
 	}
 	if e.Namespace == "leaving" {
-		return nil, apierrors.NewForbidden(schema.GroupResource{Resource: "events"}, e.Name, errors.New("the namespace is being terminated"))
+		err := apierrors.NewForbidden(schema.GroupResource{Resource: "events"}, e.Name, errors.New("the namespace is being terminated"))
+		err.ErrStatus.Details.Causes = append(err.ErrStatus.Details.Causes, metav1.StatusCause{Type: corev1.NamespaceTerminatingCause})
+		return nil, err
 	}
 	if c.events[e.Name] != nil {
 		return nil, apierrors.NewAlreadyExists(schema.GroupResource{Resource: "events"}, e.Name)

@@ -92,10 +92,14 @@ func (r *Reporter) send(ctx context.Context, k key, e *entry) {
 	now, o := time.Now(), outcomeOf(err)
 	r.say(ctx, k, o, err)
 	e.running = false
-	if o == passing {
-		e.retry = now.Add(backOff(e.failures))
+	switch o {
+	case passing:
+		e.retry = now.Add(backOff(e.failures, lastRetry))
 		e.failures++
-	} else {
+	case denied:
+		e.retry = now.Add(backOff(e.failures, lastDenied))
+		e.failures++
+	case taken, gone, exists, rejected:
 		e.failures, e.retry = 0, time.Time{}
 	}
 	if over := e.done(o, now); over && r.jobs[k] == e {
@@ -104,18 +108,15 @@ func (r *Reporter) send(ctx context.Context, k key, e *entry) {
 }
 
 // backOff spreads the attempts of many agents.
-func backOff(failures int) time.Duration {
-	pause := lastRetry
-	if failures < 8 {
-		pause = min(firstRetry<<failures, lastRetry)
-	}
+func backOff(failures int, limit time.Duration) time.Duration {
+	pause := min(firstRetry<<min(failures, 16), limit)
 	return pause + rand.N(pause/4)
 }
 
 // say logs that requests begin to fail, and that they succeed again. What a pod
 // that went takes with it is no failure. The caller holds r.mu.
 func (r *Reporter) say(ctx context.Context, k key, o outcome, err error) {
-	failing := o == passing || o == rejected
+	failing := o == passing || o == denied || o == rejected
 	switch {
 	case failing && !r.failing:
 		r.config.Log.WarnContext(ctx, "what pods' users are to see does not reach the cluster",

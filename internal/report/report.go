@@ -51,8 +51,9 @@ const (
 	// maxJobs bounds what is remembered, and maxJobsOfPod how much of it concerns
 	// one pod: some 2 MB, and room for every pod of a large node.
 	maxJobs, maxJobsOfPod = 1024, 8
-	// firstRetry doubles with every failure in a row, up to lastRetry.
-	firstRetry, lastRetry = 250 * time.Millisecond, 30 * time.Second
+	// firstRetry doubles with every failure in a row, up to lastRetry, or up to
+	// lastDenied where the agent lacks the right.
+	firstRetry, lastRetry, lastDenied = 250 * time.Millisecond, 30 * time.Second, 5 * time.Minute
 )
 
 // Reporter sends what it is told while Run runs. Its other methods may be called

@@ -75,6 +75,8 @@ func (s *status) prepare() request {
 	}
 }
 
-func (s *status) done(o outcome, _ time.Time) bool { return o != passing && s.value == s.sent }
+func (s *status) done(o outcome, _ time.Time) bool {
+	return o != passing && o != denied && s.value == s.sent
+}
 
 func (s *status) stale(time.Time) bool { return false }

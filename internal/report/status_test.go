@@ -11,6 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/attach"
 	"github.com/polynic/polynic/internal/model"
@@ -137,6 +140,27 @@ func TestTheAPIServerIsAway(t *testing.T) {
 		}
 		if text := b.logs.String(); strings.Count(text, "does not reach the cluster") != 1 || strings.Count(text, "reaches the cluster again") != 1 {
 			t.Errorf("the log says more, or less, than once that it is so:\n%s", text)
+		}
+	})
+}
+
+// An API server that starts refuses what it will allow in a moment; one that goes
+// on refusing is asked less and less.
+func TestTheAgentLacksTheRight(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		p := b.cluster.addPod(podRef(1))
+		b.cluster.set(func() { b.cluster.away = apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web-1", nil) })
+		b.Added(t.Context(), ask(podRef(1)), wired("10.1.1.2/32"), nil)
+		time.Sleep(time.Hour)
+		b.cluster.set(func() {
+			if b.cluster.requests > 12+12 {
+				t.Errorf("%d requests in an hour", b.cluster.requests)
+			}
+			b.cluster.away = nil
+		})
+		time.Sleep(lastDenied * 5 / 4)
+		if got, patches := b.written(p); got != "10.1.1.2" || patches != 1 {
+			t.Errorf("%q after %d patches", got, patches)
 		}
 	})
 }
