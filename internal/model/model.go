@@ -48,6 +48,9 @@ func (p PodRef) SameName(o PodRef) bool {
 // Pod is what a pod asks for, parsed once at the edge.
 type Pod struct {
 	Ref PodRef
+	// ObjectUID is the UID of the pod's object in the cluster where that is not the
+	// one that kubelet and the runtime know it by (Ref.UID); else it is empty.
+	ObjectUID string
 	// Request lists the custom interfaces in annotation order.
 	Request podif.Request
 	// Problems holds what was found wrong with the annotations, warnings

@@ -43,7 +43,7 @@ func TestRealAPIServer(t *testing.T) {
 	pod.UID = field(".metadata.uid")
 
 	client := connect(t, plane.Kubeconfig("agent")).client
-	r := New(Config{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), API: client, NodeName: "node-1", NetworkStatus: true})
+	r := New(Config{Log: slog.New(slog.NewTextHandler(t.Output(), nil)), API: client, Pods: &pods{}, NodeName: "node-1", NetworkStatus: true})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()

@@ -178,6 +178,7 @@ func (c *cluster) told() []string {
 type bench struct {
 	*Reporter
 	cluster *cluster
+	known   *pods
 	logs    *logs
 }
 
@@ -185,9 +186,9 @@ type bench struct {
 func bubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{cluster: newCluster(), logs: &logs{}}
+		b := &bench{cluster: newCluster(), known: &pods{}, logs: &logs{}}
 		b.Reporter = New(Config{
-			Log: slog.New(slog.NewTextHandler(b.logs, nil)), API: b.cluster, NodeName: "node-1", NetworkStatus: true,
+			Log: slog.New(slog.NewTextHandler(b.logs, nil)), API: b.cluster, Pods: b.known, NodeName: "node-1", NetworkStatus: true,
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -198,6 +199,28 @@ func bubble(t *testing.T, test func(t *testing.T, b *bench)) {
 			t.Error(err)
 		}
 	})
+}
+
+// pods are what is known of the cluster's.
+type pods struct {
+	mu     sync.Mutex
+	byName map[string]model.Pod
+}
+
+func (p *pods) Pod(ref model.PodRef) (model.Pod, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pod, ok := p.byName[ref.Name]
+	return pod, ok
+}
+
+func (p *pods) put(pod model.Pod) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.byName == nil {
+		p.byName = map[string]model.Pod{}
+	}
+	p.byName[pod.Ref.Name] = pod
 }
 
 // logs is a log that may be read while it is written.

@@ -110,7 +110,7 @@ func TestOverHTTP(t *testing.T) { testOverHTTP(t, connect(t, fake.New(t).Kubecon
 // an API server does.
 func testOverHTTP(t *testing.T, s *server) {
 	logs := &logs{}
-	r := New(Config{Log: slog.New(slog.NewTextHandler(logs, nil)), API: s.client, NodeName: "node-1", NetworkStatus: true})
+	r := New(Config{Log: slog.New(slog.NewTextHandler(logs, nil)), API: s.client, Pods: &pods{}, NodeName: "node-1", NetworkStatus: true})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()

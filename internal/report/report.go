@@ -33,10 +33,18 @@ type API interface {
 	PatchEvent(ctx context.Context, namespace, name string, patch []byte) error
 }
 
+// Pods finds a pod by its name.
+type Pods interface {
+	Pod(ref model.PodRef) (model.Pod, bool)
+}
+
 // Config is what a Reporter is made of.
 type Config struct {
 	Log *slog.Logger
 	API API
+	// Pods are those of the node, as the cluster has them; *inventory.Inventory
+	// has them.
+	Pods Pods
 	// NodeName is the node's, for the Events.
 	NodeName string
 	// NetworkStatus says whether pods get the annotation.

@@ -24,8 +24,6 @@ const (
 type Node interface {
 	// Attachments lists the sandboxes that are attached.
 	Attachments() []model.Attachment
-	// Pod finds a pod by its name, as the cluster has it.
-	Pod(ref model.PodRef) (model.Pod, bool)
 	// Describe is what a sandbox was answered.
 	Describe(att model.Attachment) (attach.Result, error)
 	// Failing says why a sandbox is not as it should be, or nil.
@@ -75,15 +73,14 @@ func (r *Rounds) compare() {
 		if att.Leaving || !r.reporter.writesStatus(att.ID, att.Pod) {
 			continue
 		}
-		pod, ok := r.node.Pod(att.Pod)
-		if !ok || pod.Ref.UID != att.Pod.UID {
+		if pod, ok := r.reporter.config.Pods.Pod(att.Pod); !ok || pod.Ref.UID != att.Pod.UID {
 			continue
 		}
 		made, err := r.node.Describe(att)
 		if err != nil {
 			continue // of a newer version
 		}
-		if value, err := NetworkStatus(att.Network, made); err == nil && value != pod.NetworkStatus {
+		if value, err := NetworkStatus(att.Network, made); err == nil { // else the ADD told
 			r.reporter.setStatus(att.Pod, att.ID, value)
 		}
 	}

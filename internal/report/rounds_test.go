@@ -21,7 +21,6 @@ import (
 type node struct {
 	mu          sync.Mutex
 	attachments []model.Attachment
-	pods        map[string]model.Pod
 	failing     map[model.AttachmentID]error
 }
 
@@ -29,11 +28,6 @@ func (n *node) Attachments() []model.Attachment {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.attachments)
-}
-
-func (n *node) Pod(ref model.PodRef) (model.Pod, bool) {
-	p, ok := n.pods[ref.Name]
-	return p, ok
 }
 
 func (n *node) Describe(att model.Attachment) (attach.Result, error) {
@@ -83,18 +77,18 @@ func TestAnnotationsAreComparedAtTheStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := &node{pods: map[string]model.Pod{}}
+		n := &node{}
 		var pods []*clusterPod
 		for i, has := range []string{"", "[]", right, "", "", "", ""} {
 			ref := podRef(i)
 			pods = append(pods, b.cluster.addPod(ref))
 			n.attachments = append(n.attachments, attachmentOf(ref))
-			n.pods[ref.Name] = model.Pod{Ref: ref, NetworkStatus: has}
+			b.known.put(model.Pod{Ref: ref, NetworkStatus: has})
 		}
 		n.attachments[3].Leaving = true
 		n.attachments[4].Network = "" // cannot be described
 		n.attachments[5].ID.IfName = "net1"
-		n.pods["web-6"] = model.Pod{Ref: model.PodRef{Namespace: "default", Name: "web-6", UID: "another"}}
+		b.known.put(model.Pod{Ref: model.PodRef{Namespace: "default", Name: "web-6", UID: "another"}})
 		n.attachments = append(n.attachments, attachmentOf(podRef(7))) // not in the cluster
 		stop := b.goRounds(t, n)
 		want := []string{"10.1.1.2", "10.1.1.2", "", "", "", "", ""}
@@ -115,7 +109,8 @@ func TestAnnotationsAreComparedNowAndThen(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		ref := podRef(1)
 		p := b.cluster.addPod(ref)
-		n := &node{attachments: []model.Attachment{attachmentOf(ref)}, pods: map[string]model.Pod{ref.Name: {Ref: ref}}}
+		b.known.put(model.Pod{Ref: ref})
+		n := &node{attachments: []model.Attachment{attachmentOf(ref)}}
 		defer b.goRounds(t, n)()
 		b.written(p)
 		b.cluster.set(func() { delete(p.annotations, podif.NetworkStatusAnnotation) })

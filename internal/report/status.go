@@ -23,18 +23,30 @@ type status struct {
 	value string
 	from  time.Time
 	sent  string // the value that was prepared last
+	pods  Pods
 }
 
-// setStatus has a pod's annotation written; one that waits is replaced.
+// objectUID is the UID that the pod has in the API server.
+func (s *status) objectUID() string {
+	if known, ok := s.pods.Pod(s.pod); ok && known.Ref.UID == s.pod.UID && known.ObjectUID != "" {
+		return known.ObjectUID
+	}
+	return s.pod.UID
+}
+
+// setStatus has a pod's annotation written, unless it is there; one that waits is
+// replaced.
 func (r *Reporter) setStatus(pod model.PodRef, id model.AttachmentID, value string) {
+	known, ok := r.config.Pods.Pod(pod)
+	ok = ok && known.Ref.UID == pod.UID
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := statusKey(pod)
-	if e, ok := r.jobs[k]; ok {
+	if e, waits := r.jobs[k]; waits {
 		s := e.job.(*status) //nolint:errcheck,forcetypeassert // a key without a reason has no other
 		s.pod, s.id, s.value = pod, id, value
-	} else {
-		r.add(k, &status{pod: pod, id: id, value: value, from: time.Now().Add(settle)})
+	} else if !ok || known.NetworkStatus != value {
+		r.add(k, &status{pod: pod, id: id, value: value, from: time.Now().Add(settle), pods: r.config.Pods})
 	}
 	r.poke()
 }
@@ -57,7 +69,7 @@ func (s *status) due() time.Time { return s.from }
 
 func (s *status) prepare() request {
 	s.sent = s.value
-	pod, value := s.pod, s.value
+	pod, value, uid := s.pod, s.value, s.objectUID()
 	return func(ctx context.Context, api API) error {
 		var patch struct {
 			Metadata struct {
@@ -65,7 +77,7 @@ func (s *status) prepare() request {
 				Annotations map[string]string `json:"annotations"`
 			} `json:"metadata"`
 		}
-		patch.Metadata.UID = pod.UID
+		patch.Metadata.UID = uid
 		patch.Metadata.Annotations = map[string]string{podif.NetworkStatusAnnotation: value}
 		body, err := json.Marshal(patch)
 		if err != nil {

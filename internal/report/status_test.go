@@ -48,6 +48,47 @@ func TestAPodIsWrittenOnce(t *testing.T) {
 	})
 }
 
+// A sandbox that is made anew has other addresses, or the same.
+func TestWhatIsThereIsNotWritten(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		pod := podRef(1)
+		p := b.cluster.addPod(pod)
+		value, err := NetworkStatus("polynic", wired("10.1.1.2/32"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.known.put(model.Pod{Ref: pod, NetworkStatus: value})
+		b.Added(t.Context(), ask(pod), wired("10.1.1.2/32"), nil)
+		if _, patches := b.written(p); patches != 0 {
+			t.Errorf("%d patches of what is there", patches)
+		}
+		b.Added(t.Context(), ask(pod), wired("10.1.1.3/32"), nil)
+		if got, patches := b.written(p); got != "10.1.1.3" || patches != 1 {
+			t.Errorf("%q after %d patches", got, patches)
+		}
+	})
+}
+
+// Kubelet knows a static pod by another UID than the API server.
+func TestAStaticPod(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		pod := podRef(1)
+		p := b.cluster.addPod(model.PodRef{Namespace: "default", Name: "web-1", UID: "mirror"})
+		b.known.put(model.Pod{Ref: pod, ObjectUID: "mirror"})
+		b.Added(t.Context(), ask(pod), wired("10.1.1.2/32"), nil)
+		if got, _ := b.written(p); got != "10.1.1.2" {
+			t.Errorf("%q is written", got)
+		}
+		b.Added(t.Context(), ask(pod), attach.Result{}, refusal(101, "no"))
+		synctest.Wait()
+		for _, e := range b.cluster.events {
+			if e.InvolvedObject.UID != "uid-1" { // what kubectl looks for (describe.go in k8s.io/kubectl)
+				t.Errorf("the Event is about %s", e.InvolvedObject.UID)
+			}
+		}
+	})
+}
+
 // The answer to the container runtime goes first.
 func TestTheAnnotationFollowsTheAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
