@@ -87,7 +87,7 @@ func (*Client) get(ctx context.Context, request *rest.Request, into runtime.Obje
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
-	return err == nil, wrap("read from the API server", err)
+	return err == nil, err
 }
 
 func wrap(what string, err error) error {

@@ -35,6 +35,7 @@ type Server struct {
 	cuts     int           // how often watches were cut
 	marked   int           // the version of the last bookmark
 	refusing bool
+	held     bool
 	requests []string
 }
 
@@ -86,6 +87,34 @@ func (s *Server) Kubeconfig() string {
 		s.t.Fatal(err)
 	}
 	return path
+}
+
+// Put makes an object, or replaces it, as somebody else would:
+// "namespaces/default/pods/web". It gives the object its UID and its version.
+func (s *Server) Put(path string, o any) {
+	s.t.Helper()
+	text, err := json.Marshal(o)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	made := object{}
+	if err := json.Unmarshal(text, &made); err != nil {
+		s.t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(path, made)
+}
+
+// Remove ends an object, as somebody else would.
+func (s *Server) Remove(path string) {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.objects[path] == nil {
+		s.t.Fatalf("no %s is there", path)
+	}
+	s.remove(path)
 }
 
 // Requests lists what was asked so far that begins so: METHOD PATH?QUERY.

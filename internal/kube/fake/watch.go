@@ -47,6 +47,19 @@ func (s *Server) Bookmark() {
 	s.tell()
 }
 
+// Hold has watches tell nothing, as through a slow network, until Release.
+func (s *Server) Hold() { s.setHeld(true) }
+
+// Release ends Hold.
+func (s *Server) Release() { s.setHeld(false) }
+
+func (s *Server) setHeld(to bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = to
+	s.tell()
+}
+
 // tell wakes the watches; the caller holds s.mu.
 func (s *Server) tell() {
 	close(s.news)
@@ -77,9 +90,12 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, resource string) 
 	for {
 		s.mu.Lock()
 		news, marked, cut := s.news, s.marked, s.cuts != cuts
+		if s.held {
+			marked = began
+		}
 		var changes []change
 		for _, c := range s.history {
-			if c.version > from && c.resource == resource {
+			if c.version > from && c.resource == resource && !s.held {
 				changes = append(changes, c)
 			}
 		}
