@@ -43,7 +43,12 @@ func TestUsersAreToldOfADDs(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.reporter.Run(ctx) }()
-	defer func() { stop(); <-ended }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
 
 	var refusal error = &attach.Error{Code: cniwire.CodeRefused, Err: errors.New("tap1: no")}
 	verbs := &recorder.Recorder{OnAdd: func(context.Context, attach.Request) (attach.Result, error) {

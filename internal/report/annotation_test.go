@@ -20,7 +20,6 @@ import (
 	"github.com/polynic/polynic/internal/model"
 )
 
-//nolint:gochecknoglobals // flags are
 var update = flag.Bool("update", false, "write the golden files")
 
 func prefixes(list ...string) []netip.Prefix {

@@ -47,7 +47,12 @@ func TestRealAPIServer(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
-	defer func() { stop(); <-ended }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
 	idle := func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()

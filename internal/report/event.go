@@ -79,7 +79,7 @@ func (r *Reporter) record(pod model.PodRef, reason Reason, detail, message strin
 			first: now, last: now, count: 1, message: message,
 		})
 	} else {
-		s := e.job.(*series) //nolint:errcheck,forcetypeassert // a key with a reason has no other
+		s := e.job.(*series) // a key with a reason has no other
 		s.last, s.message = now, message
 		s.count++
 	}

@@ -25,30 +25,30 @@ import (
 )
 
 // refuse tells of an ADD that was refused, and waits for a time.
-func (b *bench) refuse(t *testing.T, text string, pause time.Duration) {
-	t.Helper()
+func (b *bench) refuse(text string, pause time.Duration) {
+	b.t.Helper()
 	pod := podRef(1)
-	b.Added(t.Context(), ask(pod), attach.Result{}, refusal(cniwire.CodeRefused, "pod "+pod.String()+": "+text))
+	b.Added(b.t.Context(), ask(pod), attach.Result{}, refusal(cniwire.CodeRefused, "pod "+pod.String()+": "+text))
 	time.Sleep(pause)
 	synctest.Wait()
 }
 
-func expectTold(t *testing.T, b *bench, want ...string) {
-	t.Helper()
+func (b *bench) expectTold(want ...string) {
+	b.t.Helper()
 	got := b.cluster.told()
 	slices.Sort(got)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("Events (-want +got):\n%s", diff)
+		b.t.Errorf("Events (-want +got):\n%s", diff)
 	}
 }
 
 func TestARefusalIsAnEvent(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		began := time.Now()
-		b.refuse(t, "no", 0)
+		b.refuse("no", 0)
 		if len(b.cluster.events) != 1 {
-			t.Fatalf("%d Events at once, want 1", len(b.cluster.events))
+			b.t.Fatalf("%d Events at once, want 1", len(b.cluster.events))
 		}
 		pod := podRef(1)
 		for name, e := range b.cluster.events {
@@ -61,7 +61,7 @@ func TestARefusalIsAnEvent(t *testing.T) {
 				ReportingController: "polynic-agent", ReportingInstance: "node-1",
 			}
 			if diff := cmp.Diff(&want, e); diff != "" {
-				t.Errorf("Event (-want +got):\n%s", diff)
+				b.t.Errorf("Event (-want +got):\n%s", diff)
 			}
 		}
 	})
@@ -69,84 +69,84 @@ func TestARefusalIsAnEvent(t *testing.T) {
 
 // Kubelet asks again and again.
 func TestARefusalThatIsRepeated(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		for range 50 {
-			b.refuse(t, "no", 12*time.Second)
+			b.refuse("no", 12*time.Second)
 		}
 		time.Sleep(lastUpdate)
 		synctest.Wait()
-		expectTold(t, b, "Warning InterfaceRefused x50 web-1: no")
+		b.expectTold("Warning InterfaceRefused x50 web-1: no")
 		if b.cluster.requests > 10 {
-			t.Errorf("%d requests for 50 refusals", b.cluster.requests)
+			b.t.Errorf("%d requests for 50 refusals", b.cluster.requests)
 		}
 	})
 }
 
 // A pod's author who corrects one thing wants to hear of the next.
 func TestAnotherReasonIsToldSoon(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
-		b.refuse(t, "no", 12*time.Second)
-		b.refuse(t, "neither", 2*time.Second)
-		expectTold(t, b, "Warning InterfaceRefused x2 web-1: neither")
-		b.refuse(t, "a", 0)
-		b.refuse(t, "b", 0)
-		b.refuse(t, "c", 2*time.Second)
-		expectTold(t, b, "Warning InterfaceRefused x5 web-1: c")
+	bubble(t, func(b *bench) {
+		b.refuse("no", 12*time.Second)
+		b.refuse("neither", 2*time.Second)
+		b.expectTold("Warning InterfaceRefused x2 web-1: neither")
+		b.refuse("a", 0)
+		b.refuse("b", 0)
+		b.refuse("c", 2*time.Second)
+		b.expectTold("Warning InterfaceRefused x5 web-1: c")
 		if b.cluster.requests > 4 {
-			t.Errorf("%d requests for 5 refusals", b.cluster.requests)
+			b.t.Errorf("%d requests for 5 refusals", b.cluster.requests)
 		}
 	})
 }
 
 // The cluster forgets Events before we do.
 func TestAnEventThatExpired(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
-		b.refuse(t, "no", time.Minute)
+	bubble(t, func(b *bench) {
+		b.refuse("no", time.Minute)
 		b.cluster.set(func() { clear(b.cluster.events) })
-		b.refuse(t, "no", time.Minute)
-		expectTold(t, b, "Warning InterfaceRefused x2 web-1: no")
+		b.refuse("no", time.Minute)
+		b.expectTold("Warning InterfaceRefused x2 web-1: no")
 	})
 }
 
 func TestAnEventIsForgotten(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
-		b.refuse(t, "no", 2*forgetAfter)
-		b.refuse(t, "no", time.Minute)
-		expectTold(t, b, "Warning InterfaceRefused x1 web-1: no", "Warning InterfaceRefused x1 web-1: no")
+	bubble(t, func(b *bench) {
+		b.refuse("no", 2*forgetAfter)
+		b.refuse("no", time.Minute)
+		b.expectTold("Warning InterfaceRefused x1 web-1: no", "Warning InterfaceRefused x1 web-1: no")
 		time.Sleep(3 * forgetAfter)
 		synctest.Wait()
 		if n := b.remembered(); n != 0 {
-			t.Errorf("%d jobs are remembered", n)
+			b.t.Errorf("%d jobs are remembered", n)
 		}
 	})
 }
 
 // An answer that is lost makes no second Event.
 func TestAnAnswerIsLost(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		b.cluster.set(func() { b.cluster.silent = 1 })
-		b.refuse(t, "no", time.Minute)
-		b.refuse(t, "no", time.Minute)
-		expectTold(t, b, "Warning InterfaceRefused x2 web-1: no")
+		b.refuse("no", time.Minute)
+		b.refuse("no", time.Minute)
+		b.expectTold("Warning InterfaceRefused x2 web-1: no")
 	})
 }
 
 // What a namespace that is being removed does not take is dropped, and an Event
 // that nobody could take for ten minutes is history.
 func TestNobodyTakesAnEvent(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		leaving := model.PodRef{Namespace: "leaving", Name: "web", UID: "u"}
-		b.Added(t.Context(), ask(leaving), attach.Result{}, refusal(cniwire.CodeRefused, "no"))
+		b.Added(b.t.Context(), ask(leaving), attach.Result{}, refusal(cniwire.CodeRefused, "no"))
 		synctest.Wait()
 		if b.cluster.requests != 1 || b.remembered() != 0 {
-			t.Errorf("%d requests, %d jobs are remembered", b.cluster.requests, b.remembered())
+			b.t.Errorf("%d requests, %d jobs are remembered", b.cluster.requests, b.remembered())
 		}
 		b.cluster.set(func() { b.cluster.away = errAway })
-		b.refuse(t, "no", 2*forgetAfter)
+		b.refuse("no", 2*forgetAfter)
 		b.cluster.set(func() { b.cluster.away = nil })
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		expectTold(t, b)
+		b.expectTold()
 	})
 }
 
@@ -168,19 +168,19 @@ func TestWhatBecomesAnEvent(t *testing.T) {
 		{"time is up", late, late.Err(), "Warning InterfaceWaiting x1 web-1: context deadline exceeded"},
 		{"runtime gone", left, left.Err(), ""},
 	} {
-		bubble(t, func(t *testing.T, b *bench) {
+		bubble(t, func(b *bench) {
 			b.Added(test.ctx, ask(podRef(1)), attach.Result{}, test.err)
 			b.Added(test.ctx, ask(model.PodRef{}), attach.Result{}, test.err) // a sandbox of no pod
 			synctest.Wait()
 			if got := strings.Join(b.cluster.told(), "\n"); got != test.want {
-				t.Errorf("%s: %q, want %q", test.name, got, test.want)
+				b.t.Errorf("%s: %q, want %q", test.name, got, test.want)
 			}
 		})
 	}
 }
 
 func TestWarnings(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		for range 3 {
 			b.Warn(podRef(1), attach.Annotation, "a comma too many")
 			b.Warn(podRef(1), attach.Annotation, "a key that is not read")
@@ -188,7 +188,7 @@ func TestWarnings(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		expectTold(t, b, "Warning AnnotationWarning x3 web-1: a comma too many", "Warning AnnotationWarning x3 web-1: a key that is not read",
+		b.expectTold("Warning AnnotationWarning x3 web-1: a comma too many", "Warning AnnotationWarning x3 web-1: a key that is not read",
 			"Warning FewMemifDevices x3 web-1: 2 memif interfaces, and only 1")
 		for n := range 1000 { // one pod leaves room for the others
 			b.Warn(podRef(1), attach.Annotation, fmt.Sprint(n))
@@ -197,17 +197,17 @@ func TestWarnings(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if n := b.remembered(); n != maxJobsOfPod+1 {
-			t.Errorf("%d jobs are remembered, want %d of one pod and 1 of the other", n, maxJobsOfPod)
+			b.t.Errorf("%d jobs are remembered, want %d of one pod and 1 of the other", n, maxJobsOfPod)
 		}
 	})
 }
 
 // Events go first: somebody waits for them.
 func TestEventsOvertakeAnnotations(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		for n := range 100 {
 			b.cluster.addPod(podRef(n))
-			b.Added(t.Context(), ask(podRef(n)), wired("10.1.1.2/32"), nil)
+			b.Added(b.t.Context(), ask(podRef(n)), wired("10.1.1.2/32"), nil)
 		}
 		time.Sleep(settle)
 		b.mu.Lock()
@@ -215,7 +215,7 @@ func TestEventsOvertakeAnnotations(t *testing.T) {
 		b.mu.Unlock()
 		k, _, _ := b.take(time.Now())
 		if k.reason != InterfaceRefused {
-			t.Errorf("%v is sent first", k)
+			b.t.Errorf("%v is sent first", k)
 		}
 		delete(b.jobs, k)
 	})

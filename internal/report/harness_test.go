@@ -177,23 +177,24 @@ func (c *cluster) told() []string {
 // bench is a Reporter that runs, in a bubble with a clock of its own.
 type bench struct {
 	*Reporter
+	t       *testing.T
 	cluster *cluster
 	known   *pods
 	logs    *logs
 }
 
 // bubble runs a test of a Reporter in its own time.
-func bubble(t *testing.T, test func(t *testing.T, b *bench)) {
+func bubble(t *testing.T, test func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{cluster: newCluster(), known: &pods{}, logs: &logs{}}
+		b := &bench{t: t, cluster: newCluster(), known: &pods{}, logs: &logs{}}
 		b.Reporter = New(Config{
 			Log: slog.New(slog.NewTextHandler(b.logs, nil)), API: b.cluster, Pods: b.known, NodeName: "node-1", NetworkStatus: true,
 		})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- b.Run(ctx) }()
-		test(t, b)
+		test(b)
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)

@@ -109,6 +109,7 @@ func TestOverHTTP(t *testing.T) { testOverHTTP(t, connect(t, fake.New(t).Kubecon
 // testOverHTTP shows that what the cluster of the other tests takes and refuses,
 // an API server does.
 func testOverHTTP(t *testing.T, s *server) {
+	t.Helper()
 	logs := &logs{}
 	r := New(Config{Log: slog.New(slog.NewTextHandler(logs, nil)), API: s.client, Pods: &pods{}, NodeName: "node-1", NetworkStatus: true})
 	ctx, stop := context.WithCancel(t.Context())

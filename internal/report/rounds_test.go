@@ -51,15 +51,15 @@ func (n *node) fail(id model.AttachmentID, err error) {
 }
 
 // goRounds runs rounds of a node until the test ends.
-func (b *bench) goRounds(t *testing.T, n *node) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+func (b *bench) goRounds(n *node) (stop func()) {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(b.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- NewRounds(b.Reporter, n).Run(ctx) }()
 	return func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Error(err)
+			b.t.Error(err)
 		}
 	}
 }
@@ -72,10 +72,10 @@ func attachmentOf(pod model.PodRef) model.Attachment {
 // An agent that starts writes what a former one did not come to write, and
 // leaves alone what is as it should be.
 func TestAnnotationsAreComparedAtTheStart(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		right, err := NetworkStatus("polynic", wired("10.1.1.2/32"))
 		if err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 		n := &node{}
 		var pods []*clusterPod
@@ -90,15 +90,15 @@ func TestAnnotationsAreComparedAtTheStart(t *testing.T) {
 		n.attachments[5].ID.IfName = "net1"
 		b.known.put(model.Pod{Ref: model.PodRef{Namespace: "default", Name: "web-6", UID: "another"}})
 		n.attachments = append(n.attachments, attachmentOf(podRef(7))) // not in the cluster
-		stop := b.goRounds(t, n)
+		stop := b.goRounds(n)
 		want := []string{"10.1.1.2", "10.1.1.2", "", "", "", "", ""}
 		for i, p := range pods {
 			if got, _ := b.written(p); got != want[i] {
-				t.Errorf("pod %d: %q is written, want %q", i, got, want[i])
+				b.t.Errorf("pod %d: %q is written, want %q", i, got, want[i])
 			}
 		}
 		if b.cluster.requests != 2 {
-			t.Errorf("%d requests, want 2", b.cluster.requests)
+			b.t.Errorf("%d requests, want 2", b.cluster.requests)
 		}
 		stop()
 	})
@@ -106,17 +106,17 @@ func TestAnnotationsAreComparedAtTheStart(t *testing.T) {
 
 // What somebody removes is there again some minutes later.
 func TestAnnotationsAreComparedNowAndThen(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		ref := podRef(1)
 		p := b.cluster.addPod(ref)
 		b.known.put(model.Pod{Ref: ref})
 		n := &node{attachments: []model.Attachment{attachmentOf(ref)}}
-		defer b.goRounds(t, n)()
+		defer b.goRounds(n)()
 		b.written(p)
 		b.cluster.set(func() { delete(p.annotations, podif.NetworkStatusAnnotation) })
 		time.Sleep(compareInterval)
 		if got, patches := b.written(p); got != "10.1.1.2" || patches != 2 {
-			t.Errorf("%q after %d patches", got, patches)
+			b.t.Errorf("%q after %d patches", got, patches)
 		}
 	})
 }
@@ -124,11 +124,11 @@ func TestAnnotationsAreComparedNowAndThen(t *testing.T) {
 // A repair that fails for a moment is nobody's business; one that goes on is
 // told, and so is its end.
 func TestRepairsThatFail(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		ref := podRef(1)
 		att := attachmentOf(ref)
 		n := &node{attachments: []model.Attachment{att}, failing: map[model.AttachmentID]error{}}
-		defer b.goRounds(t, n)()
+		defer b.goRounds(n)()
 		wait := func(d time.Duration) {
 			time.Sleep(d)
 			synctest.Wait()
@@ -138,14 +138,14 @@ func TestRepairsThatFail(t *testing.T) {
 		wait(lasting)
 		n.fail(att.ID, nil)
 		wait(lasting)
-		expectTold(t, b)
+		b.expectTold()
 
 		n.fail(att.ID, errors.New("tap1: no"))
 		wait(lasting + lookInterval)
-		expectTold(t, b, "Warning InterfaceDown x1 web-1: cannot be repaired, and is tried again: tap1: no")
+		b.expectTold("Warning InterfaceDown x1 web-1: cannot be repaired, and is tried again: tap1: no")
 		n.fail(att.ID, nil)
 		wait(lasting)
-		expectTold(t, b, "Warning InterfaceDown x1 web-1: cannot be repaired, and is tried again: tap1: no",
+		b.expectTold("Warning InterfaceDown x1 web-1: cannot be repaired, and is tried again: tap1: no",
 			"Normal InterfaceRestored x1 web-1: the pod's interfaces are as they should be again")
 
 		n.fail(att.ID, errors.New("tap1: no"))
@@ -154,7 +154,7 @@ func TestRepairsThatFail(t *testing.T) {
 		n.mu.Unlock()
 		wait(2 * lasting)
 		if got := len(b.cluster.told()); got != 2 {
-			t.Errorf("%d Events, and the pod is on its way out", got)
+			b.t.Errorf("%d Events, and the pod is on its way out", got)
 		}
 	})
 }

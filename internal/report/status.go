@@ -43,7 +43,7 @@ func (r *Reporter) setStatus(pod model.PodRef, id model.AttachmentID, value stri
 	defer r.mu.Unlock()
 	k := statusKey(pod)
 	if e, waits := r.jobs[k]; waits {
-		s := e.job.(*status) //nolint:errcheck,forcetypeassert // a key without a reason has no other
+		s := e.job.(*status) // a key without a reason has no other
 		s.pod, s.id, s.value = pod, id, value
 	} else if !ok || known.NetworkStatus != value {
 		r.add(k, &status{pod: pod, id: id, value: value, from: time.Now().Add(settle), pods: r.config.Pods})
@@ -56,7 +56,7 @@ func (r *Reporter) dropStatus(pod model.PodRef, id model.AttachmentID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := statusKey(pod)
-	if e, ok := r.jobs[k]; ok && e.job.(*status).id == id { //nolint:errcheck,forcetypeassert // as above
+	if e, ok := r.jobs[k]; ok && e.job.(*status).id == id {
 		delete(r.jobs, k)
 	}
 }

@@ -33,57 +33,57 @@ func (b *bench) written(p *clusterPod) (address string, patches int) {
 }
 
 func TestAPodIsWrittenOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		pod := podRef(1)
 		p := b.cluster.addPod(pod)
 		for n := range 5 { // an ADD that is repeated
-			b.Added(t.Context(), ask(pod), wired(fmt.Sprintf("10.1.1.%d/32", n+2)), nil)
+			b.Added(b.t.Context(), ask(pod), wired(fmt.Sprintf("10.1.1.%d/32", n+2)), nil)
 		}
 		if got, patches := b.written(p); got != "10.1.1.6" || patches != 1 || p.annotations["theirs"] != "stays" {
-			t.Errorf("%s after %d patches, want the last of five in one:\n%s", got, patches, p.annotations)
+			b.t.Errorf("%s after %d patches, want the last of five in one:\n%s", got, patches, p.annotations)
 		}
 		if n := b.remembered(); n != 0 {
-			t.Errorf("%d jobs are remembered", n)
+			b.t.Errorf("%d jobs are remembered", n)
 		}
 	})
 }
 
 // A sandbox that is made anew has other addresses, or the same.
 func TestWhatIsThereIsNotWritten(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		pod := podRef(1)
 		p := b.cluster.addPod(pod)
 		value, err := NetworkStatus("polynic", wired("10.1.1.2/32"))
 		if err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 		b.known.put(model.Pod{Ref: pod, NetworkStatus: value})
-		b.Added(t.Context(), ask(pod), wired("10.1.1.2/32"), nil)
+		b.Added(b.t.Context(), ask(pod), wired("10.1.1.2/32"), nil)
 		if _, patches := b.written(p); patches != 0 {
-			t.Errorf("%d patches of what is there", patches)
+			b.t.Errorf("%d patches of what is there", patches)
 		}
-		b.Added(t.Context(), ask(pod), wired("10.1.1.3/32"), nil)
+		b.Added(b.t.Context(), ask(pod), wired("10.1.1.3/32"), nil)
 		if got, patches := b.written(p); got != "10.1.1.3" || patches != 1 {
-			t.Errorf("%q after %d patches", got, patches)
+			b.t.Errorf("%q after %d patches", got, patches)
 		}
 	})
 }
 
 // Kubelet knows a static pod by another UID than the API server.
 func TestAStaticPod(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		pod := podRef(1)
 		p := b.cluster.addPod(model.PodRef{Namespace: "default", Name: "web-1", UID: "mirror"})
 		b.known.put(model.Pod{Ref: pod, ObjectUID: "mirror"})
-		b.Added(t.Context(), ask(pod), wired("10.1.1.2/32"), nil)
+		b.Added(b.t.Context(), ask(pod), wired("10.1.1.2/32"), nil)
 		if got, _ := b.written(p); got != "10.1.1.2" {
-			t.Errorf("%q is written", got)
+			b.t.Errorf("%q is written", got)
 		}
-		b.Added(t.Context(), ask(pod), attach.Result{}, refusal(101, "no"))
+		b.Added(b.t.Context(), ask(pod), attach.Result{}, refusal(101, "no"))
 		synctest.Wait()
 		for _, e := range b.cluster.events {
 			if e.InvolvedObject.UID != "uid-1" { // what kubectl looks for (describe.go in k8s.io/kubectl)
-				t.Errorf("the Event is about %s", e.InvolvedObject.UID)
+				b.t.Errorf("the Event is about %s", e.InvolvedObject.UID)
 			}
 		}
 	})
@@ -91,18 +91,18 @@ func TestAStaticPod(t *testing.T) {
 
 // The answer to the container runtime goes first.
 func TestTheAnnotationFollowsTheAnswer(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		b.cluster.addPod(podRef(1))
-		b.Added(t.Context(), ask(podRef(1)), wired("10.1.1.2/32"), nil)
+		b.Added(b.t.Context(), ask(podRef(1)), wired("10.1.1.2/32"), nil)
 		synctest.Wait()
 		if b.cluster.requests != 0 {
-			t.Error("it is written while the ADD is answered")
+			b.t.Error("it is written while the ADD is answered")
 		}
 	})
 }
 
 func TestOnlyMainInterfacesOfPodsAreWritten(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		pod := podRef(1)
 		p := b.cluster.addPod(pod)
 		secondary := ask(pod)
@@ -110,49 +110,49 @@ func TestOnlyMainInterfacesOfPodsAreWritten(t *testing.T) {
 		nobody, unnamed := ask(model.PodRef{}), ask(pod)
 		unnamed.Pod.UID = ""
 		for _, asked := range []attach.Request{secondary, nobody, unnamed} {
-			b.Added(t.Context(), asked, wired("10.1.1.2/32"), nil)
+			b.Added(b.t.Context(), asked, wired("10.1.1.2/32"), nil)
 		}
 		b.config.NetworkStatus = false
-		b.Added(t.Context(), ask(pod), wired("10.1.1.2/32"), nil)
+		b.Added(b.t.Context(), ask(pod), wired("10.1.1.2/32"), nil)
 		if got, _ := b.written(p); got != "" || b.cluster.requests != 0 {
-			t.Errorf("%q after %d requests, want none", got, b.cluster.requests)
+			b.t.Errorf("%q after %d requests, want none", got, b.cluster.requests)
 		}
 	})
 }
 
 // A pod that went, or whose name another has, is asked for once and forgotten.
 func TestAPodThatWent(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		other := podRef(2)
 		other.UID = "another"
 		p := b.cluster.addPod(other)
-		b.Added(t.Context(), ask(podRef(1)), wired("10.1.1.2/32"), nil)
-		b.Added(t.Context(), ask(podRef(2)), wired("10.1.1.3/32"), nil)
+		b.Added(b.t.Context(), ask(podRef(1)), wired("10.1.1.2/32"), nil)
+		b.Added(b.t.Context(), ask(podRef(2)), wired("10.1.1.3/32"), nil)
 		if got, _ := b.written(p); got != "" || b.cluster.requests != 2 || b.remembered() != 0 {
-			t.Errorf("%q after %d requests, %d jobs are remembered", got, b.cluster.requests, b.remembered())
+			b.t.Errorf("%q after %d requests, %d jobs are remembered", got, b.cluster.requests, b.remembered())
 		}
 		if text := b.logs.String(); text != "" {
-			t.Errorf("that is nothing for the log:\n%s", text)
+			b.t.Errorf("that is nothing for the log:\n%s", text)
 		}
 	})
 }
 
 // A DEL forgets the annotation of its own sandbox, and not that of the next.
 func TestADelForgets(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		pod := podRef(1)
 		p := b.cluster.addPod(pod)
 		first, second := ask(pod), ask(pod)
 		second.ID.ContainerID = "next"
-		b.Added(t.Context(), first, wired("10.1.1.2/32"), nil)
+		b.Added(b.t.Context(), first, wired("10.1.1.2/32"), nil)
 		b.Deleted(first)
 		if got, _ := b.written(p); got != "" {
-			t.Errorf("%q is written after the DEL", got)
+			b.t.Errorf("%q is written after the DEL", got)
 		}
-		b.Added(t.Context(), second, wired("10.1.1.3/32"), nil)
+		b.Added(b.t.Context(), second, wired("10.1.1.3/32"), nil)
 		b.Deleted(first)
 		if got, _ := b.written(p); got != "10.1.1.3" {
-			t.Errorf("%q, want the next sandbox's address", got)
+			b.t.Errorf("%q, want the next sandbox's address", got)
 		}
 	})
 }
@@ -160,27 +160,27 @@ func TestADelForgets(t *testing.T) {
 // While the API server is away little is asked of it, and each pod is written
 // once when it is back.
 func TestTheAPIServerIsAway(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		b.cluster.set(func() { b.cluster.away = errAway })
 		var pods []*clusterPod
 		for n := range 20 {
 			pods = append(pods, b.cluster.addPod(podRef(n)))
-			b.Added(t.Context(), ask(podRef(n)), wired("10.1.1.2/32"), nil)
+			b.Added(b.t.Context(), ask(podRef(n)), wired("10.1.1.2/32"), nil)
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if b.cluster.requests > 20*(10*2+8) {
-			t.Errorf("%d requests in ten minutes for 20 pods", b.cluster.requests)
+			b.t.Errorf("%d requests in ten minutes for 20 pods", b.cluster.requests)
 		}
 		b.cluster.set(func() { b.cluster.away = nil })
 		time.Sleep(lastRetry * 5 / 4)
 		for n, p := range pods {
 			if got, patches := b.written(p); got != "10.1.1.2" || patches != 1 {
-				t.Errorf("pod %d: %q after %d patches", n, got, patches)
+				b.t.Errorf("pod %d: %q after %d patches", n, got, patches)
 			}
 		}
 		if text := b.logs.String(); strings.Count(text, "does not reach the cluster") != 1 || strings.Count(text, "reaches the cluster again") != 1 {
-			t.Errorf("the log says more, or less, than once that it is so:\n%s", text)
+			b.t.Errorf("the log says more, or less, than once that it is so:\n%s", text)
 		}
 	})
 }
@@ -188,39 +188,39 @@ func TestTheAPIServerIsAway(t *testing.T) {
 // An API server that starts refuses what it will allow in a moment; one that goes
 // on refusing is asked less and less.
 func TestTheAgentLacksTheRight(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		p := b.cluster.addPod(podRef(1))
 		b.cluster.set(func() { b.cluster.away = apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "web-1", nil) })
-		b.Added(t.Context(), ask(podRef(1)), wired("10.1.1.2/32"), nil)
+		b.Added(b.t.Context(), ask(podRef(1)), wired("10.1.1.2/32"), nil)
 		time.Sleep(time.Hour)
 		b.cluster.set(func() {
 			if b.cluster.requests > 12+12 {
-				t.Errorf("%d requests in an hour", b.cluster.requests)
+				b.t.Errorf("%d requests in an hour", b.cluster.requests)
 			}
 			b.cluster.away = nil
 		})
 		time.Sleep(lastDenied * 5 / 4)
 		if got, patches := b.written(p); got != "10.1.1.2" || patches != 1 {
-			t.Errorf("%q after %d patches", got, patches)
+			b.t.Errorf("%q after %d patches", got, patches)
 		}
 	})
 }
 
 func TestManyPodsAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		pods := map[int]*clusterPod{}
 		for n := range 100 {
 			pods[n] = b.cluster.addPod(podRef(n))
-			b.Added(t.Context(), ask(podRef(n)), wired("10.1.1.2/32"), nil)
-			b.Added(t.Context(), ask(podRef(n)), wired("10.1.1.3/32"), nil)
+			b.Added(b.t.Context(), ask(podRef(n)), wired("10.1.1.2/32"), nil)
+			b.Added(b.t.Context(), ask(podRef(n)), wired("10.1.1.3/32"), nil)
 		}
 		for n, p := range pods {
 			if got, patches := b.written(p); got != "10.1.1.3" || patches != 1 {
-				t.Errorf("pod %d: %q after %d patches", n, got, patches)
+				b.t.Errorf("pod %d: %q after %d patches", n, got, patches)
 			}
 		}
 		if b.cluster.requests != 100 || b.cluster.most > maxRequests {
-			t.Errorf("%d requests, %d at once", b.cluster.requests, b.cluster.most)
+			b.t.Errorf("%d requests, %d at once", b.cluster.requests, b.cluster.most)
 		}
 	})
 }
@@ -228,25 +228,25 @@ func TestManyPodsAtOnce(t *testing.T) {
 // Whoever has something to tell goes on, whatever the API server does, and what
 // is remembered is bounded.
 func TestTheAPIServerHangs(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
+	bubble(t, func(b *bench) {
 		b.cluster.set(func() { b.cluster.hangs = true })
 		before := time.Now()
 		for n := range 2000 {
-			b.Added(t.Context(), ask(podRef(n)), wired("10.1.1.2/32"), nil)
-			b.Added(t.Context(), ask(podRef(n)), attach.Result{}, refusal(101, "no"))
+			b.Added(b.t.Context(), ask(podRef(n)), wired("10.1.1.2/32"), nil)
+			b.Added(b.t.Context(), ask(podRef(n)), attach.Result{}, refusal(101, "no"))
 		}
 		if took := time.Since(before); took != 0 {
-			t.Errorf("ADDs waited %s", took)
+			b.t.Errorf("ADDs waited %s", took)
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if n := b.remembered(); n > maxJobs || b.cluster.most > maxRequests {
-			t.Errorf("%d jobs are remembered, and %d requests were under way", n, b.cluster.most)
+			b.t.Errorf("%d jobs are remembered, and %d requests were under way", n, b.cluster.most)
 		}
 		if text := b.logs.String(); strings.Count(text, "too much to report") != 1 {
-			t.Errorf("the log says more, or less, than once that something is left out:\n%s", text)
+			b.t.Errorf("the log says more, or less, than once that something is left out:\n%s", text)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(b.t.Context())
 		cancel()
 		b.Added(ctx, ask(podRef(1)), attach.Result{}, refusal(101, "no")) // whoever asked has gone
 	})

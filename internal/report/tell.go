@@ -25,19 +25,16 @@ func (r *Reporter) Added(ctx context.Context, asked attach.Request, made attach.
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return // whoever asked has gone, and asks again
 	}
-	switch attach.CodeOf(err) {
-	case cniwire.CodeUnknownContainer: // its DEL came first
-	case cniwire.CodeRefused:
-		r.record(asked.Pod, InterfaceRefused, "", err.Error())
-	case cniwire.CodeTryAgainLater:
-		r.record(asked.Pod, InterfaceWaiting, "", err.Error())
-	default:
-		reason := InterfaceFailed
-		if ctx.Err() != nil { // time is up
-			reason = InterfaceWaiting
-		}
-		r.record(asked.Pod, reason, "", err.Error())
+	reason := InterfaceFailed
+	switch code := attach.CodeOf(err); {
+	case code == cniwire.CodeUnknownContainer:
+		return // its DEL came first
+	case code == cniwire.CodeRefused:
+		reason = InterfaceRefused
+	case code == cniwire.CodeTryAgainLater, ctx.Err() != nil: // time is up
+		reason = InterfaceWaiting
 	}
+	r.record(asked.Pod, reason, "", err.Error())
 }
 
 // Deleted is told of a DEL.
