@@ -29,6 +29,7 @@ import (
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/plan"
 	"github.com/polynic/polynic/internal/reconcile"
+	"github.com/polynic/polynic/internal/report"
 )
 
 // bootIDFile tells one run of the kernel from the next.
@@ -110,6 +111,7 @@ type agent struct {
 	memifs     *deviceplugin.Plugin // nil where none are offered
 	// allocations are what containers were given; nil where none are offered.
 	allocations *allocation.Store
+	reporter    *report.Reporter // nil where there is nobody to tell
 	readiness   *readiness
 }
 
@@ -127,6 +129,7 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 		Options: o, node: node, inventory: inventory.New(), plane: plane, readiness: newReadiness(),
 		cluster: cluster, source: sourceOf(o, cluster),
 	}
+	a.reporter = newReporter(o, cluster, a.inventory)
 	a.reconciler = reconcile.New(plane.driver, reconcile.Options{
 		Log:            o.Log,
 		RepairInterval: o.Config.RepairInterval.Duration,
@@ -149,6 +152,7 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 		Addresses:  addresses,
 		Reconciler: a.reconciler,
 		AwayLimit:  o.Config.AwayLimit.Duration,
+		Warner:     a.warner(),
 	})
 	return a, nil
 }
@@ -159,7 +163,7 @@ func (a *agent) run(ctx context.Context) error {
 	// Closed when no more requests are taken.
 	serving, end := context.WithCancel(ctx)
 	defer end()
-	requests, questions, err := listen(ctx, a.Options, newGate(a.Options, a.attacher, a.readiness, serving.Done()))
+	requests, questions, err := listen(ctx, a.Options, a.tellOf(newGate(a.Options, a.attacher, a.readiness, serving.Done())))
 	if err != nil {
 		return err
 	}
@@ -172,6 +176,9 @@ func (a *agent) run(ctx context.Context) error {
 	group.Go(func() error { return inspect.NewServer(a, a.Log).Serve(base, questions) })
 	if a.cluster != nil && !numbered(a.Config) {
 		group.Go(func() error { return a.followNode(base) })
+	}
+	if a.reporter != nil {
+		group.Go(func() error { return a.reporter.Run(base) })
 	}
 	if a.memifs != nil {
 		// At once: kubelet fails pods that it starts before it knows their devices.
@@ -217,6 +224,9 @@ func (a *agent) serve(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error { return a.heartbeat(ctx) })
+	if a.reporter != nil {
+		group.Go(func() error { return a.goRounds(ctx) })
+	}
 	return group.Wait()
 }
 

@@ -74,6 +74,9 @@ type Kubernetes struct {
 	// Kubeconfig is the path of a kubeconfig file; empty is the service account of
 	// the pod that the agent runs in.
 	Kubeconfig string `json:"kubeconfig"`
+	// NetworkStatus has pods annotated with their interfaces. It is to be off where
+	// another plugin, which has polynic make the pods' main interfaces, does that.
+	NetworkStatus bool `json:"networkStatus"`
 }
 
 // Subnet is one pod range and how it is cut.
@@ -144,6 +147,7 @@ func Default() Config {
 			TapQueues:  1,
 			Masquerade: &yes,
 		},
+		Kubernetes:     Kubernetes{NetworkStatus: true},
 		Memif:          Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: Duration{30 * time.Second},
 		AwayLimit:      Duration{time.Minute},
