@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
@@ -36,10 +35,12 @@ func (n *Node) start(log, program string, args ...string) *Process {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), n.Env...)
+	cmd, err := n.command(program, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(cmd.Env, n.Env...)
 	cmd.Stderr = file
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := n.inside(cmd.Start); err != nil {
 		t.Fatal(err)
 	}
