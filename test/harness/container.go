@@ -158,7 +158,7 @@ func (n *Node) Contain(agent, relay []string) {
 		n.Config.MountNamespace = fmt.Sprintf("/proc/%d/ns/mnt", os.Getpid())
 		n.writeConfig()
 	}
-	n.containers = map[string]Container{
+	n.containers = map[string]*Container{
 		Bin("polynic-agent"): {Capabilities: agent, Volumes: []string{n.Dir}, Sysctl: filepath.Join(sysctl, "net")},
 		Bin("polynic-relay"): {Capabilities: relay, Volumes: []string{n.Dir}},
 	}
@@ -182,11 +182,11 @@ func (n *Node) share(path string) {
 }
 
 // command is the program, in its container where it has one.
-func (n *Node) command(program string, args ...string) (*exec.Cmd, error) {
-	if c, ok := n.containers[program]; ok {
-		return c.Command(program, args...)
+func (p Program) command() (*exec.Cmd, error) {
+	if p.Container != nil {
+		return p.Container.Command(p.Path, p.Args...)
 	}
-	cmd := exec.Command(program, args...)
+	cmd := exec.Command(p.Path, p.Args...)
 	cmd.Env = os.Environ()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd, nil

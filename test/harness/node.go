@@ -43,7 +43,7 @@ type Node struct {
 	cni  *libcni.CNIConfig
 	list *libcni.NetworkConfigList
 	// containers are those of programs that run in one.
-	containers map[string]Container
+	containers map[string]*Container
 
 	pods    atomic.Int64 // made so far, for names
 	removed bool
@@ -141,7 +141,9 @@ func (n *Node) Remove() {
 		n.Agent.Kill()
 	}
 	var out []byte
-	cmd, err := n.command(Bin("polynic-agent"), "remove", "--config", n.configFile())
+	cmd, err := Program{
+		Path: Bin("polynic-agent"), Args: []string{"remove", "--config", n.configFile()}, Container: n.containers[Bin("polynic-agent")],
+	}.command()
 	if err == nil {
 		err = n.inside(func() (err error) {
 			out, err = cmd.CombinedOutput()
