@@ -8,6 +8,8 @@ package container_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,21 +21,26 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
-// capabilities are what a manifest gives the container that has a DaemonSet's
-// name for its first.
+// capabilities are what a manifest gives the first container, or the init
+// container where there is one that has any, of its DaemonSet.
 func capabilities(t *testing.T, manifest string) []string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "deploy", manifest))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var set appsv1.DaemonSet
-	if err := yaml.UnmarshalStrict(text, &set); err != nil {
-		t.Fatalf("%s: %v", manifest, err)
-	}
 	var names []string
-	for _, c := range set.Spec.Template.Spec.Containers[0].SecurityContext.Capabilities.Add {
-		names = append(names, string(c))
+	for document := range strings.SplitSeq(string(text), "\n---\n") {
+		var set appsv1.DaemonSet
+		if err := yaml.Unmarshal([]byte(document), &set); err != nil {
+			t.Fatalf("%s: %v", manifest, err)
+		}
+		pod := set.Spec.Template.Spec
+		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+			for _, name := range c.SecurityContext.Capabilities.Add {
+				names = append(names, string(name))
+			}
+		}
 	}
 	return names
 }
