@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -40,7 +41,10 @@ func (c Config) Validate() error {
 	if c.Dataplane != "linux" {
 		bad("dataplane", "%q is not known (want linux)", c.Dataplane)
 	}
-	for field, dir := range map[string]string{"stateDir": c.StateDir, "runDir": c.RunDir, "podNetnsDir": c.PodNetnsDir} {
+	for field, dir := range map[string]string{
+		"stateDir": c.StateDir, "runDir": c.RunDir, "podNetnsDir": c.PodNetnsDir,
+		"sysctlDir": c.SysctlDir, "mountNamespace": cmp.Or(c.MountNamespace, "/"),
+	} {
 		if !filepath.IsAbs(dir) {
 			bad(field, "%q is not an absolute path", dir)
 		}

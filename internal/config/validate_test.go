@@ -29,6 +29,8 @@ func TestRefusedSettings(t *testing.T) {
 		{"state folder", minimal + "stateDir: var", `stateDir: "var" is not an absolute path`},
 		{"run folder", minimal + `runDir: ""`, `runDir: "" is not an absolute path`},
 		{"pods' folder", minimal + "podNetnsDir: netns", `podNetnsDir: "netns" is not an absolute path`},
+		{"mount namespace", minimal + "mountNamespace: proc/1/ns/mnt", `mountNamespace: "proc/1/ns/mnt" is not an absolute path`},
+		{"settings", minimal + `sysctlDir: ""`, `sysctlDir: "" is not an absolute path`},
 		{"no repair", minimal + "repairInterval: 0s", "repairInterval: 0s is not positive"},
 		{"away", minimal + "awayLimit: -1s", "awayLimit: -1s is not positive"},
 		{"duration", minimal + "awayLimit: soon", `duration: time: invalid duration "soon"`},

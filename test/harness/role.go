@@ -14,6 +14,7 @@ const roleEnv = "POLYNIC_TEST_ROLE"
 func runRole(role string) int {
 	roles := map[string]func() error{
 		"udp-sink": udpSink, "udp-source": udpSource,
+		containerRole: becomeContainer, RemoveFolderRole: removeFolder,
 		"tcp-sink": tcpSink, "tcp-source": tcpSource,
 	}
 	run, ok := roles[role]
