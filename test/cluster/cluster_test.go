@@ -6,13 +6,13 @@ package cluster
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/test/controlplane"
-	"github.com/polynic/polynic/test/harness"
 	"github.com/polynic/polynic/test/kubenode"
 	"github.com/polynic/polynic/test/need"
 	"github.com/polynic/polynic/test/registry"
@@ -53,12 +53,25 @@ func (c *cluster) addImages() {
 	c.images.Add(registry.Image{Files: busybox, Entrypoint: []string{"/bin/sleep", "infinity"}}, kubenode.PauseImage)
 	waiting := []string{"/bin/sh", "-c", "trap exit TERM; sleep infinity & wait"}
 	c.images.Add(registry.Image{Files: busybox, Entrypoint: waiting}, shell, "docker.io/library/nginx:latest")
+	c.images.Add(registry.Image{Files: append(busybox, testpmdFiles(c.t)...), Entrypoint: waiting},
+		"docker.io/ligato/vpp-agent:v2.1.1", "docker.io/ligato/vpp-agent:latest", "docker.io/library/debian:bookworm")
+}
+
+// testpmdFiles are DPDK's test application with what it loads when it runs.
+func testpmdFiles(t *testing.T) []registry.File {
+	t.Helper()
+	program := need.Command(t, need.Cluster, "dpdk-testpmd")
+	drivers, err := filepath.Glob("/usr/lib/*/dpdk/pmds-*/librte_*_*.so.*.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return registry.Program(t, append(drivers, program)...)
 }
 
 // waitPods waits until all pods of a selector, and so many, are ready.
 func (c *cluster) waitPods(count int, selector ...string) {
 	c.t.Helper()
-	harness.Eventually(c.t, 2*time.Minute, func() error {
+	controlplane.Eventually(c.t, 2*time.Minute, func() error {
 		out, err := c.TryKubectl(append([]string{"get", "pods", "-o",
 			`jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`}, selector...)...)
 		if ready := strings.Count(out, " True\n"); err == nil && (ready != count || strings.Count(out, "\n") != count) {

@@ -5,17 +5,17 @@ package cluster
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/polynic/polynic/test/kubenode"
 )
 
 // Should this fail, it is the cluster that does not work, not the product.
 func TestClusterWorksWithReferencePlugins(t *testing.T) {
 	c := startCluster(t)
-	if err := os.MkdirAll("/etc/cni/net.d", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile("/etc/cni/net.d/10-bridge.conflist", []byte(`{"cniVersion":"1.0.0","name":"bridge","plugins":[
+	if err := os.WriteFile(filepath.Join(kubenode.PluginConfDir, "10-bridge.conflist"), []byte(`{"cniVersion":"1.0.0","name":"bridge","plugins":[
 		{"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":false,"hairpinMode":true,
 		 "ipam":{"type":"host-local","ranges":[[{"subnet":"10.1.1.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}}]}`), 0o600); err != nil {
 		t.Fatal(err)

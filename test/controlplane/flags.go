@@ -51,7 +51,7 @@ func (p *Plane) StartControllers() {
 			Args: append(flags, "--kubeconfig="+config, "--leader-elect=false", "--secure-port=0"),
 		}.Start(p.t)
 	}
-	harness.Eventually(p.t, starting, func() error {
+	Eventually(p.t, starting, func() error {
 		_, err := p.TryKubectl("get", "serviceaccount", "default")
 		return err
 	})

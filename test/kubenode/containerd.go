@@ -5,6 +5,7 @@ package kubenode
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/polynic/polynic/test/harness"
@@ -38,8 +39,8 @@ config_path = "/etc/containerd/certs.d"
 restrict_oom_score_adj = true
 tolerate_missing_hugetlb_controller = true
 [plugins."io.containerd.cri.v1.runtime".cni]
-bin_dirs = ["/opt/cni/bin", "%s"]
-conf_dir = "/etc/cni/net.d"
+bin_dirs = ["` + PluginDir + `"]
+conf_dir = "` + PluginConfDir + `"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
@@ -47,14 +48,23 @@ BinaryName = "%s"
 SystemdCgroup = false
 `
 
-// ReferencePlugins is where Debian has the reference CNI plugins.
-const ReferencePlugins = "/usr/lib/cni"
+// Where containerd looks for network plugins and for their configuration. The
+// reference plugins are there, as on any node, and no configuration.
+const (
+	PluginDir     = "/opt/cni/bin"
+	PluginConfDir = "/etc/cni/net.d"
+)
 
 func (n *Node) configureContainerd() {
 	t := n.t
 	t.Helper()
-	need.File(t, need.Cluster, filepath.Join(ReferencePlugins, "loopback"))
-	n.write("/etc/containerd/config.toml", fmt.Sprintf(containerdConfig, ReferencePlugins, need.Command(t, need.Cluster, "runc")))
+	for _, plugin := range []string{"loopback", "portmap", "bridge", "host-local"} {
+		n.copy(kubebin.Need(t, plugin), filepath.Join(PluginDir, plugin))
+	}
+	if err := os.MkdirAll(PluginConfDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	n.write("/etc/containerd/config.toml", fmt.Sprintf(containerdConfig, need.Command(t, need.Cluster, "runc")))
 	n.write("/etc/containerd/certs.d/_default/hosts.toml",
 		fmt.Sprintf("[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\n", n.config.Registry.URL))
 	bin, err := kubebin.Dir()

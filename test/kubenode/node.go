@@ -101,7 +101,7 @@ func (n *Node) Ready() error {
 // WaitReady waits until the API server says that the node is ready.
 func (n *Node) WaitReady() {
 	n.t.Helper()
-	harness.Eventually(n.t, patience, n.Ready)
+	controlplane.Eventually(n.t, patience, n.Ready)
 }
 
 func (n *Node) log(program string) string { return filepath.Join(n.logs, program+".log") }
@@ -112,6 +112,21 @@ func (n *Node) write(path, text string) {
 		n.t.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// copy copies a program.
+func (n *Node) copy(from, to string) {
+	n.t.Helper()
+	data, err := os.ReadFile(from)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		n.t.Fatal(err)
+	}
+	if err := os.WriteFile(to, data, 0o755); err != nil {
 		n.t.Fatal(err)
 	}
 }

@@ -101,8 +101,13 @@ func copyRoot() (path string, err error) {
 	return path, mount{"overlay", path, "overlay", 0, fmt.Sprintf("lowerdir=/,upperdir=%s/upper,workdir=%[1]s/work", staging)}.make()
 }
 
-// enter makes a folder the root of everybody in this mount namespace.
+// enter makes a folder the root of everybody in this mount namespace. The
+// working directory is the same one in it.
 func enter(root string) error {
+	here, err := os.Getwd()
+	if err != nil {
+		return fmt.Errorf("root: %w", err)
+	}
 	if err := unix.Chdir(root); err != nil {
 		return fmt.Errorf("root: %w", err)
 	}
@@ -112,7 +117,7 @@ func enter(root string) error {
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount the old root: %w", err)
 	}
-	return unix.Chdir("/")
+	return unix.Chdir(here)
 }
 
 // outerMounts are the mounts of this machine, beside its root, that the tests
