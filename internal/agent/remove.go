@@ -50,7 +50,12 @@ func Remove(ctx context.Context, o Options) error {
 // planned is what the sandboxes of the journal should have; those on their way
 // out may have it still.
 func planned(o Options, attachments []model.Attachment) (desired.Set, error) {
-	node, _, err := network(o.Config)
+	ranges, err := rangesKnown(o.Config)
+	if err != nil || ranges == nil {
+		o.Log.Warn("the node's pod ranges are not known: only what bears a mark is removed", slog.Any("error", err))
+		return nil, nil //nolint:nilerr // a set may be empty
+	}
+	node, _, err := network(o.Config, ranges)
 	if err != nil {
 		return nil, err
 	}

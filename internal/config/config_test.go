@@ -21,6 +21,9 @@ import (
 // minimal is the least that a file must say.
 const minimal = "nodeName: node-1\npodSource: dir:/etc/polynic/pods\n"
 
+// cluster is the least that a file says in a cluster.
+const cluster = "nodeName: node-1\npodSource: kubernetes\n"
+
 func load(t *testing.T, text string) (config.Config, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
@@ -111,6 +114,32 @@ memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1}
 	}
 }
 
+// What the cluster gives has no default.
+func TestInCluster(t *testing.T) {
+	t.Setenv("NODE_NAME", "node-7")
+	got, err := load(t, "podSource: kubernetes\nkubernetes: {kubeconfig: /etc/admin.conf}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.NodeName, want.NodeID, want.Network.Subnets = "node-7", 0, nil
+	want.PodSource, want.Kubernetes.Kubeconfig = "kubernetes", "/etc/admin.conf"
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+	if !got.InCluster() || (config.Config{PodSource: "dir:/pods"}).InCluster() {
+		t.Error("the API server is a source, and a folder is another")
+	}
+	for _, text := range []string{
+		cluster + "network: {subnets: [{cidr: 10.1.0.0/16}]}",
+		cluster + "nodeID: 3\nnetwork: {subnets: [{cidr: 10.1.0.0/16, nodePrefixLen: 24}]}",
+	} {
+		if got, err := load(t, text); err != nil || got.NodeName != "node-1" || len(got.Network.Subnets) != 1 {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+}
+
 func TestMissingFile(t *testing.T) {
 	_, err := config.Load("/nowhere/polynic.yaml")
 	if err == nil || !strings.Contains(err.Error(), "/nowhere/polynic.yaml: no such file") {
@@ -136,6 +165,7 @@ func TestPaths(t *testing.T) {
 		c.MemifDir():      "/run/polynic/memif",
 		c.TombstoneDir():  "/state/tombstones",
 		c.JournalFile():   "/state/journal",
+		c.NodeFile():      "/state/node.json",
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)

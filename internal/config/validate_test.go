@@ -13,10 +13,17 @@ func TestRefusedSettings(t *testing.T) {
 	subnets := func(list string) string { return minimal + "network:\n  subnets: [" + list + "]\n" }
 	for _, c := range []struct{ name, text, want string }{
 		{"no name", "podSource: dir:/pods", "nodeName: is required"},
-		{"no source", "nodeName: a", `podSource: "" is not of the form dir:/PATH`},
-		{"other source", "nodeName: a\npodSource: http://x", `podSource: "http://x" is not of the form dir:/PATH`},
-		{"relative source", "nodeName: a\npodSource: dir:pods", `podSource: "dir:pods" is not of the form dir:/PATH`},
-		{"node 0", minimal + "nodeID: 0", "nodeID: 0 is not between 1 and 65535"},
+		{"no source", "nodeName: a", `podSource: "" is neither kubernetes nor of the form dir:/PATH`},
+		{"other source", "nodeName: a\npodSource: http://x", `podSource: "http://x" is neither kubernetes nor of the form dir:/PATH`},
+		{"relative source", "nodeName: a\npodSource: dir:pods", `podSource: "dir:pods" is neither kubernetes nor of the form dir:/PATH`},
+		{"node -1", minimal + "nodeID: -1", "nodeID: -1 is not between 1 and 65535"},
+		{"node -1 in a cluster", cluster + "nodeID: -1", "nodeID: -1 is not between 1 and 65535"},
+		{"relative kubeconfig", cluster + "kubernetes: {kubeconfig: admin.conf}", `kubernetes.kubeconfig: "admin.conf" is not an absolute path`},
+		{"number of nothing", cluster + "nodeID: 2", "network.subnets: is required with nodeID"},
+		{
+			"number without a split", cluster + "nodeID: 2\nnetwork: {subnets: [{cidr: 10.1.0.0/16}]}",
+			"network.subnets[0].nodePrefixLen: 0 is not longer than the subnet's 16",
+		},
 		{"node 65536", minimal + "nodeID: 65536", "nodeID: 65536 is not between 1 and 65535"},
 		{"dataplane", minimal + "dataplane: ovs", `dataplane: "ovs" is not known (want linux)`},
 		{"state folder", minimal + "stateDir: var", `stateDir: "var" is not an absolute path`},

@@ -60,6 +60,15 @@ type Pod struct {
 	ServiceEndpointIf string
 }
 
+// Node is what the cluster says of the node that an agent is on.
+type Node struct {
+	// PodRanges are the ranges of its pods, in no order of families; none where the
+	// cluster leaves that to others.
+	PodRanges []netip.Prefix
+	// ID numbers its share of the pod network; 0 where it has no number.
+	ID int
+}
+
 // AttachmentID is the key of one CNI attachment: the runtime's container id
 // and the interface name it asked for (CNI_IFNAME). Everything polynic makes
 // for a pod is keyed by it, never by the pod's name.
