@@ -62,7 +62,7 @@ func layers() []layer {
 		{"internal/cniserver/recorder", []string{"api/...", "internal/attach", "internal/model"}, "what stands in for the pod path speaks as the pod path does"},
 		{"internal/cniserver", []string{"api/cniwire", "internal/attach", "internal/failpoint", "internal/model", "internal/openfiles", "internal/unixsock"}, "a request goes to the pod path and nowhere else"},
 		{"internal/deviceplugin", []string{"api/podif", "internal/deviceplugin/...", "internal/memifdir", "internal/model", "internal/unixsock"}, "the device plugin knows kubelet and allocations, and nothing of how a memif is made"},
-		{"internal/deviceplugin/allocation", []string{"internal/memifdir", "internal/model"}, "an allocation is a folder, a secret, and a record of both"},
+		{"internal/deviceplugin/allocation", []string{"internal/failpoint", "internal/memifdir", "internal/model"}, "an allocation is a folder, a secret, and a record of both"},
 		{"internal/deviceplugin/podresources", []string{"internal/model", "internal/unixsock"}, "it asks kubelet and judges nothing"},
 		{"internal/memifdir", []string{"internal/model"}, "a folder that is shared with a container is files and no more"},
 		{"internal/watch", []string{"api/podif", "internal/inventory", "internal/manifest", "internal/model"}, "a source of pods fills the inventory and knows no consequence"},

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/polynic/polynic/internal/failpoint"
 	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 )
@@ -90,11 +91,13 @@ func (s *Store) Allocate(devices []string) (model.MemifAllocation, error) {
 	a := model.MemifAllocation{ID: randomText(), Devices: devices, Secret: model.NewSecret(randomText())}
 	// Written down first: a folder that is not is never found again.
 	err := s.journal.PutAllocation(a)
+	failpoint.Hit("allocate-journaled")
 	if err == nil {
 		if err = s.dir.Make(a.ID); err != nil {
 			err = errors.Join(err, s.journal.DeleteAllocation(a.ID))
 		}
 	}
+	failpoint.Hit("allocate-folder")
 	if err != nil {
 		return model.MemifAllocation{}, fmt.Errorf("memif devices [%s]: %w", strings.Join(devices, ", "), err)
 	}
@@ -153,7 +156,9 @@ func (s *Store) Free(ctx context.Context, id string) error {
 	if err := s.dir.Remove(ctx, id); err != nil {
 		return err
 	}
+	failpoint.Hit("free-folder")
 	err := s.journal.DeleteAllocation(id)
+	failpoint.Hit("free-journaled")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held = slices.DeleteFunc(s.held, func(h *held) bool { return h.ID == id })
