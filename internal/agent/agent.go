@@ -22,6 +22,7 @@ import (
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/deviceplugin"
+	"github.com/polynic/polynic/internal/deviceplugin/allocation"
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/inventory"
 	"github.com/polynic/polynic/internal/journal"
@@ -78,6 +79,7 @@ func (a *agent) takeUp(ctx context.Context, kept kept) error {
 		return fmt.Errorf("read the dataplane: %w", err)
 	}
 	adopted := a.attacher.Adopt(ctx, found, kept.attachments)
+	a.reveal(adopted)
 	return a.attacher.Restore(append(kept.attachments, adopted...))
 }
 
@@ -91,7 +93,9 @@ type agent struct {
 	attacher   *attach.Attacher
 	plane      *plane
 	memifs     *deviceplugin.Plugin // nil where none are offered
-	readiness  *readiness
+	// allocations are what containers were given; nil where none are offered.
+	allocations *allocation.Store
+	readiness   *readiness
 }
 
 // compose connects the parts. Nothing runs yet.

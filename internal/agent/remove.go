@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 )
 
@@ -44,7 +45,8 @@ func Remove(ctx context.Context, o Options) error {
 	if err := driver.RemoveAll(ctx, known); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()), os.RemoveAll(o.Config.MemifDir()))
+	return errors.Join(os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()), os.RemoveAll(o.Config.MemifDir()),
+		os.RemoveAll(memifdir.Dir(o.Config.MemifDir()).Given()))
 }
 
 // planned is what the sandboxes of the journal should have; those on their way

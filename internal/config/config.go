@@ -52,7 +52,7 @@ type Network struct {
 	// Subnets are the cluster's pod ranges, at most one per family; each is
 	// cut into one range per node.
 	Subnets []Subnet `json:"subnets"`
-	// MTU of every pod interface, in bytes, 1280 to 65535.
+	// MTU of every pod interface, in bytes, 1280 to 65513.
 	MTU int `json:"mtu"`
 	// Eth0 is the type of the pod's main interface: "auto" (veth on linux, tap
 	// on VPP), "tap" or "veth".

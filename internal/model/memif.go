@@ -14,6 +14,9 @@ type MemifAllocation struct {
 	// allocations with one device the newest counts.
 	Devices []string
 	Secret  Secret
+	// Given is when, in microseconds since 1970; zero for one of an agent that did not
+	// write it down.
+	Given int64
 }
 
 // MemifContainer is a container of a pod that asks for memif devices.

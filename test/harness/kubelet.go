@@ -149,8 +149,12 @@ func (n *Node) ForgetPods() {
 }
 
 // isContainers tells what a container keeps as long as kubelet knows it: its
-// folder and what is written there for it. A socket is none of these.
+// folder, what is written there for it, and whose that is. A socket is none of
+// these.
 func (n *Node) isContainers(path string) bool {
+	if strings.HasPrefix(path, memifdir.Dir(n.Config.MemifDir()).Given()) {
+		return true
+	}
 	inside, isInside := strings.CutPrefix(path, n.Config.MemifDir()+"/")
 	_, name, isFile := strings.Cut(inside, "/")
 	return isInside && (!isFile || name == memifdir.InterfacesName)
