@@ -14,7 +14,7 @@ const roleEnv = "POLYNIC_TEST_ROLE"
 func runRole(role string) int {
 	roles := map[string]func() error{
 		"udp-sink": udpSink, "udp-source": udpSource,
-		"tcp-sink": tcpSink, "tcp-source": tcpSource,
+		"tcp-sink": tcpSink, "tcp-source": tcpSource, "memif": memifPeer,
 	}
 	run, ok := roles[role]
 	if !ok {
