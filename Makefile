@@ -17,6 +17,9 @@ TAGS      = grpcnotrace
 TOOL      = go tool -modfile=tools/go.mod
 # How thoroughly "bench" measures: quick takes two minutes, full some ten.
 FIGURES  ?= full
+# Architectures that package memif is compiled for, with 32 bits, with other byte
+# and memory orders.
+ELSEWHERE = 386 arm64 s390x riscv64
 # The race detector needs a C compiler; "setup" installs one where it can.
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
@@ -62,6 +65,11 @@ vet:
 	echo "==> check: vet"
 	timeout 10m go vet ./...
 	go vet -tags failpoints ./...
+	echo "==> check: memif elsewhere: $(ELSEWHERE)"
+	for arch in $(ELSEWHERE); do
+		GOARCH=$$arch CGO_ENABLED=0 go vet ./memif/...
+		GOARCH=$$arch CGO_ENABLED=0 go build ./memif/...
+	done
 
 fix:
 	echo "==> check: modern Go (to repair: go fix ./...)"
