@@ -90,7 +90,7 @@ network:
   eth0: tap
   tapQueues: 4
   masquerade: false
-memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1}
+memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1, acceptUnsealed: true}
 kubernetes: {networkStatus: false}
 `)
 	if err != nil {
@@ -107,7 +107,7 @@ kubernetes: {networkStatus: false}
 			},
 			MTU: 9000, Eth0: "tap", TapQueues: 4, Masquerade: &no,
 		},
-		Memif:          config.Memif{Enabled: true, KubeletDir: "/kubelet", Devices: 7, FirstID: 1},
+		Memif:          config.Memif{Enabled: true, KubeletDir: "/kubelet", Devices: 7, FirstID: 1, AcceptUnsealed: true},
 		RepairInterval: config.Duration{Duration: 10 * time.Second},
 		AwayLimit:      config.Duration{Duration: 90 * time.Second},
 	}
