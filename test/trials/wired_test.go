@@ -71,7 +71,9 @@ func TestAddWiresAndDelCleans(t *testing.T) {
 	n := harness.Start(t, nil)
 	baseline := n.MustLook()
 	a, b := n.Pod(mixed), n.Pod("")
-	first, second := a.MustAdd(), b.MustAdd()
+	second := b.MustAdd()
+	without := n.OpenFiles()
+	first := a.MustAdd()
 	expectWired(t, a, first)
 	expectWired(t, b, second)
 	for _, from := range []string{"eth0", "tap1", "veth1", "tap3"} {
@@ -84,7 +86,12 @@ func TestAddWiresAndDelCleans(t *testing.T) {
 			}
 		}
 	}
+	with := n.OpenFiles()
 	a.MustDel()
+	// The agent's own are the reap's by now.
+	if now := n.OpenFiles(); with.Taps <= without.Taps || now.Taps != without.Taps || now.RelayNamespaces > without.RelayNamespaces {
+		t.Errorf("open files: %+v without the pod, %+v with it, %+v right after DEL", without, with, now)
+	}
 	for _, from := range []string{"eth0", "tap1", "veth1"} {
 		if a.Ping(from, "10.1.1.1") == nil {
 			t.Errorf("traffic of %s passes after DEL", from)
