@@ -174,7 +174,9 @@ func (f *Feed[T]) list(ctx context.Context, at *position, sink Sink[T]) error {
 	if err != nil {
 		return err
 	}
-	at.watchFrom = accessor.GetResourceVersion()
+	if at.watchFrom = accessor.GetResourceVersion(); at.watchFrom == "" {
+		return errNoVersion
+	}
 	sink.Listed(objects)
 	return nil
 }

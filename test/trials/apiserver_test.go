@@ -75,6 +75,9 @@ func (n *apiNode) problem(words string) {
 // their order.
 func TestNodeGetsItsRanges(t *testing.T) {
 	n := newAPINode(t)
+	n.api.Stop()
+	n.problem("the API server does not tell")
+	n.api.Start()
 	n.problem("no such node")
 	n.putNode(nil)
 	n.problem("node node1: no spec.podCIDRs")
@@ -141,6 +144,16 @@ func TestAPIServerIsAway(t *testing.T) {
 		t.Errorf("refused after %s", took)
 	}
 	second.MustDel()
+	n.api.Start()
+	n.api.Stall()
+	began = time.Now()
+	_, err = n.Sandbox("unknown", "u4").Add()
+	expectRefused(t, err, cniwire.CodeTryAgainLater, "the API server does not tell", "deadline exceeded")
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("refused after %s", took)
+	}
+	n.api.Stop()
+	n.api.Resume()
 
 	n.RestartAgent()
 	if err := n.CNIStatus(); err != nil {
