@@ -71,6 +71,12 @@ func failure(code int, reason, message string) object {
 	}
 }
 
+func invalid(field, reason string) object {
+	status := failure(http.StatusUnprocessableEntity, "Invalid", field+": "+reason)
+	status["details"] = object{"causes": []object{{"reason": "FieldValueInvalid", "message": reason, "field": field}}}
+	return status
+}
+
 func tooLarge(version string, now int) object {
 	status := failure(http.StatusGatewayTimeout, "Timeout", fmt.Sprintf("Too large resource version: %s, current: %d", version, now))
 	status["details"] = object{"causes": []object{{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}}}
@@ -127,7 +133,7 @@ func (s *Server) one(r *http.Request, at string) object {
 	switch r.Method {
 	case http.MethodPatch:
 		if uid := body.field("metadata.uid"); uid != "" && uid != was.field("metadata.uid") {
-			return failure(http.StatusUnprocessableEntity, "Invalid", "metadata.uid: field is immutable")
+			return invalid("metadata.uid", "field is immutable")
 		}
 		if isStatus {
 			delete(body, "spec")
