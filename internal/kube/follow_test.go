@@ -23,7 +23,7 @@ func started(t *testing.T) (*fake.Server, *cluster, *recorder) {
 	c := newCluster(t, s.Kubeconfig())
 	c.pod("a", "here", "1")
 	r := follow(t, c.client())
-	r.await(t, 1, `listed ["a 1"]`)
+	r.await(t, `listed ["a 1"]`)
 	return s, c, r
 }
 
@@ -38,7 +38,7 @@ func TestConnectionIsLost(t *testing.T) {
 	for _, wish := range []string{"2", "3", "4"} {
 		s.Cut()
 		c.wish("a", wish)
-		r.await(t, 1, "put a "+wish)
+		r.await(t, "put a "+wish)
 	}
 	want := []string{`listed ["a 1"]`, "put a 2", "put a 3", "put a 4"}
 	if diff := cmp.Diff(want, r.told()); diff != "" {
@@ -54,12 +54,12 @@ func TestConnectionIsLost(t *testing.T) {
 func TestVersionIsForgotten(t *testing.T) {
 	s, c, r := started(t)
 	c.wish("a", "2")
-	r.await(t, 1, "put a 2")
+	r.await(t, "put a 2")
 	c.pod("other", "there", "1")
 	s.Forget()
-	r.await(t, 1, `listed ["a 2"]`)
+	r.await(t, `listed ["a 2"]`)
 	c.wish("a", "3")
-	r.await(t, 1, "put a 3")
+	r.await(t, "put a 3")
 	asked := s.Requests(lists)
 	if len(asked) != 2 || strings.Contains(asked[1], "resourceVersion=0") || !strings.Contains(asked[1], "NotOlderThan") {
 		t.Errorf("lists: %q", asked)
@@ -76,24 +76,24 @@ func TestStoreIsRestored(t *testing.T) {
 	s, c, r := started(t)
 	for _, wish := range []string{"2", "3"} {
 		c.wish("a", wish)
-		r.await(t, 1, "put a "+wish)
+		r.await(t, "put a "+wish)
 	}
 	s.Restore()
-	r.await(t, 1, `listed ["a 3"]`)
+	r.await(t, `listed ["a 3"]`)
 	c.wish("a", "4")
-	r.await(t, 1, "put a 4")
+	r.await(t, "put a 4")
 }
 
 // A bookmark spares the list that would be needed for what is too old.
 func TestBookmarks(t *testing.T) {
 	s, c, r := started(t)
 	c.wish("a", "2")
-	r.await(t, 1, "put a 2")
+	r.await(t, "put a 2")
 	c.pod("other", "there", "1")
 	s.Bookmark()
 	s.Forget()
 	c.wish("a", "3")
-	r.await(t, 1, "put a 3")
+	r.await(t, "put a 3")
 	if n := len(s.Requests(lists)); n != 1 {
 		t.Errorf("%d lists", n)
 	}
@@ -119,5 +119,5 @@ func TestRefusalIsNoStorm(t *testing.T) {
 	}
 	s.Accept()
 	c.wish("a", "2")
-	r.await(t, 1, "put a 2")
+	r.await(t, "put a 2")
 }

@@ -40,7 +40,7 @@ func newAPINode(t *testing.T, subnets ...config.Subnet) *apiNode {
 }
 
 // ranges are those of the node, where a test does not care.
-var ranges = []string{"10.244.3.0/24", "fd00:10:244:3::/64"} //nolint:gochecknoglobals // a constant
+var ranges = []string{"10.244.3.0/24", "fd00:10:244:3::/64"}
 
 func (n *apiNode) putNode(annotations map[string]string, podCIDRs ...string) {
 	n.api.Put("nodes/node1", &corev1.Node{

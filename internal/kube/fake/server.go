@@ -184,7 +184,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet && query.Get("watch") == "true":
 		s.watch(w, r, path)
 	case r.Method == http.MethodGet && isCollection(path):
-		answer(w, s.list(path, query, metadataOnly(r)))
+		answer(w, s.list(path, query, formOf(r)))
 	default:
 		answer(w, s.one(r, path))
 	}
@@ -194,10 +194,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func isCollection(path string) bool {
 	parts := strings.Split(path, "/")
 	return len(parts)%2 == 1
-}
-
-func metadataOnly(r *http.Request) bool {
-	return strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata")
 }
 
 func answer(w http.ResponseWriter, o object) {
