@@ -81,12 +81,13 @@ func (f *Feed[T]) Follow(ctx context.Context, sink Sink[T]) {
 	state := position{listFrom: anyVersion}
 	pause := firstPause
 	for ctx.Err() == nil {
-		began := time.Now()
+		began, watched := time.Now(), state.watchFrom != ""
 		err := f.advance(ctx, &state, sink)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(began) > steady {
+		// That a list succeeds says nothing: the watch after it may fail each time.
+		if watched && err == nil || time.Since(began) > steady {
 			pause = firstPause
 		}
 		if isLost(err) {

@@ -99,20 +99,38 @@ func TestBookmarks(t *testing.T) {
 	}
 }
 
+// One that forgets what it has just listed is not listed again and again at once.
+func TestForgettingIsNoStorm(t *testing.T) {
+	s, _, _ := started(t)
+	s.RememberNothing()
+	began := waitForRequests(t, s, lists, 1+3)
+	// Each attempt to watch fails, after a pause of at least half of 0.25, 0.5 and 1 s.
+	if took := time.Since(began); took < 875*time.Millisecond {
+		t.Errorf("3 lists in %s", took)
+	}
+}
+
+// waitForRequests waits until so many were made, and gives when it began.
+func waitForRequests(t *testing.T, s *fake.Server, prefix string, count int) time.Time {
+	t.Helper()
+	began := time.Now()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for len(s.Requests(prefix)) < count {
+		<-ticker.C
+		if time.Since(began) > limit {
+			t.Fatalf("%q was not asked %d times", prefix, count)
+		}
+	}
+	return began
+}
+
 // An API server that refuses is asked again, more and more seldom.
 func TestRefusalIsNoStorm(t *testing.T) {
 	s, c, r := started(t)
 	s.Refuse()
 	s.Cut()
-	began, before := time.Now(), len(s.Requests(watches))
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for len(s.Requests(watches)) < before+4 {
-		<-ticker.C
-		if time.Since(began) > limit {
-			t.Fatal("it is not asked again")
-		}
-	}
+	began := waitForRequests(t, s, watches, len(s.Requests(watches))+4)
 	// The three pauses are at least half of 0.25, 0.5 and 1 s.
 	if took := time.Since(began); took < 875*time.Millisecond {
 		t.Errorf("4 attempts in %s", took)

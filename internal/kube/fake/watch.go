@@ -29,6 +29,16 @@ func (s *Server) Forget() {
 	s.tell()
 }
 
+// RememberNothing is Forget for ever: no version is known to a watch, not even the
+// one of a list that was just made.
+func (s *Server) RememberNothing() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = math.MaxInt
+	s.cuts++
+	s.tell()
+}
+
 // Restore has the server's versions begin again, as after a backup of its store
 // was put back; watches that run are cut.
 func (s *Server) Restore() {
