@@ -26,12 +26,15 @@ type layer struct {
 func layers() []layer {
 	return []layer{
 		{"cmd/polynic-cni", []string{"api/cniwire"}, "the CNI binary knows nothing: it passes a request on"},
-		{"cmd/polynic-agent", []string{"internal/agent", "internal/config", "internal/release"}, "a program turns flags into a configuration and runs one package"},
-		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper", "internal/release"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-agent", []string{"internal/agent", "internal/config", "internal/inspect", "internal/release"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper", "internal/relay/relayapi", "internal/release"}, "a program turns flags into a configuration and runs one package"},
 		{
 			"cmd/polynic",
-			[]string{"api/...", "internal/lab/...", "internal/inspect", "internal/manifest", "internal/explain", "internal/release"},
-			"the command line is a client: what it shows comes from the agent, what it does is done by the lab",
+			[]string{
+				"api/...", "internal/lab/...", "internal/inspect", "internal/install", "internal/manifest", "internal/explain",
+				"internal/preflight", "internal/release",
+			},
+			"the command line is a client: what it shows comes from the agent, what it does is done by the lab or for a node before and after the agent",
 		},
 		{
 			"internal/agent",
@@ -105,6 +108,8 @@ func layers() []layer {
 		{"internal/model", []string{"api/podif"}, "the nouns stand on nothing but the annotation's grammar"},
 		{"internal/nl", []string{"internal/model", "internal/netns"}, "netlink needs namespaces and nouns, no more"},
 		{"internal/netns", []string{"internal/model"}, "namespaces know their name and no more"},
+		{"internal/install", []string{"internal/unixsock"}, "installing is files, and programs that are run"},
+		{"internal/preflight", []string{"internal/install", "internal/netns"}, "a look at a node knows what an installation needs, and changes nothing"},
 		{"internal/openfiles", nil, "a limit knows nobody who meets it"},
 		{"internal/release", nil, "a version is a word"},
 		{"internal/unixsock", nil, "sockets know no protocol of ours"},
@@ -113,6 +118,7 @@ func layers() []layer {
 		{"api/...", nil, "other tools import it, and must get nothing of our inside with it"},
 		{"memif/...", nil, "it is a library of its own"},
 		{"examples/...", []string{"memif/..."}, "an example shows what others may import"},
+		{"deploy/...", nil, "manifests are made from manifests"},
 		{"test/...", []string{"api/...", "internal/...", "memif/..."}, "tests may see everything"},
 		{".", nil, "the root holds rules"},
 	}

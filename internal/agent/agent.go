@@ -21,10 +21,12 @@ import (
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/deviceplugin"
+	"github.com/polynic/polynic/internal/deviceplugin/allocation"
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/inventory"
 	"github.com/polynic/polynic/internal/journal"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/plan"
 	"github.com/polynic/polynic/internal/reconcile"
 	"github.com/polynic/polynic/internal/report"
@@ -43,6 +45,9 @@ type Options struct {
 // Run is the agent, until ctx ends (nil) or a part fails. What it made in the
 // dataplane stays; the next agent takes it up.
 func Run(ctx context.Context, o Options) error {
+	if err := netns.Privileged(); err != nil {
+		return err
+	}
 	kept, err := openJournal(o)
 	if err != nil {
 		return err
@@ -89,6 +94,7 @@ func (a *agent) takeUp(ctx context.Context, kept kept) error {
 		return fmt.Errorf("read the dataplane: %w", err)
 	}
 	adopted := a.attacher.Adopt(ctx, found, kept.attachments)
+	a.reveal(adopted)
 	return a.attacher.Restore(append(kept.attachments, adopted...))
 }
 
@@ -103,8 +109,10 @@ type agent struct {
 	attacher   *attach.Attacher
 	plane      *plane
 	memifs     *deviceplugin.Plugin // nil where none are offered
-	reporter   *report.Reporter     // nil where there is nobody to tell
-	readiness  *readiness
+	// allocations are what containers were given; nil where none are offered.
+	allocations *allocation.Store
+	reporter    *report.Reporter // nil where there is nobody to tell
+	readiness   *readiness
 }
 
 // compose connects the parts. Nothing runs yet.
@@ -211,6 +219,10 @@ func (a *agent) serve(ctx context.Context) error {
 	})
 	group.Go(func() error { return graves.run(ctx) })
 	group.Go(func() error { return a.sweepLoop(ctx) })
+	group.Go(func() error {
+		a.attacher.KeepTelling(ctx, a.Config.RepairInterval.Duration)
+		return nil
+	})
 	group.Go(func() error { return a.heartbeat(ctx) })
 	if a.reporter != nil {
 		group.Go(func() error { return a.goRounds(ctx) })

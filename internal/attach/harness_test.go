@@ -185,7 +185,7 @@ func prepare(t *testing.T, pods string) *bench {
 		t.Fatal(err)
 	}
 	b.reconciler = reconcile.New(b.driver, reconcile.Options{
-		Log: slog.New(slog.DiscardHandler), RepairInterval: time.Minute,
+		Log: slog.New(slog.NewTextHandler(b.logs, nil)), RepairInterval: time.Minute,
 		Gone: func(owner desired.Owner) { b.attacher.Gone(owner) },
 	})
 	b.attacher = attach.New(attach.Config{
