@@ -194,10 +194,9 @@ func TestWarnings(t *testing.T) {
 			b.Warn(podRef(1), attach.Annotation, fmt.Sprint(n))
 		}
 		b.Warn(podRef(2), attach.Annotation, "hear me")
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if n := b.remembered(); n != maxJobsOfPod+1 {
-			b.t.Errorf("%d jobs are remembered, want %d of one pod and 1 of the other", n, maxJobsOfPod)
+		b.refuse("no", time.Minute)
+		if n := b.remembered(); n != maxAlike+3 {
+			b.t.Errorf("%d Events are remembered, want %d warnings of one pod, two others of it and one of another", n, maxAlike)
 		}
 	})
 }
