@@ -28,10 +28,10 @@ RINGS     ?= 100000
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-.PHONY: help build setup demo test bench fuzz check lint vet fix deadcode generated rules modules fmt clean
+.PHONY: help build setup demo test test-cluster bench fuzz check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
-	grep -hE '^[a-z]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## /\1\t/' | expand -t 12
+	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
 
 build: ## every program, static, into bin/
 	echo "==> build: $(PROGRAMS) into $(BIN)/"
@@ -49,10 +49,15 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	failed=0
 	$(TEST) $(RACE) $$(go list ./... | grep -vE '^[^/]+/[^/]+/[^/]+(/test/.*)?$$') || failed=1
 	echo "==> test: the repository's rules, and the programs as they are shipped"
-	$(TEST) -p 1 . ./test/... || failed=1
+	$(TEST) -p 1 . $$(go list ./test/... | grep -v /test/cluster$$) || failed=1
 	echo "==> test: what allocates nothing, without the race detector, which does"
 	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
+
+test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (the first run compiles Kubernetes: half an hour)
+	test/cluster/build
+	echo "==> test-cluster"
+	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -v -timeout 29m ./test/cluster
 
 bench: setup build ## the ratios that the project promises (FIGURES=quick for a first look)
 	cd test/bench

@@ -77,7 +77,7 @@ func NewNode(t testing.TB, alter func(*config.Config)) *Node {
 		}
 	}
 	n.Env = []string{"POLYNIC_FAILPOINTS=" + n.failpoints()}
-	n.writeConfig()
+	n.WriteConfig()
 	n.prepareCNI()
 	t.Cleanup(n.showLogs)
 	if c.Memif.Enabled {
@@ -96,7 +96,8 @@ func Start(t testing.TB, alter func(*config.Config)) *Node {
 	return n
 }
 
-func (n *Node) writeConfig() {
+// WriteConfig writes Config, which a later agent reads.
+func (n *Node) WriteConfig() {
 	n.TB.Helper()
 	data, err := yaml.Marshal(n.Config)
 	if err != nil {
