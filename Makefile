@@ -24,7 +24,7 @@ TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format
 .PHONY: help build setup demo test test-cluster bench check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
-	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## /\1\t/' | expand -t 16
+	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
 
 build: ## every program, static, into bin/
 	echo "==> build: $(PROGRAMS) into $(BIN)/"
