@@ -44,7 +44,7 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	echo "==> test: the repository's rules, and the programs as they are shipped"
 	$(TEST) -p 1 . $$(go list ./test/... | grep -v /test/cluster$$) || failed=1
 	echo "==> test: what allocates nothing, without the race detector, which does"
-	$(TEST) -run Nothing ./memif || failed=1
+	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
 
 test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (the first run compiles Kubernetes: half an hour)

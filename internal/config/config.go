@@ -33,6 +33,13 @@ type Config struct {
 	// PodNetnsDir is where the container runtime keeps the namespaces of pods.
 	// It is read where the journal was lost only.
 	PodNetnsDir string `json:"podNetnsDir"`
+	// MountNamespace is where the namespaces of networks are pinned, a path such
+	// as /proc/1/ns/mnt: the node's, for an agent in a container. Empty is the
+	// agent's own.
+	MountNamespace string `json:"mountNamespace"`
+	// SysctlDir holds the kernel's settings, net among them. In a container,
+	// where /proc/sys can only be read, it is a mount of the node's.
+	SysctlDir string `json:"sysctlDir"`
 	// PodSource says where pods are read from: "kubernetes", the API server, or
 	// "dir:PATH", a folder of manifests.
 	PodSource string `json:"podSource"`
@@ -56,7 +63,7 @@ type Network struct {
 	// Subnets are the cluster's pod ranges, at most one per family. Where nodes are
 	// numbered, each is cut into one range per node.
 	Subnets []Subnet `json:"subnets"`
-	// MTU of every pod interface, in bytes, 1280 to 65535.
+	// MTU of every pod interface, in bytes, 1280 to 65513.
 	MTU int `json:"mtu"`
 	// Eth0 is the type of the pod's main interface: "auto" (veth on linux, tap
 	// on VPP), "tap" or "veth".
@@ -74,6 +81,9 @@ type Kubernetes struct {
 	// Kubeconfig is the path of a kubeconfig file; empty is the service account of
 	// the pod that the agent runs in.
 	Kubeconfig string `json:"kubeconfig"`
+	// NetworkStatus has pods annotated with their interfaces. It is to be off where
+	// another plugin, which has polynic make the pods' main interfaces, does that.
+	NetworkStatus bool `json:"networkStatus"`
 }
 
 // Subnet is one pod range and how it is cut.
@@ -137,6 +147,7 @@ func Default() Config {
 		StateDir:    "/var/lib/polynic",
 		RunDir:      "/run/polynic",
 		PodNetnsDir: "/run/netns",
+		SysctlDir:   "/proc/sys",
 		Network: Network{
 			Subnets:    []Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
 			MTU:        1450,
@@ -144,6 +155,7 @@ func Default() Config {
 			TapQueues:  1,
 			Masquerade: &yes,
 		},
+		Kubernetes:     Kubernetes{NetworkStatus: true},
 		Memif:          Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: Duration{30 * time.Second},
 		AwayLimit:      Duration{time.Minute},

@@ -50,6 +50,7 @@ func TestDefaults(t *testing.T) {
 		StateDir:    "/var/lib/polynic",
 		RunDir:      "/run/polynic",
 		PodNetnsDir: "/run/netns",
+		SysctlDir:   "/proc/sys",
 		PodSource:   "dir:/etc/polynic/pods",
 		Network: config.Network{
 			Subnets:    []config.Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
@@ -58,6 +59,7 @@ func TestDefaults(t *testing.T) {
 			TapQueues:  1,
 			Masquerade: &yes,
 		},
+		Kubernetes:     config.Kubernetes{NetworkStatus: true},
 		Memif:          config.Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: config.Duration{Duration: 30 * time.Second},
 		AwayLimit:      config.Duration{Duration: time.Minute},
@@ -75,6 +77,8 @@ dataplane: linux
 stateDir: /state
 runDir: /run/lab
 podNetnsDir: /run/docker/netns
+mountNamespace: /proc/1/ns/mnt
+sysctlDir: /host/proc/sys
 podSource: dir:/pods
 repairInterval: 10s
 awayLimit: 1m30s
@@ -87,6 +91,7 @@ network:
   tapQueues: 4
   masquerade: false
 memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1}
+kubernetes: {networkStatus: false}
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +99,7 @@ memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1}
 	no := false
 	want := config.Config{
 		NodeName: "node-2", NodeID: 2, Dataplane: "linux", StateDir: "/state", RunDir: "/run/lab",
-		PodNetnsDir: "/run/docker/netns", PodSource: "dir:/pods",
+		PodNetnsDir: "/run/docker/netns", MountNamespace: "/proc/1/ns/mnt", SysctlDir: "/host/proc/sys", PodSource: "dir:/pods",
 		Network: config.Network{
 			Subnets: []config.Subnet{
 				{CIDR: netip.MustParsePrefix("fd00:10::/48"), NodePrefixLen: 64},

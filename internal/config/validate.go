@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -15,8 +16,10 @@ import (
 
 // Bounds of the settings.
 const (
-	MinMTU       = 1280 // the least that IPv6 works with (RFC 8200, section 5)
-	MaxMTU       = 65535
+	MinMTU = 1280 // the least that IPv6 works with (RFC 8200, section 5)
+	// MaxMTU is what every type of interface can have: 65,535 bytes of a memif's
+	// packet, less an Ethernet header with two VLAN tags. A tap's could be 8 more.
+	MaxMTU       = 65513
 	MaxTapQueues = 16
 	MaxNodeID    = 65535
 
@@ -38,7 +41,10 @@ func (c Config) Validate() error {
 	if c.Dataplane != "linux" {
 		bad("dataplane", "%q is not known (want linux)", c.Dataplane)
 	}
-	for field, dir := range map[string]string{"stateDir": c.StateDir, "runDir": c.RunDir, "podNetnsDir": c.PodNetnsDir} {
+	for field, dir := range map[string]string{
+		"stateDir": c.StateDir, "runDir": c.RunDir, "podNetnsDir": c.PodNetnsDir,
+		"sysctlDir": c.SysctlDir, "mountNamespace": cmp.Or(c.MountNamespace, "/"),
+	} {
 		if !filepath.IsAbs(dir) {
 			bad(field, "%q is not an absolute path", dir)
 		}

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
@@ -38,6 +37,8 @@ type Program struct {
 	Log string
 	// Inside is the network namespace that it runs in; nil is the test's own.
 	Inside *netns.Handle
+	// Container is the one that it runs in; nil is none.
+	Container *Container
 }
 
 // Start starts the program; it is killed, with its children, at the end of the
@@ -49,10 +50,12 @@ func (p Program) Start(t testing.TB) *Process {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	cmd := exec.Command(p.Path, p.Args...)
-	cmd.Env = append(os.Environ(), p.Env...)
+	cmd, err := p.command()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(cmd.Env, p.Env...)
 	cmd.Stderr = file
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	start := cmd.Start
 	if p.Inside != nil {
 		start = func() error { return p.Inside.Do(cmd.Start) }
@@ -72,7 +75,7 @@ func (p Program) Start(t testing.TB) *Process {
 // start runs a program in the node's namespace.
 func (n *Node) start(log, program string, args ...string) *Process {
 	n.TB.Helper()
-	return Program{Path: program, Args: args, Env: n.Env, Log: filepath.Join(n.Dir, log), Inside: n.Inside}.Start(n.TB)
+	return Program{Path: program, Args: args, Env: n.Env, Log: filepath.Join(n.Dir, log), Inside: n.Inside, Container: n.containers[program]}.Start(n.TB)
 }
 
 // inside runs f in the node's namespace.

@@ -24,6 +24,7 @@ func Role() (code int, is bool) {
 func runRole(role string) int {
 	roles := map[string]func() error{
 		"udp-sink": udpSink, "udp-source": udpSource,
+		containerRole: becomeContainer, RemoveFolderRole: removeFolder,
 		"tcp-sink": tcpSink, "tcp-source": tcpSource,
 	}
 	run, ok := roles[role]
