@@ -21,7 +21,11 @@ FIGURES  ?= full
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
+<<<<<<< HEAD
 .PHONY: help build setup demo test test-cluster bench check lint vet fix deadcode generated rules modules fmt clean
+=======
+.PHONY: help build portmap image setup demo test bench check lint vet fix deadcode generated rules modules fmt clean
+>>>>>>> deploy
 
 help: ## list the targets
 	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
@@ -30,6 +34,14 @@ build: ## every program, static, into bin/
 	echo "==> build: $(PROGRAMS) into $(BIN)/"
 	mkdir -p $(BIN)
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ $(PROGRAMS)
+
+portmap: ## the reference plugin for hostPort, beside the programs
+	CGO_ENABLED=0 go build -modfile=tools/go.mod -trimpath -buildvcs=false -ldflags '-s -w' -o $(BIN)/ \
+		github.com/containernetworking/plugins/plugins/meta/portmap
+
+image: ## a container image, polynic:VERSION, by docker or podman
+	$(or $(shell command -v docker),$(shell command -v podman),$(error there is neither docker nor podman)) build \
+		--build-arg VERSION=$(VERSION) --tag polynic:$(VERSION) --file deploy/Containerfile .
 
 setup: ## install, or name, the Debian packages that demo and test need
 	test/setup
@@ -42,7 +54,13 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	failed=0
 	$(TEST) $(RACE) $$(go list ./... | grep -vE '^[^/]+/[^/]+/[^/]+(/test/.*)?$$') || failed=1
 	echo "==> test: the repository's rules, and the programs as they are shipped"
+<<<<<<< HEAD
 	$(TEST) -p 1 . $$(go list ./test/... | grep -v /test/cluster$$) || failed=1
+=======
+	$(TEST) -p 1 . ./test/... || failed=1
+	echo "==> test: the manifests, with what reads them in a cluster"
+	(cd test/deploy && timeout --foreground 20m go test ./...) || failed=1
+>>>>>>> deploy
 	echo "==> test: what allocates nothing, without the race detector, which does"
 	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
@@ -67,6 +85,8 @@ vet:
 	echo "==> check: vet"
 	timeout 10m go vet ./...
 	go vet -tags failpoints ./...
+	(cd test/deploy && go vet ./...)
+	GOARCH=arm64 CGO_ENABLED=0 go build -tags $(TAGS) ./...
 
 fix:
 	echo "==> check: modern Go (to repair: go fix ./...)"
@@ -87,7 +107,7 @@ generated:
 
 modules:
 	echo "==> check: modules (to repair: go mod tidy)"
-	for dir in . tools test/cluster/programs; do
+	for dir in . tools test/cluster/programs test/deploy; do
 		(cd $$dir && go mod tidy -diff && go mod verify >/dev/null)
 	done
 
