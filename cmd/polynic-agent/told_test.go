@@ -111,7 +111,7 @@ func TestUserErrors(t *testing.T) {
 		"bad level":        {[]string{"--config", fine, "--log-level", "loud"}, nil, `"loud"`},
 		"no file":          {[]string{"--config", filepath.Join(dir, "none.yaml")}, nil, "none.yaml: no such file"},
 		"unknown field":    {[]string{"--config", configure(t, "nodeNames: a\n")}, nil, `unknown field "nodeNames"`},
-		"bad field":        {[]string{"--config", configure(t, "nodeName: a\npodSource: pods\n")}, nil, `podSource: "pods" is not of the form`},
+		"bad field":        {[]string{"--config", configure(t, "nodeName: a\npodSource: pods\n")}, nil, `podSource: "pods" is neither kubernetes nor`},
 		"broken file":      {[]string{"--config", configure(t, "nodeName: [\n")}, nil, "agent.yaml: "},
 		"not root":         {[]string{"--config", fine}, []string{"setpriv", "--bounding-set", "-sys_admin"}, "CAP_SYS_ADMIN are missing: run it as root"},
 		"remove, not root": {[]string{"remove", "--config", fine}, []string{"setpriv", "--bounding-set", "-net_admin"}, "CAP_SYS_ADMIN are missing: run it as root"},

@@ -8,9 +8,9 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -18,10 +18,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/polynic/polynic/internal/attach"
-	"github.com/polynic/polynic/internal/cniserver"
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/deviceplugin"
+	"github.com/polynic/polynic/internal/deviceplugin/allocation"
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/inventory"
 	"github.com/polynic/polynic/internal/journal"
@@ -29,8 +29,7 @@ import (
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/plan"
 	"github.com/polynic/polynic/internal/reconcile"
-	"github.com/polynic/polynic/internal/unixsock"
-	"github.com/polynic/polynic/internal/watch"
+	"github.com/polynic/polynic/internal/report"
 )
 
 // bootIDFile tells one run of the kernel from the next.
@@ -64,7 +63,20 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer plane.close(o.Log)
 
-	a, err := compose(o, kept, plane)
+	cluster, err := openCluster(o)
+	if err != nil {
+		return err
+	}
+	defer cluster.close()
+
+	ranges, err := learnRanges(ctx, o, cluster, kept.attachments)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a, err := compose(o, kept, plane, cluster, ranges)
 	if err != nil {
 		return err
 	}
@@ -85,6 +97,7 @@ func (a *agent) takeUp(ctx context.Context, kept kept) error {
 		return fmt.Errorf("read the dataplane: %w", err)
 	}
 	adopted := a.attacher.Adopt(ctx, found, kept.attachments)
+	a.reveal(adopted)
 	return a.attacher.Restore(append(kept.attachments, adopted...))
 }
 
@@ -93,17 +106,21 @@ type agent struct {
 	Options
 	node       plan.Node
 	inventory  *inventory.Inventory
-	source     *watch.Dir
+	source     podSource
+	cluster    *cluster // nil where there is none
 	reconciler *reconcile.Reconciler
 	attacher   *attach.Attacher
 	plane      *plane
 	memifs     *deviceplugin.Plugin // nil where none are offered
-	readiness  *readiness
+	// allocations are what containers were given; nil where none are offered.
+	allocations *allocation.Store
+	reporter    *report.Reporter // nil where there is nobody to tell
+	readiness   *readiness
 }
 
 // compose connects the parts. Nothing runs yet.
-func compose(o Options, kept kept, plane *plane) (*agent, error) {
-	node, addresses, err := network(o.Config)
+func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []netip.Prefix) (*agent, error) {
+	node, addresses, err := network(o.Config, ranges)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +128,11 @@ func compose(o Options, kept kept, plane *plane) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{Options: o, node: node, inventory: inventory.New(), plane: plane, readiness: newReadiness()}
-	a.source = watch.NewDir(strings.TrimPrefix(o.Config.PodSource, "dir:"), o.Log)
+	a := &agent{
+		Options: o, node: node, inventory: inventory.New(), plane: plane, readiness: newReadiness(),
+		cluster: cluster, source: sourceOf(o, cluster),
+	}
+	a.reporter = newReporter(o, cluster, a.inventory)
 	a.reconciler = reconcile.New(plane.driver, reconcile.Options{
 		Log:            o.Log,
 		RepairInterval: o.Config.RepairInterval.Duration,
@@ -135,6 +155,7 @@ func compose(o Options, kept kept, plane *plane) (*agent, error) {
 		Addresses:  addresses,
 		Reconciler: a.reconciler,
 		AwayLimit:  o.Config.AwayLimit.Duration,
+		Warner:     a.warner(),
 	})
 	return a, nil
 }
@@ -145,18 +166,9 @@ func (a *agent) run(ctx context.Context) error {
 	// Closed when no more requests are taken.
 	serving, end := context.WithCancel(ctx)
 	defer end()
-	requests, err := cniserver.Listen(ctx, cniserver.Config{
-		Socket: a.Config.CNISocket(), Bounds: cniserver.DefaultBounds(), Log: a.Log,
-	}, &gate{
-		Verbs: a.attacher, readiness: a.readiness, stopping: serving.Done(),
-		readyFile: a.readyFile(), awayLimit: a.Config.AwayLimit.Duration, tombstones: a.Config.TombstoneDir(),
-	})
+	requests, questions, err := listen(ctx, a.Options, a.tellOf(newGate(a.Options, a.attacher, a.readiness, serving.Done())))
 	if err != nil {
 		return err
-	}
-	questions, err := unixsock.Keep(ctx, a.Config.InspectSocket(), 0o600, a.Log)
-	if err != nil {
-		return errors.Join(err, requests.Close())
 	}
 	// What requests stand on goes on until the last of them is answered.
 	base, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -165,6 +177,12 @@ func (a *agent) run(ctx context.Context) error {
 	group.Go(func() error { return a.reconciler.Run(base) })
 	group.Go(func() error { return a.source.Run(base, a.inventory) })
 	group.Go(func() error { return inspect.NewServer(a, a.Log).Serve(base, questions) })
+	if a.cluster != nil && !numbered(a.Config) {
+		group.Go(func() error { return a.followNode(base) })
+	}
+	if a.reporter != nil {
+		group.Go(func() error { return a.reporter.Run(base) })
+	}
 	if a.memifs != nil {
 		// At once: kubelet fails pods that it starts before it knows their devices.
 		group.Go(func() error { return a.memifs.Run(base) })
@@ -204,7 +222,14 @@ func (a *agent) serve(ctx context.Context) error {
 	})
 	group.Go(func() error { return graves.run(ctx) })
 	group.Go(func() error { return a.sweepLoop(ctx) })
+	group.Go(func() error {
+		a.attacher.KeepTelling(ctx, a.Config.RepairInterval.Duration)
+		return nil
+	})
 	group.Go(func() error { return a.heartbeat(ctx) })
+	if a.reporter != nil {
+		group.Go(func() error { return a.goRounds(ctx) })
+	}
 	return group.Wait()
 }
 

@@ -13,21 +13,30 @@ func TestRefusedSettings(t *testing.T) {
 	subnets := func(list string) string { return minimal + "network:\n  subnets: [" + list + "]\n" }
 	for _, c := range []struct{ name, text, want string }{
 		{"no name", "podSource: dir:/pods", "nodeName: is required"},
-		{"no source", "nodeName: a", `podSource: "" is not of the form dir:/PATH`},
-		{"other source", "nodeName: a\npodSource: http://x", `podSource: "http://x" is not of the form dir:/PATH`},
-		{"relative source", "nodeName: a\npodSource: dir:pods", `podSource: "dir:pods" is not of the form dir:/PATH`},
-		{"node 0", minimal + "nodeID: 0", "nodeID: 0 is not between 1 and 65535"},
+		{"no source", "nodeName: a", `podSource: "" is neither kubernetes nor of the form dir:/PATH`},
+		{"other source", "nodeName: a\npodSource: http://x", `podSource: "http://x" is neither kubernetes nor of the form dir:/PATH`},
+		{"relative source", "nodeName: a\npodSource: dir:pods", `podSource: "dir:pods" is neither kubernetes nor of the form dir:/PATH`},
+		{"node -1", minimal + "nodeID: -1", "nodeID: -1 is not between 1 and 65535"},
+		{"node -1 in a cluster", cluster + "nodeID: -1", "nodeID: -1 is not between 1 and 65535"},
+		{"relative kubeconfig", cluster + "kubernetes: {kubeconfig: admin.conf}", `kubernetes.kubeconfig: "admin.conf" is not an absolute path`},
+		{"number of nothing", cluster + "nodeID: 2", "network.subnets: is required with nodeID"},
+		{
+			"number without a split", cluster + "nodeID: 2\nnetwork: {subnets: [{cidr: 10.1.0.0/16}]}",
+			"network.subnets[0].nodePrefixLen: 0 is not longer than the subnet's 16",
+		},
 		{"node 65536", minimal + "nodeID: 65536", "nodeID: 65536 is not between 1 and 65535"},
 		{"dataplane", minimal + "dataplane: ovs", `dataplane: "ovs" is not known (want linux)`},
 		{"state folder", minimal + "stateDir: var", `stateDir: "var" is not an absolute path`},
 		{"run folder", minimal + `runDir: ""`, `runDir: "" is not an absolute path`},
 		{"pods' folder", minimal + "podNetnsDir: netns", `podNetnsDir: "netns" is not an absolute path`},
+		{"mount namespace", minimal + "mountNamespace: proc/1/ns/mnt", `mountNamespace: "proc/1/ns/mnt" is not an absolute path`},
+		{"settings", minimal + `sysctlDir: ""`, `sysctlDir: "" is not an absolute path`},
 		{"no repair", minimal + "repairInterval: 0s", "repairInterval: 0s is not positive"},
 		{"no sweep", minimal + "sweepInterval: -1s", "sweepInterval: -1s is not positive"},
 		{"away", minimal + "awayLimit: -1s", "awayLimit: -1s is not positive"},
 		{"duration", minimal + "awayLimit: soon", `duration: time: invalid duration "soon"`},
-		{"small MTU", minimal + "network: {mtu: 1279}", "network.mtu: 1279 is not between 1280 and 65535"},
-		{"large MTU", minimal + "network: {mtu: 65536}", "network.mtu: 65536 is not between 1280 and 65535"},
+		{"small MTU", minimal + "network: {mtu: 1279}", "network.mtu: 1279 is not between 1280 and 65513"},
+		{"large MTU", minimal + "network: {mtu: 65514}", "network.mtu: 65514 is not between 1280 and 65513"},
 		{"no queue", minimal + "network: {tapQueues: 0}", "network.tapQueues: 0 is not between 1 and 16"},
 		{"many queues", minimal + "network: {tapQueues: 17}", "network.tapQueues: 17 is not between 1 and 16"},
 		{"eth0", minimal + "network: {eth0: memif}", `network.eth0: "memif" is not known (want auto, tap or veth)`},
@@ -113,7 +122,7 @@ func TestBounds(t *testing.T) {
 	for _, text := range []string{
 		"nodeID: 256\n" + minimal,
 		minimal + "network: {mtu: 1280, tapQueues: 16, subnets: [{cidr: 10.1.0.0/16, nodePrefixLen: 29}]}",
-		"nodeID: 65535\n" + minimal + `network: {mtu: 65535, subnets: [{cidr: "fd00::/32", nodePrefixLen: 125}]}`,
+		"nodeID: 65535\n" + minimal + `network: {mtu: 65513, subnets: [{cidr: "fd00::/32", nodePrefixLen: 125}]}`,
 	} {
 		if _, err := load(t, text); err != nil {
 			t.Errorf("%s: %v", text, err)

@@ -110,7 +110,7 @@ func (n *Node) files(b *strings.Builder) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
-			if err == nil && !strings.HasSuffix(path, ".new") {
+			if err == nil && !strings.HasSuffix(path, ".new") && !n.isContainers(path) {
 				fmt.Fprintln(b, strings.TrimPrefix(path, n.Dir))
 			}
 			return err
@@ -122,8 +122,9 @@ func (n *Node) files(b *strings.Builder) error {
 	return nil
 }
 
-// OpenFiles is how many files that keep something of a pod alive are open.
-type OpenFiles struct{ AgentNamespaces, RelayNamespaces, Taps int }
+// OpenFiles is how many files that keep something of a pod alive are open:
+// namespaces, taps, and the folders of sockets.
+type OpenFiles struct{ AgentNamespaces, RelayNamespaces, Taps, Folders int }
 
 // OpenFiles counts what agent and relay have open now.
 func (n *Node) OpenFiles() OpenFiles {
@@ -143,6 +144,7 @@ func (n *Node) OpenFiles() OpenFiles {
 	return OpenFiles{
 		AgentNamespaces: count(n.Agent.PID(), "net:*"),
 		RelayNamespaces: count(relay, "net:*"), Taps: count(relay, "/dev/net/tun"),
+		Folders: count(relay, n.Config.MemifDir()+"/*"),
 	}
 }
 
@@ -153,14 +155,19 @@ func volatile(text string) string {
 	return regexp.MustCompile(`(?m)^\d+: |link-netnsid \d+|@if\d+| state [A-Z]+|NO-CARRIER,`).ReplaceAllString(text, "")
 }
 
-// MustLook is Look that must succeed.
+// MustLook is Look that must succeed, and see the same twice in succession: the
+// agent's own repairs open namespaces for a moment.
 func (n *Node) MustLook() Leftovers {
 	n.TB.Helper()
-	l, err := n.Look()
-	if err != nil {
-		n.TB.Fatal(err)
-	}
-	return l
+	var seen Leftovers
+	Eventually(n.TB, Patience(2*time.Second), func() error {
+		now, err := n.Look()
+		if err == nil && now != seen {
+			seen, err = now, errors.New("things change")
+		}
+		return err
+	})
+	return seen
 }
 
 // ExpectClean waits until the node is as it was at an earlier look; 2 s is what

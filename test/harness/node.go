@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/inspect"
+	"github.com/polynic/polynic/internal/lab/kubelet"
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/test/need"
@@ -33,6 +33,8 @@ type Node struct {
 	Config config.Config
 	Agent  *Process
 	Relay  *Process
+	// Kubelet is there where the configuration offers memif devices.
+	Kubelet *kubelet.Kubelet
 
 	// Env is added to the agent's and the relay's environment.
 	Env []string
@@ -42,9 +44,13 @@ type Node struct {
 	// test's own.
 	Inside *netns.Handle
 
-	cni     *libcni.CNIConfig
-	list    *libcni.NetworkConfigList
+	cni  *libcni.CNIConfig
+	list *libcni.NetworkConfigList
+	// containers are those of programs that run in one.
+	containers map[string]*Container
+
 	pods    atomic.Int64 // made so far, for names
+	lists   atomic.Int64 // that kubelet was asked for
 	removed bool
 }
 
@@ -60,6 +66,7 @@ func NewNode(t testing.TB, alter func(*config.Config)) *Node {
 	c.NodeName = "node1"
 	c.StateDir, c.RunDir = filepath.Join(dir, "state"), filepath.Join(dir, "run")
 	c.PodSource = "dir:" + filepath.Join(dir, "pods")
+	c.Memif.KubeletDir = filepath.Join(dir, "kubelet")
 	c.Network.Subnets = append(c.Network.Subnets,
 		config.Subnet{CIDR: netip.MustParsePrefix("fd10:1::/48"), NodePrefixLen: 64})
 	if alter != nil {
@@ -71,10 +78,13 @@ func NewNode(t testing.TB, alter func(*config.Config)) *Node {
 		}
 	}
 	n.Env = []string{"POLYNIC_FAILPOINTS=" + n.failpoints()}
-	n.writeConfig()
+	n.WriteConfig()
 	n.prepareCNI()
 	t.Cleanup(n.showLogs)
 	t.Cleanup(n.expectNoRace)
+	if c.Memif.Enabled {
+		n.startKubelet()
+	}
 	return n
 }
 
@@ -88,7 +98,8 @@ func Start(t testing.TB, alter func(*config.Config)) *Node {
 	return n
 }
 
-func (n *Node) writeConfig() {
+// WriteConfig writes Config, which a later agent reads.
+func (n *Node) WriteConfig() {
 	n.TB.Helper()
 	data, err := yaml.Marshal(n.Config)
 	if err != nil {
@@ -111,13 +122,22 @@ func (n *Node) StartAgent() {
 // StartRelay starts a relay and waits until it answers.
 func (n *Node) StartRelay() {
 	n.TB.Helper()
-	n.Relay = n.start("relay.log", Bin("polynic-relay"), "--socket", n.Config.RelaySocket(), "--state", filepath.Join(n.Config.RunDir, "relay"))
+	n.LaunchRelay()
+	Eventually(n.TB, 10*time.Second, n.AskRelay)
+}
+
+// AskRelay reports that the relay does not answer.
+func (n *Node) AskRelay() error {
 	client := relayapi.New(n.Config.RelaySocket(), slog.New(slog.DiscardHandler))
 	defer client.Close()
-	Eventually(n.TB, 10*time.Second, func() error {
-		_, err := client.List(context.Background())
-		return err
-	})
+	_, err := client.List(context.Background())
+	return err
+}
+
+// LaunchRelay starts a relay; AskRelay tells when it answers.
+func (n *Node) LaunchRelay() {
+	n.TB.Helper()
+	n.Relay = n.start("relay.log", Bin("polynic-relay"), "--socket", n.Config.RelaySocket(), "--state", filepath.Join(n.Config.RunDir, "relay"))
 	n.TB.Cleanup(n.Remove) // before this relay is killed
 }
 
@@ -132,10 +152,15 @@ func (n *Node) Remove() {
 		n.Agent.Kill()
 	}
 	var out []byte
-	err := n.inside(func() (err error) {
-		out, err = exec.Command(Bin("polynic-agent"), "remove", "--config", n.configFile()).CombinedOutput()
-		return err
-	})
+	cmd, err := Program{
+		Path: Bin("polynic-agent"), Args: []string{"remove", "--config", n.configFile()}, Container: n.containers[Bin("polynic-agent")],
+	}.command()
+	if err == nil {
+		err = n.inside(func() (err error) {
+			out, err = cmd.CombinedOutput()
+			return err
+		})
+	}
 	if err != nil {
 		n.TB.Errorf("polynic-agent remove: %v: %s", err, out)
 	}

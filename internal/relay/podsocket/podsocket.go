@@ -7,6 +7,7 @@
 package podsocket
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/failpoint"
 )
 
 // beneath is how files below the folder are opened (openat2(2)).
@@ -67,13 +70,14 @@ func (s *Socket) listen() (*net.UnixListener, error) {
 	file := os.NewFile(uintptr(fd), s.path)
 	defer file.Close()
 	name := "." + s.name + temporary
-	if err := s.unlink(name); err != nil {
-		return nil, err
+	if s.unlink(name) != nil { // a folder of the pod's has it
+		name = "." + s.name + "." + rand.Text()[:8] + temporary
 	}
 	// The last part of the path is not followed if it is a link (EADDRINUSE).
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: procPath(s.folder) + "/" + name}); err != nil {
 		return nil, fmt.Errorf("bind: %w", err)
 	}
+	failpoint.Hit("worker-socket-bound")
 	if err := s.settle(fd, name); err != nil {
 		return nil, errors.Join(err, s.unlink(name))
 	}
@@ -107,6 +111,7 @@ func (s *Socket) settle(fd int, name string) error {
 	if err := unix.Renameat(int(s.folder.Fd()), name, int(s.folder.Fd()), s.name); err != nil {
 		return fmt.Errorf("rename into place: %w", err)
 	}
+	failpoint.Hit("worker-socket-named")
 	return nil
 }
 
@@ -153,6 +158,7 @@ func (s *Socket) Remove() error {
 	if s.Check() == nil {
 		err = s.unlink(s.name)
 	}
+	failpoint.Hit("worker-socket-removed")
 	return errors.Join(err, s.Close())
 }
 
