@@ -44,7 +44,7 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	echo "==> test: the repository's rules, and the programs as they are shipped"
 	$(TEST) -p 1 . ./test/... || failed=1
 	echo "==> test: what allocates nothing, without the race detector, which does"
-	$(TEST) -run Nothing ./memif || failed=1
+	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
 
 bench: setup build ## the ratios that the project promises (FIGURES=quick for a first look)
@@ -82,7 +82,7 @@ generated:
 
 modules:
 	echo "==> check: modules (to repair: go mod tidy)"
-	for dir in . tools; do
+	for dir in . tools test/cluster/programs; do
 		(cd $$dir && go mod tidy -diff && go mod verify >/dev/null)
 	done
 

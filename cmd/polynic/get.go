@@ -40,8 +40,8 @@ down (planned, but not wholly there) or leaving. Wide adds the node, the name of
 interface is down.
 
 Of memif interfaces it shows the id and the application that is connected. Wide adds its rings, the packets
-from it (RX) and to it (TX), and how many attempts to connect its socket refused; the memifs of a container
-have one socket. JSON has the rest, and the reasons.`,
+from it (RX) and to it (TX), and how often its socket refused an application, or cut one off that offended
+against the protocol; the memifs of a container have one socket. JSON has the rest, and the reasons.`,
 		Example: `  sudo polynic get interfaces
   sudo polynic get interfaces multi-if-pod -o wide
   sudo polynic get interfaces -o json --agent /run/polynic/inspect.sock`,
@@ -124,7 +124,7 @@ func memifTitles(isWide bool) []string { //nolint:revive // the format is the pa
 }
 
 // memifColumns are what memifTitles names: rings from and to the application,
-// packets, attempts to connect that were refused.
+// packets, and how often an application was refused or cut off.
 func memifColumns(m *inspect.Memif) []string {
 	if m == nil {
 		return []string{"-", "-", "-", "-", "-", "-"}

@@ -90,6 +90,7 @@ func (a *agent) Status() inspect.Status {
 	if why := a.readiness.why(); why != nil {
 		status.Problems = append(status.Problems, inspect.Problem{Object: "agent", Reason: why.Error()})
 	}
+	status.Problems = append(status.Problems, a.cluster.problems()...)
 	owners := []desired.Owner{{}}
 	for _, att := range a.inventory.Attachments() {
 		status.Counts.Attachments++

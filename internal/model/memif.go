@@ -68,8 +68,9 @@ type MemifStatus struct {
 	Ends     map[string]uint64 `json:"ends,omitempty"`
 	LastEnd  string            `json:"lastEnd,omitempty"`
 	// Refused counts by their reasons the attempts that the socket did not
-	// connect, for this interface or others of the container; LastRefused is the
-	// last in full, with the process.
+	// connect, and the connections that it cut off because the application
+	// offended against the protocol, of this interface or others of the container;
+	// LastRefused is the last in full, with the process.
 	Refused     map[string]uint64 `json:"refused,omitempty"`
 	LastRefused string            `json:"lastRefused,omitempty"`
 }

@@ -242,7 +242,9 @@ func (m *memifPort) state(reason error) relayapi.MemifState {
 	if i.LastEnd != nil {
 		s.LastEnd = i.LastEnd.Error()
 	}
-	s.Refused, s.LastRefused = texts(m.socket.listener.Refused()), m.socket.lastText()
+	refused := m.socket.listener.Refused()
+	s.LastRefused = m.socket.addTo(refused)
+	s.Refused = texts(refused)
 	if m.pump != nil {
 		p := m.pump.Stats()
 		s.TwinRx, s.TwinTx, s.RxDrops, s.TxDrops = p.FramesOut, p.FramesIn, p.DropsIn, p.DropsOut

@@ -43,7 +43,7 @@ func memifStatus(m relayapi.MemifState) model.MemifStatus {
 	return s
 }
 
-// refused tells of a process that the relay did not connect. The relay says so
+// refused tells of a process that the relay did not connect, or cut off. It says so
 // once for each process and reason, and counts the rest.
 func (d *Driver) refused(e relayapi.Event) {
 	owner, port, _ := parsePortID(e.ID)

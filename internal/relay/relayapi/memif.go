@@ -187,7 +187,8 @@ type MemifState struct {
 	Ends     map[string]uint64 `json:"ends,omitempty"`
 	LastEnd  string            `json:"lastEnd,omitempty"`
 	// Refused counts by their reasons the processes that the socket did not
-	// connect, for this port or others. LastRefused is the last in full.
+	// connect, or cut off because they offended against the protocol, for this port
+	// or others. LastRefused is the last in full.
 	Refused     map[string]uint64 `json:"refused,omitempty"`
 	LastRefused string            `json:"lastRefused,omitempty"`
 }
