@@ -104,7 +104,7 @@ generated:
 
 modules:
 	echo "==> check: modules (to repair: go mod tidy)"
-	for dir in . tools; do
+	for dir in . tools test/cluster/programs; do
 		(cd $$dir && go mod tidy -diff && go mod verify >/dev/null)
 	done
 

@@ -65,7 +65,7 @@ func TestCNIBinaryDependsOnNothing(t *testing.T) {
 }
 
 func TestNoReplace(t *testing.T) {
-	for _, file := range []string{"go.mod", "tools/go.mod"} {
+	for _, file := range []string{"go.mod", "tools/go.mod", "test/cluster/programs/go.mod"} {
 		var mod struct {
 			Replace []struct{ Old, New struct{ Path string } }
 		}

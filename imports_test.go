@@ -26,20 +26,23 @@ type layer struct {
 func layers() []layer {
 	return []layer{
 		{"cmd/polynic-cni", []string{"api/cniwire"}, "the CNI binary knows nothing: it passes a request on"},
-		{"cmd/polynic-agent", []string{"internal/agent", "internal/config", "internal/release"}, "a program turns flags into a configuration and runs one package"},
-		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper", "internal/release"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-agent", []string{"internal/agent", "internal/config", "internal/inspect", "internal/release"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper", "internal/relay/relayapi", "internal/release"}, "a program turns flags into a configuration and runs one package"},
 		{
 			"cmd/polynic",
-			[]string{"api/...", "internal/lab/...", "internal/inspect", "internal/manifest", "internal/explain", "internal/release"},
-			"the command line is a client: what it shows comes from the agent, what it does is done by the lab",
+			[]string{
+				"api/...", "internal/lab/...", "internal/inspect", "internal/install", "internal/manifest", "internal/explain",
+				"internal/preflight", "internal/release",
+			},
+			"the command line is a client: what it shows comes from the agent, what it does is done by the lab or for a node before and after the agent",
 		},
 		{
 			"internal/agent",
 			[]string{
 				"api/...", "internal/attach", "internal/cniserver", "internal/config", "internal/dataplane/...", "internal/desired",
 				"internal/deviceplugin/...", "internal/failpoint", "internal/inspect", "internal/inventory", "internal/ipam",
-				"internal/journal", "internal/memifdir", "internal/model",
-				"internal/netns", "internal/nl", "internal/plan", "internal/reconcile", "internal/relay/relayapi", "internal/unixsock", "internal/watch",
+				"internal/journal", "internal/kube", "internal/memifdir", "internal/model",
+				"internal/netns", "internal/nl", "internal/plan", "internal/reconcile", "internal/relay/relayapi", "internal/report", "internal/unixsock", "internal/watch",
 			},
 			"the agent is where the parts meet, but the relay is another process and the lab stands above both",
 		},
@@ -65,7 +68,10 @@ func layers() []layer {
 		{"internal/deviceplugin/allocation", []string{"internal/failpoint", "internal/memifdir", "internal/model"}, "an allocation is a folder, a secret, and a record of both"},
 		{"internal/deviceplugin/podresources", []string{"internal/model", "internal/unixsock"}, "it asks kubelet and judges nothing"},
 		{"internal/memifdir", []string{"internal/model"}, "a folder that is shared with a container is files and no more"},
-		{"internal/watch", []string{"api/podif", "internal/inventory", "internal/manifest", "internal/model"}, "a source of pods fills the inventory and knows no consequence"},
+		{"internal/watch", []string{"api/podif", "internal/inventory", "internal/kube", "internal/manifest", "internal/model"}, "a source of pods fills the inventory and knows no consequence"},
+		{"internal/report", []string{"api/...", "internal/attach", "internal/model"}, "what users are told comes from the pod path's words"},
+		{"internal/kube/fake", nil, "what stands in for the API server speaks HTTP and knows no client of ours"},
+		{"internal/kube", nil, "the API server's types stop with those who ask it"},
 		{"internal/inspect", []string{"api/podif", "internal/desired", "internal/model", "internal/unixsock"}, "inspection reads nouns and changes nothing"},
 		{
 			"internal/attach",
@@ -102,6 +108,8 @@ func layers() []layer {
 		{"internal/model", []string{"api/podif"}, "the nouns stand on nothing but the annotation's grammar"},
 		{"internal/nl", []string{"internal/model", "internal/netns"}, "netlink needs namespaces and nouns, no more"},
 		{"internal/netns", []string{"internal/model"}, "namespaces know their name and no more"},
+		{"internal/install", []string{"internal/unixsock"}, "installing is files, and programs that are run"},
+		{"internal/preflight", []string{"internal/install", "internal/netns"}, "a look at a node knows what an installation needs, and changes nothing"},
 		{"internal/openfiles", nil, "a limit knows nobody who meets it"},
 		{"internal/release", nil, "a version is a word"},
 		{"internal/unixsock", nil, "sockets know no protocol of ours"},
@@ -110,6 +118,7 @@ func layers() []layer {
 		{"api/...", nil, "other tools import it, and must get nothing of our inside with it"},
 		{"memif/...", nil, "it is a library of its own"},
 		{"examples/...", []string{"memif/..."}, "an example shows what others may import"},
+		{"deploy/...", nil, "manifests are made from manifests"},
 		{"test/...", []string{"api/...", "internal/...", "memif/..."}, "tests may see everything"},
 		{".", nil, "the root holds rules"},
 	}
@@ -210,7 +219,7 @@ func TestModulesStayAtTheirPlace(t *testing.T) {
 		where   []string
 		why     string
 	}{
-		{"k8s.io/...", []string{"api/v1", "internal/watch", "internal/manifest", "internal/explain", "internal/lab/...", "internal/deviceplugin/...", "test/harness"}, "Kubernetes types stop at the edge; convert there"},
+		{"k8s.io/...", []string{"api/v1", "internal/watch", "internal/manifest", "internal/explain", "internal/kube/...", "internal/lab/...", "internal/report", "internal/deviceplugin/...", "test/harness"}, "Kubernetes types stop at the edge; convert there"},
 		{"github.com/vishvananda/netns", []string{"internal/netns", "internal/nl"}, "a thread enters a namespace only through internal/netns"},
 		{"github.com/vishvananda/netlink/...", []string{"internal/nl", "internal/dataplane/linux/...", "internal/relay/...", "internal/lab/...", "test/..."}, "only what makes links knows netlink"},
 		{"google.golang.org/grpc/...", []string{"internal/deviceplugin/...", "internal/lab/kubelet", "test/harness"}, "kubelet alone is spoken to by gRPC"},

@@ -23,6 +23,11 @@ const (
 	ServiceEndpointIfAnnotation = "contivpp.io/service-endpoint-if"
 )
 
+// NetworkStatusAnnotation lists the interfaces that a pod has, as the Network
+// Plumbing Working Group's multi-network specification 1.3 says in section 5.
+// Polynic writes it.
+const NetworkStatusAnnotation = "k8s.v1.cni.cncf.io/network-status"
+
 // MemifResource is the resource of which a container that uses memif interfaces
 // has as many in its limits.
 const MemifResource = "contivpp.io/memif"

@@ -63,7 +63,7 @@ func command() *cobra.Command {
 	root.SetVersionTemplate(release.Line("polynic-agent", "{{.Version}}"))
 	root.PersistentFlags().StringVar(&path, "config", "/etc/polynic/agent.yaml", "configuration file")
 	root.PersistentFlags().StringVar(&level, "log-level", "info", "debug, info, warn or error")
-	root.AddCommand(&cobra.Command{
+	root.AddCommand(newHealth(&path), newPods(&path, &level), &cobra.Command{
 		Use:   "remove",
 		Short: "Take away everything that polynic made on this node, while no agent runs",
 		Args:  cobra.NoArgs,

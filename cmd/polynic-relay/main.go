@@ -38,9 +38,12 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	isWorker := len(args) > 0 && args[0] == workerWord
-	if isWorker {
-		args = args[1:]
+	word := ""
+	if len(args) > 0 && (args[0] == workerWord || args[0] == healthWord) {
+		word, args = args[0], args[1:]
+	}
+	if word == healthWord {
+		return health(ctx, args, stderr)
 	}
 	cfg, level, err := parse(args, stderr)
 	switch {
@@ -55,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	if isWorker {
+	if word == workerWord {
 		return work(ctx, cfg, log, stderr)
 	}
 	err = keeper.Run(ctx, append([]string{workerWord}, args...), log)
@@ -73,6 +76,8 @@ func work(ctx context.Context, cfg relay.Config, log *slog.Logger, stderr io.Wri
 	if err := os.WriteFile("/proc/self/comm", []byte("polynic-relay"), 0); err != nil {
 		log.DebugContext(ctx, "process name", slog.Any("error", err))
 	}
+	lives := keeper.ReadLives()
+	cfg.Worker.Restarts, cfg.Worker.LastRestart = lives.Restarts, lives.Last
 	err := relay.Run(ctx, cfg, log)
 	if err == nil {
 		return 0

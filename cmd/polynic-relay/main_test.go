@@ -194,3 +194,16 @@ func TestVersion(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 }
+
+// What a probe of the relay's container runs.
+func TestHealth(t *testing.T) {
+	need.Tun(t)
+	p := start(t, relaytest.NewSpace(t).Handle)
+	if out, err := program(t, "health", "--socket", p.socket).CombinedOutput(); err != nil {
+		t.Errorf("of a relay that runs: %v: %s", err, out)
+	}
+	out, err := program(t, "health", "--socket", filepath.Join(t.TempDir(), "none")).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "none") {
+		t.Errorf("of none: %v: %s", err, out)
+	}
+}

@@ -8,9 +8,9 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -18,7 +18,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/polynic/polynic/internal/attach"
-	"github.com/polynic/polynic/internal/cniserver"
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/deviceplugin"
@@ -27,10 +26,10 @@ import (
 	"github.com/polynic/polynic/internal/inventory"
 	"github.com/polynic/polynic/internal/journal"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/plan"
 	"github.com/polynic/polynic/internal/reconcile"
-	"github.com/polynic/polynic/internal/unixsock"
-	"github.com/polynic/polynic/internal/watch"
+	"github.com/polynic/polynic/internal/report"
 )
 
 // bootIDFile tells one run of the kernel from the next.
@@ -46,6 +45,9 @@ type Options struct {
 // Run is the agent, until ctx ends (nil) or a part fails. What it made in the
 // dataplane stays; the next agent takes it up.
 func Run(ctx context.Context, o Options) error {
+	if err := netns.Privileged(); err != nil {
+		return err
+	}
 	kept, err := openJournal(o)
 	if err != nil {
 		return err
@@ -58,7 +60,20 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer plane.close(o.Log)
 
-	a, err := compose(o, kept, plane)
+	cluster, err := openCluster(o)
+	if err != nil {
+		return err
+	}
+	defer cluster.close()
+
+	ranges, err := learnRanges(ctx, o, cluster, kept.attachments)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a, err := compose(o, kept, plane, cluster, ranges)
 	if err != nil {
 		return err
 	}
@@ -88,19 +103,21 @@ type agent struct {
 	Options
 	node       plan.Node
 	inventory  *inventory.Inventory
-	source     *watch.Dir
+	source     podSource
+	cluster    *cluster // nil where there is none
 	reconciler *reconcile.Reconciler
 	attacher   *attach.Attacher
 	plane      *plane
 	memifs     *deviceplugin.Plugin // nil where none are offered
 	// allocations are what containers were given; nil where none are offered.
 	allocations *allocation.Store
+	reporter    *report.Reporter // nil where there is nobody to tell
 	readiness   *readiness
 }
 
 // compose connects the parts. Nothing runs yet.
-func compose(o Options, kept kept, plane *plane) (*agent, error) {
-	node, addresses, err := network(o.Config)
+func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []netip.Prefix) (*agent, error) {
+	node, addresses, err := network(o.Config, ranges)
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +125,11 @@ func compose(o Options, kept kept, plane *plane) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agent{Options: o, node: node, inventory: inventory.New(), plane: plane, readiness: newReadiness()}
-	a.source = watch.NewDir(strings.TrimPrefix(o.Config.PodSource, "dir:"), o.Log)
+	a := &agent{
+		Options: o, node: node, inventory: inventory.New(), plane: plane, readiness: newReadiness(),
+		cluster: cluster, source: sourceOf(o, cluster),
+	}
+	a.reporter = newReporter(o, cluster, a.inventory)
 	a.reconciler = reconcile.New(plane.driver, reconcile.Options{
 		Log:            o.Log,
 		RepairInterval: o.Config.RepairInterval.Duration,
@@ -132,6 +152,7 @@ func compose(o Options, kept kept, plane *plane) (*agent, error) {
 		Addresses:  addresses,
 		Reconciler: a.reconciler,
 		AwayLimit:  o.Config.AwayLimit.Duration,
+		Warner:     a.warner(),
 	})
 	return a, nil
 }
@@ -142,18 +163,9 @@ func (a *agent) run(ctx context.Context) error {
 	// Closed when no more requests are taken.
 	serving, end := context.WithCancel(ctx)
 	defer end()
-	requests, err := cniserver.Listen(ctx, cniserver.Config{
-		Socket: a.Config.CNISocket(), Bounds: cniserver.DefaultBounds(), Log: a.Log,
-	}, &gate{
-		Verbs: a.attacher, readiness: a.readiness, stopping: serving.Done(),
-		readyFile: a.readyFile(), awayLimit: a.Config.AwayLimit.Duration, tombstones: a.Config.TombstoneDir(),
-	})
+	requests, questions, err := listen(ctx, a.Options, a.tellOf(newGate(a.Options, a.attacher, a.readiness, serving.Done())))
 	if err != nil {
 		return err
-	}
-	questions, err := unixsock.Keep(ctx, a.Config.InspectSocket(), 0o600, a.Log)
-	if err != nil {
-		return errors.Join(err, requests.Close())
 	}
 	// What requests stand on goes on until the last of them is answered.
 	base, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -162,6 +174,12 @@ func (a *agent) run(ctx context.Context) error {
 	group.Go(func() error { return a.reconciler.Run(base) })
 	group.Go(func() error { return a.source.Run(base, a.inventory) })
 	group.Go(func() error { return inspect.NewServer(a, a.Log).Serve(base, questions) })
+	if a.cluster != nil && !numbered(a.Config) {
+		group.Go(func() error { return a.followNode(base) })
+	}
+	if a.reporter != nil {
+		group.Go(func() error { return a.reporter.Run(base) })
+	}
 	if a.memifs != nil {
 		// At once: kubelet fails pods that it starts before it knows their devices.
 		group.Go(func() error { return a.memifs.Run(base) })
@@ -206,6 +224,9 @@ func (a *agent) serve(ctx context.Context) error {
 		return nil
 	})
 	group.Go(func() error { return a.heartbeat(ctx) })
+	if a.reporter != nil {
+		group.Go(func() error { return a.goRounds(ctx) })
+	}
 	return group.Wait()
 }
 

@@ -5,7 +5,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -15,8 +14,6 @@ import (
 	"github.com/polynic/polynic/internal/cniserver"
 	"github.com/polynic/polynic/internal/model"
 )
-
-var errStopping = errors.New("the agent is stopping")
 
 // gate has requests wait until the node is ready. STATUS alone is answered
 // before, with what is waited for.
@@ -29,6 +26,15 @@ type gate struct {
 	awayLimit time.Duration
 	// tombstones takes the DELs that this agent comes to do no more.
 	tombstones string
+}
+
+// newGate makes a gate that is open once readiness is reached; verbs may be nil
+// before.
+func newGate(o Options, verbs cniserver.Verbs, readiness *readiness, stopping <-chan struct{}) *gate {
+	return &gate{
+		Verbs: verbs, readiness: readiness, stopping: stopping, readyFile: readyFile(o.Config),
+		awayLimit: o.Config.AwayLimit.Duration, tombstones: o.Config.TombstoneDir(),
+	}
 }
 
 func (g *gate) wait(ctx context.Context) error {

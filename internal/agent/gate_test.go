@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newGate is a shut gate before a pod path that attaches nothing.
-func newGate(t *testing.T) (g *gate, verbs *recorder.Recorder, stop context.CancelFunc) {
+// shutGate is a shut gate before a pod path that attaches nothing.
+func shutGate(t *testing.T) (g *gate, verbs *recorder.Recorder, stop context.CancelFunc) {
 	t.Helper()
 	verbs = &recorder.Recorder{}
 	stopping, stop := context.WithCancel(t.Context())
@@ -38,7 +38,7 @@ func newGate(t *testing.T) (g *gate, verbs *recorder.Recorder, stop context.Canc
 
 func TestRequestsWaitAtTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, verbs, stop := newGate(t)
+		g, verbs, stop := shutGate(t)
 		defer stop()
 		done := make(chan error, 4)
 		go func() { _, err := g.Add(t.Context(), attach.Request{}); done <- err }()
@@ -68,7 +68,7 @@ func TestRequestsWaitAtTheGate(t *testing.T) {
 // STATUS says what is waited for, once the node has not been ready for so long
 // that it matters.
 func TestStatusAtTheGate(t *testing.T) {
-	g, verbs, stop := newGate(t)
+	g, verbs, stop := shutGate(t)
 	defer stop()
 	wantRefusal(t, g.Status(t.Context()), cniwire.CodeNotAvailable, "not ready until the pods are listed (dir:/pods)")
 	if err := os.WriteFile(g.readyFile, nil, 0o600); err != nil {
@@ -93,7 +93,7 @@ func TestStatusAtTheGate(t *testing.T) {
 
 // An agent that stops before it was ready leaves DELs to the next.
 func TestDelIsLeftToTheNextAgent(t *testing.T) {
-	g, _, stop := newGate(t)
+	g, _, stop := shutGate(t)
 	stop()
 	id := model.AttachmentID{ContainerID: "c1", IfName: "eth0"}
 	if err := g.Del(t.Context(), attach.Request{ID: id, Network: "net"}); err != nil {
@@ -112,7 +112,7 @@ func TestDelIsLeftToTheNextAgent(t *testing.T) {
 
 // One that stops after it was ready does what came before.
 func TestAnOpenGateStaysOpen(t *testing.T) {
-	g, verbs, stop := newGate(t)
+	g, verbs, stop := shutGate(t)
 	g.readiness.set()
 	stop()
 	for range 100 {

@@ -4,26 +4,65 @@
 package agent
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/ipam"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/plan"
+	"github.com/polynic/polynic/internal/watch"
 )
 
-// network cuts this node's share out of the pod network.
-func network(c config.Config) (plan.Node, *ipam.Allocator, error) {
-	var ranges, inside []netip.Prefix
-	for _, s := range c.Network.Subnets {
-		share, err := ipam.NodeRange(s.CIDR, s.NodePrefixLen, c.NodeID)
-		if err != nil {
-			return plan.Node{}, nil, err
-		}
-		ranges = append(ranges, share)
-		inside = append(inside, s.CIDR)
+// rangesOf decides the ranges of the node's pods, IPv4 first: its share of the pod
+// network where the configuration numbers the node, else what the cluster gave it,
+// else its share by the number that the cluster has for it.
+func rangesOf(c config.Config, n model.Node) ([]netip.Prefix, error) {
+	ranges := n.PodRanges
+	var err error
+	switch {
+	case numbered(c):
+		ranges, err = shares(c, c.NodeID)
+	case len(ranges) > 0:
+	case n.ID > 0:
+		ranges, err = shares(c, n.ID)
+	default:
+		err = fmt.Errorf("no spec.podCIDRs: have kube-controller-manager give nodes ranges (--allocate-node-cidrs), "+
+			"or configure network.subnets and number the node by its annotation %s", watch.NodeIDAnnotation)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", c.NodeName, err)
+	}
+	addresses, err := ipam.New(ranges...)
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", c.NodeName, err)
+	}
+	return addresses.Ranges(), nil
+}
+
+// numbered reports whether the node's ranges follow from the configuration alone.
+func numbered(c config.Config) bool { return c.NodeID > 0 }
+
+// shares cuts the node's share out of each subnet.
+func shares(c config.Config, id int) ([]netip.Prefix, error) {
+	if len(c.Network.Subnets) == 0 {
+		return nil, fmt.Errorf("its number is %d, and network.subnets, of which it would have a share, is not configured", id)
+	}
+	var list []netip.Prefix
+	for _, s := range c.Network.Subnets {
+		share, err := ipam.NodeRange(s.CIDR, s.NodePrefixLen, id)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, share)
+	}
+	return list, nil
+}
+
+// network is the pod network as the node has it with these ranges.
+func network(c config.Config, ranges []netip.Prefix) (plan.Node, *ipam.Allocator, error) {
 	addresses, err := ipam.New(ranges...)
 	if err != nil {
 		return plan.Node{}, nil, err
@@ -32,7 +71,24 @@ func network(c config.Config) (plan.Node, *ipam.Allocator, error) {
 		Name:       model.DefaultNetwork,
 		Gateways:   addresses.Gateways(),
 		Pods:       addresses.Ranges(),
-		Inside:     inside,
+		Inside:     inside(c, addresses.Ranges()),
 		Masquerade: c.Network.MasqueradeOn(),
 	}}, addresses, nil
+}
+
+// inside is where pods are seen by their own addresses: in the cluster's ranges,
+// and in any case in the node's.
+func inside(c config.Config, ranges []netip.Prefix) []netip.Prefix {
+	var list []netip.Prefix
+	for _, s := range c.Network.Subnets {
+		if !slices.ContainsFunc(ranges, func(r netip.Prefix) bool { return r.Overlaps(s.CIDR) && r.Bits() < s.CIDR.Bits() }) {
+			list = append(list, s.CIDR)
+		}
+	}
+	for _, r := range ranges {
+		if !slices.ContainsFunc(list, r.Overlaps) {
+			list = append(list, r)
+		}
+	}
+	return list
 }

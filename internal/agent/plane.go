@@ -12,6 +12,7 @@ import (
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/linux"
+	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 )
 
@@ -29,6 +30,7 @@ func openDataplane(c config.Config, log *slog.Logger) (*plane, error) {
 		relay := relayapi.New(c.RelaySocket(), log)
 		driver, err := linux.New(linux.Config{
 			Log: log, Relay: relay, NetnsDir: c.NetnsDir(), PodNetnsDir: c.PodNetnsDir,
+			Pins: netns.Pins{MountNamespace: c.MountNamespace}, SysctlDir: c.SysctlDir,
 			StateFile: filepath.Join(c.RunDir, "linux.json"),
 		})
 		if err != nil {

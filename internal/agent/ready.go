@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/polynic/polynic/api/cniwire"
+	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/desired"
 )
 
@@ -27,7 +28,7 @@ const lateStart = 2 * time.Second
 // made, and every pod there is listed. It reports false when ctx ends first.
 func (a *agent) waitUntilReady(ctx context.Context) bool {
 	if !a.await(ctx, a.reconciler.Synced(), "the dataplane is read") ||
-		!a.await(ctx, a.inventory.PodsSynced(), "the pods are listed ("+a.Config.PodSource+")") {
+		!a.awaitPods(ctx) {
 		return false
 	}
 	a.readiness.until("the node's network is made")
@@ -52,15 +53,37 @@ func (a *agent) waitUntilReady(ctx context.Context) bool {
 	}
 }
 
+// awaitPods waits until every pod is listed. Where the node was ready before and
+// the API server is away, nobody waits: what is attached is known, and a pod that
+// is not known is asked for when its ADD comes.
+func (a *agent) awaitPods(ctx context.Context) bool {
+	what := "the pods are listed (" + a.Config.PodSource + ")"
+	if _, err := os.Stat(readyFile(a.Config)); a.cluster == nil || err != nil {
+		return a.await(ctx, a.inventory.PodsSynced(), what)
+	}
+	limited, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	if !a.await(limited, a.inventory.PodsSynced(), what) {
+		a.Log.WarnContext(ctx, "the pods are not listed, and are asked for one by one")
+	}
+	return ctx.Err() == nil
+}
+
 // await waits for one condition, and says so where that takes its time.
 func (a *agent) await(ctx context.Context, condition <-chan struct{}, what string) bool {
 	a.readiness.until(what)
 	late := time.NewTimer(lateStart)
 	defer late.Stop()
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
 	for {
 		select {
 		case <-condition:
 			return true
+		case <-look.C:
+			if why := a.cluster.away(); why != nil {
+				a.readiness.until(what + ": " + why.Error())
+			}
 		case <-late.C:
 			a.Log.WarnContext(ctx, "requests wait, and DELs are only noted down", slog.String("until", what))
 		case <-ctx.Done():
@@ -87,7 +110,7 @@ func (a *agent) sweepLoop(ctx context.Context) error {
 // heartbeat keeps the ready file young while ADD can be served; polynic-cni
 // judges by its age when it finds no agent.
 func (a *agent) heartbeat(ctx context.Context) error {
-	path := a.readyFile()
+	path := readyFile(a.Config)
 	limit := cniwire.AppendAwayLimit(nil, int64(a.Config.AwayLimit.Seconds()))
 	ticker := time.NewTicker(a.Config.AwayLimit.Duration / 5)
 	defer ticker.Stop()
@@ -105,16 +128,16 @@ func (a *agent) heartbeat(ctx context.Context) error {
 	}
 }
 
-func (a *agent) readyFile() string { return filepath.Join(a.Config.StateDir, cniwire.ReadyFile) }
+func readyFile(c config.Config) string { return filepath.Join(c.StateDir, cniwire.ReadyFile) }
 
 // writeWhole replaces a file, so that a reader sees the old or the new content.
 func writeWhole(path string, data []byte) error {
 	temporary := path + ".new"
 	if err := os.WriteFile(temporary, data, 0o644); err != nil {
-		return fmt.Errorf("ready file: %w", err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	if err := os.Rename(temporary, path); err != nil {
-		return errors.Join(fmt.Errorf("ready file: %w", err), os.Remove(temporary))
+		return errors.Join(fmt.Errorf("%s: %w", path, err), os.Remove(temporary))
 	}
 	return nil
 }

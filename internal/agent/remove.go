@@ -4,15 +4,19 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/deviceplugin"
 	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
 )
 
 // remover is a dataplane that can take away all that carries our mark.
@@ -24,6 +28,9 @@ type remover interface {
 // links, routes, rules, the nftables table, settings, and the agent's own state.
 // The relay runs, where there are taps; an agent may not.
 func Remove(ctx context.Context, o Options) error {
+	if err := netns.Privileged(); err != nil {
+		return err
+	}
 	kept, err := openJournal(o)
 	if err != nil {
 		return err
@@ -46,13 +53,42 @@ func Remove(ctx context.Context, o Options) error {
 		return err
 	}
 	return errors.Join(os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()), os.RemoveAll(o.Config.MemifDir()),
-		os.RemoveAll(memifdir.Dir(o.Config.MemifDir()).Given()))
+		os.RemoveAll(memifdir.Dir(o.Config.MemifDir()).Given()),
+		deviceplugin.RemoveSocket(o.Config.Memif.KubeletDir))
+}
+
+// Pods lists the pods that have interfaces here still, in order, while no agent
+// runs. Those whose sandbox is gone, with or without a DEL, have none.
+func Pods(o Options) ([]model.PodRef, error) {
+	kept, err := openJournal(o)
+	if err != nil {
+		return nil, err
+	}
+	defer kept.journal.Close()
+	var pods []model.PodRef
+	for _, att := range kept.attachments {
+		sandbox, err := netns.OpenExact(att.Netns)
+		if err != nil {
+			continue
+		}
+		pods = append(pods, att.Pod)
+		if err := sandbox.Close(); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(pods, func(a, b model.PodRef) int { return cmp.Compare(a.String(), b.String()) })
+	return slices.Compact(pods), nil
 }
 
 // planned is what the sandboxes of the journal should have; those on their way
 // out may have it still.
 func planned(o Options, attachments []model.Attachment) (desired.Set, error) {
-	node, _, err := network(o.Config)
+	ranges, err := rangesKnown(o.Config)
+	if err != nil || ranges == nil {
+		o.Log.Warn("the node's pod ranges are not known: only what bears a mark is removed", slog.Any("error", err))
+		return nil, nil //nolint:nilerr // a set may be empty
+	}
+	node, _, err := network(o.Config, ranges)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/polynic/polynic/api/cniwire"
 	"github.com/polynic/polynic/api/podif"
@@ -98,8 +97,7 @@ func (a *Attacher) grant(ctx context.Context, pod model.Pod, interfaces []model.
 		return refusef(cniwire.CodeRefused, "pod %s: %w", pod.Ref, err)
 	}
 	if warning != "" {
-		a.config.Log.WarnContext(ctx, "a pod asks for few memif devices",
-			slog.String("pod", pod.Ref.String()), slog.String("warning", warning))
+		a.warn(ctx, pod.Ref, FewDevices, warning)
 	}
 	for n := range interfaces {
 		if i := &interfaces[n]; i.Type == podif.Memif {

@@ -116,6 +116,9 @@ func TestMemifs(t *testing.T) {
 	if m.ID != 2 || m.Folder != b.devices.folders.Path("p-1") || m.Secret.Reveal() != "secret-p-1" || m.Gateways[0].String() != "10.1.1.1" {
 		t.Errorf("memif %+v", m)
 	}
+	if m := result.Interfaces[4].Memif; m == nil || m.ID != 2 || m.Container != "c1" || result.Interfaces[2].Memif != nil {
+		t.Errorf("ADD answers memif %+v for m3, want id 2 in c1, and none for a tap", m)
+	}
 	if err := b.attacher.Check(t.Context(), r, result); err != nil {
 		t.Error(err)
 	}
@@ -146,6 +149,9 @@ func TestFewDevicesAreTold(t *testing.T) {
 	b.mustAdd(b.request(pod))
 	if lines := b.logs.lines("only 1 of contivpp.io/memif"); len(lines) != 1 || !strings.Contains(lines[0], "default/p") {
 		t.Errorf("the log says %q", lines)
+	}
+	if told := b.warned.told; len(told) != 1 || !strings.HasPrefix(told[0], "default/p 2: 2 memif interfaces, and only 1 of") {
+		t.Errorf("told %q", told)
 	}
 }
 
@@ -245,6 +251,7 @@ func TestApplicationsAreKeptTold(t *testing.T) {
 	b.mustAdd(b.request(other))
 	want := b.interfacesOf("p-0")
 	path := func(id string) string { return filepath.Join(b.devices.folders.Path(id), memifdir.InterfacesName) }
+	aside := path("p-0") + ".new"
 	untouched, err := os.Stat(path("p-1"))
 	if err = errors.Join(err, os.Remove(path("q-0")), os.Mkdir(path("q-0"), 0o700)); err != nil {
 		t.Fatal(err)
@@ -256,8 +263,8 @@ func TestApplicationsAreKeptTold(t *testing.T) {
 		func() error { return os.Remove(path("p-0")) },
 		func() error { return os.WriteFile(path("p-0"), bytes.Repeat([]byte{'x'}, 700), 0o600) },
 		func() error { return os.Chmod(path("p-0"), 0o600) },
-		func() error { return errors.Join(os.Remove(path("p-0")), os.Symlink(path("p-1"), path("p-0"))) },
-		func() error { return errors.Join(os.Remove(path("p-0")), unix.Mkfifo(path("p-0"), 0o644)) },
+		func() error { return errors.Join(os.Symlink(path("p-1"), aside), os.Rename(aside, path("p-0"))) },
+		func() error { return errors.Join(unix.Mkfifo(aside, 0o644), os.Rename(aside, path("p-0"))) },
 	} {
 		written := len(b.logs.lines("removed or altered"))
 		if err := spoil(); err != nil {

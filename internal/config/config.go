@@ -17,9 +17,11 @@ import (
 
 // Config is the whole configuration of one agent.
 type Config struct {
-	// NodeName is this node's name; required.
+	// NodeName is this node's name; where it is empty, the environment's
+	// NODE_NAME is.
 	NodeName string `json:"nodeName"`
-	// NodeID numbers the node's share of the pod network, 1 to 65535.
+	// NodeID numbers the node's share of the pod network, 1 to 65535. 0 is not
+	// given: in a cluster the node's own ranges are taken then.
 	NodeID int `json:"nodeID"`
 	// Dataplane is "linux".
 	Dataplane string `json:"dataplane"`
@@ -31,9 +33,18 @@ type Config struct {
 	// PodNetnsDir is where the container runtime keeps the namespaces of pods.
 	// It is read where the journal was lost only.
 	PodNetnsDir string `json:"podNetnsDir"`
-	// PodSource says where pods are read from: "dir:PATH", a folder of
-	// manifests.
+	// MountNamespace is where the namespaces of networks are pinned, a path such
+	// as /proc/1/ns/mnt: the node's, for an agent in a container. Empty is the
+	// agent's own.
+	MountNamespace string `json:"mountNamespace"`
+	// SysctlDir holds the kernel's settings, net among them. In a container,
+	// where /proc/sys can only be read, it is a mount of the node's.
+	SysctlDir string `json:"sysctlDir"`
+	// PodSource says where pods are read from: "kubernetes", the API server, or
+	// "dir:PATH", a folder of manifests.
 	PodSource string `json:"podSource"`
+	// Kubernetes is how the API server is reached.
+	Kubernetes Kubernetes `json:"kubernetes"`
 	// Network is the pod network.
 	Network Network `json:"network"`
 	// Memif is how containers get memif interfaces.
@@ -49,8 +60,8 @@ type Config struct {
 
 // Network is the configuration of the default pod network.
 type Network struct {
-	// Subnets are the cluster's pod ranges, at most one per family; each is
-	// cut into one range per node.
+	// Subnets are the cluster's pod ranges, at most one per family. Where nodes are
+	// numbered, each is cut into one range per node.
 	Subnets []Subnet `json:"subnets"`
 	// MTU of every pod interface, in bytes, 1280 to 65513.
 	MTU int `json:"mtu"`
@@ -65,11 +76,22 @@ type Network struct {
 	Masquerade *bool `json:"masquerade"`
 }
 
+// Kubernetes is the configuration of the way to the API server.
+type Kubernetes struct {
+	// Kubeconfig is the path of a kubeconfig file; empty is the service account of
+	// the pod that the agent runs in.
+	Kubeconfig string `json:"kubeconfig"`
+	// NetworkStatus has pods annotated with their interfaces. It is to be off where
+	// another plugin, which has polynic make the pods' main interfaces, does that.
+	NetworkStatus bool `json:"networkStatus"`
+}
+
 // Subnet is one pod range and how it is cut.
 type Subnet struct {
 	CIDR netip.Prefix `json:"cidr"`
 	// NodePrefixLen is the length of one node's range; it must be longer than
-	// the subnet's and leave at least 3 host bits.
+	// the subnet's and leave at least 3 host bits. 0 where the cluster gives nodes
+	// their ranges.
 	NodePrefixLen int `json:"nodePrefixLen"`
 }
 
@@ -104,8 +126,19 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// sourceKubernetes is the PodSource that is the API server.
+const sourceKubernetes = "kubernetes"
+
+// nodeNameEnv is where a DaemonSet tells its pods the node's name.
+const nodeNameEnv = "NODE_NAME"
+
+// InCluster reports whether pods, and the node, are those of a cluster's API
+// server.
+func (c Config) InCluster() bool { return c.PodSource == sourceKubernetes }
+
 // Default is the configuration of a file that says nothing: Contiv's pod
-// subnet, and no node name, which must be given.
+// subnet, and no node name, which must be given. In a cluster there is no default
+// for what the cluster gives: the node's number and the subnets.
 func Default() Config {
 	yes := true
 	return Config{
@@ -114,6 +147,7 @@ func Default() Config {
 		StateDir:    "/var/lib/polynic",
 		RunDir:      "/run/polynic",
 		PodNetnsDir: "/run/netns",
+		SysctlDir:   "/proc/sys",
 		Network: Network{
 			Subnets:    []Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
 			MTU:        1450,
@@ -121,6 +155,7 @@ func Default() Config {
 			TapQueues:  1,
 			Masquerade: &yes,
 		},
+		Kubernetes:     Kubernetes{NetworkStatus: true},
 		Memif:          Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: Duration{30 * time.Second},
 		AwayLimit:      Duration{time.Minute},
@@ -135,17 +170,23 @@ func Load(path string) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("configuration: %w", err)
 	}
+	// A list is read over the elements that are there, which would give the
+	// file's first subnet what it does not say from the default one.
+	subnets, id := c.Network.Subnets, c.NodeID
+	c.Network.Subnets, c.NodeID = nil, 0
 	if len(bytes.TrimSpace(data)) > 0 {
-		// A list is read over the elements that are there, which would give the
-		// file's first subnet what it does not say from the default one.
-		subnets := c.Network.Subnets
-		c.Network.Subnets = nil
 		if err := yaml.UnmarshalStrict(data, &c); err != nil {
 			return c, fmt.Errorf("configuration %s: %w", path, err)
 		}
-		if c.Network.Subnets == nil {
-			c.Network.Subnets = subnets
-		}
+	}
+	if c.NodeName == "" {
+		c.NodeName = os.Getenv(nodeNameEnv)
+	}
+	if c.Network.Subnets == nil && !c.InCluster() {
+		c.Network.Subnets = subnets
+	}
+	if c.NodeID == 0 && !c.InCluster() {
+		c.NodeID = id
 	}
 	if err := c.Validate(); err != nil {
 		return c, fmt.Errorf("configuration %s: %w", path, err)

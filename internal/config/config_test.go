@@ -21,6 +21,9 @@ import (
 // minimal is the least that a file must say.
 const minimal = "nodeName: node-1\npodSource: dir:/etc/polynic/pods\n"
 
+// cluster is the least that a file says in a cluster.
+const cluster = "nodeName: node-1\npodSource: kubernetes\n"
+
 func load(t *testing.T, text string) (config.Config, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
@@ -47,6 +50,7 @@ func TestDefaults(t *testing.T) {
 		StateDir:    "/var/lib/polynic",
 		RunDir:      "/run/polynic",
 		PodNetnsDir: "/run/netns",
+		SysctlDir:   "/proc/sys",
 		PodSource:   "dir:/etc/polynic/pods",
 		Network: config.Network{
 			Subnets:    []config.Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
@@ -55,6 +59,7 @@ func TestDefaults(t *testing.T) {
 			TapQueues:  1,
 			Masquerade: &yes,
 		},
+		Kubernetes:     config.Kubernetes{NetworkStatus: true},
 		Memif:          config.Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: config.Duration{Duration: 30 * time.Second},
 		AwayLimit:      config.Duration{Duration: time.Minute},
@@ -72,6 +77,8 @@ dataplane: linux
 stateDir: /state
 runDir: /run/lab
 podNetnsDir: /run/docker/netns
+mountNamespace: /proc/1/ns/mnt
+sysctlDir: /host/proc/sys
 podSource: dir:/pods
 repairInterval: 10s
 awayLimit: 1m30s
@@ -84,6 +91,7 @@ network:
   tapQueues: 4
   masquerade: false
 memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1, acceptUnsealed: true}
+kubernetes: {networkStatus: false}
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +99,7 @@ memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1, acceptUnsea
 	no := false
 	want := config.Config{
 		NodeName: "node-2", NodeID: 2, Dataplane: "linux", StateDir: "/state", RunDir: "/run/lab",
-		PodNetnsDir: "/run/docker/netns", PodSource: "dir:/pods",
+		PodNetnsDir: "/run/docker/netns", MountNamespace: "/proc/1/ns/mnt", SysctlDir: "/host/proc/sys", PodSource: "dir:/pods",
 		Network: config.Network{
 			Subnets: []config.Subnet{
 				{CIDR: netip.MustParsePrefix("fd00:10::/48"), NodePrefixLen: 64},
@@ -108,6 +116,32 @@ memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1, acceptUnsea
 	}
 	if got.Network.MasqueradeOn() || !(config.Network{}).MasqueradeOn() {
 		t.Error("masquerading is on unless the file says no")
+	}
+}
+
+// What the cluster gives has no default.
+func TestInCluster(t *testing.T) {
+	t.Setenv("NODE_NAME", "node-7")
+	got, err := load(t, "podSource: kubernetes\nkubernetes: {kubeconfig: /etc/admin.conf}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.NodeName, want.NodeID, want.Network.Subnets = "node-7", 0, nil
+	want.PodSource, want.Kubernetes.Kubeconfig = "kubernetes", "/etc/admin.conf"
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+		t.Errorf("configuration (-want +got):\n%s", diff)
+	}
+	if !got.InCluster() || (config.Config{PodSource: "dir:/pods"}).InCluster() {
+		t.Error("the API server is a source, and a folder is another")
+	}
+	for _, text := range []string{
+		cluster + "network: {subnets: [{cidr: 10.1.0.0/16}]}",
+		cluster + "nodeID: 3\nnetwork: {subnets: [{cidr: 10.1.0.0/16, nodePrefixLen: 24}]}",
+	} {
+		if got, err := load(t, text); err != nil || got.NodeName != "node-1" || len(got.Network.Subnets) != 1 {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
 	}
 }
 
@@ -136,6 +170,7 @@ func TestPaths(t *testing.T) {
 		c.MemifDir():      "/run/polynic/memif",
 		c.TombstoneDir():  "/state/tombstones",
 		c.JournalFile():   "/state/journal",
+		c.NodeFile():      "/state/node.json",
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)

@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -32,27 +33,39 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf(field+": "+format, args...))
 	}
 	if c.NodeName == "" {
-		bad("nodeName", "is required")
+		bad("nodeName", "is required (or %s in the environment)", nodeNameEnv)
 	}
-	if c.NodeID < 1 || c.NodeID > MaxNodeID {
+	if c.NodeID < 1 && !c.InCluster() || c.NodeID < 0 || c.NodeID > MaxNodeID {
 		bad("nodeID", "%d is not between 1 and %d", c.NodeID, MaxNodeID)
 	}
 	if c.Dataplane != "linux" {
 		bad("dataplane", "%q is not known (want linux)", c.Dataplane)
 	}
-	for field, dir := range map[string]string{"stateDir": c.StateDir, "runDir": c.RunDir, "podNetnsDir": c.PodNetnsDir} {
+	for field, dir := range map[string]string{
+		"stateDir": c.StateDir, "runDir": c.RunDir, "podNetnsDir": c.PodNetnsDir,
+		"sysctlDir": c.SysctlDir, "mountNamespace": cmp.Or(c.MountNamespace, "/"),
+	} {
 		if !filepath.IsAbs(dir) {
 			bad(field, "%q is not an absolute path", dir)
 		}
 	}
-	if path, ok := strings.CutPrefix(c.PodSource, "dir:"); !ok || !filepath.IsAbs(path) {
-		bad("podSource", "%q is not of the form dir:/PATH", c.PodSource)
+	if path, ok := strings.CutPrefix(c.PodSource, "dir:"); !c.InCluster() && (!ok || !filepath.IsAbs(path)) {
+		bad("podSource", "%q is neither kubernetes nor of the form dir:/PATH", c.PodSource)
+	}
+	if k := c.Kubernetes.Kubeconfig; k != "" && !filepath.IsAbs(k) {
+		bad("kubernetes.kubeconfig", "%q is not an absolute path", k)
 	}
 	if c.RepairInterval.Duration <= 0 {
 		bad("repairInterval", "%s is not positive", c.RepairInterval)
 	}
 	if c.AwayLimit.Duration <= 0 {
 		bad("awayLimit", "%s is not positive", c.AwayLimit)
+	}
+	if len(c.Network.Subnets) == 0 && !c.InCluster() {
+		bad("network.subnets", "at least one is required")
+	}
+	if len(c.Network.Subnets) == 0 && c.InCluster() && c.NodeID > 0 {
+		bad("network.subnets", "is required with nodeID, which is the number of a share of it; without nodeID the node's podCIDRs are taken")
 	}
 	errs = append(errs, c.Network.validate(c.NodeID)...)
 	errs = append(errs, c.Memif.validate()...)
@@ -73,9 +86,6 @@ func (n Network) validate(nodeID int) []error {
 	if _, err := n.Eth0Type(podif.Veth); err != nil {
 		bad("eth0", "%w", err)
 	}
-	if len(n.Subnets) == 0 {
-		bad("subnets", "at least one is required")
-	}
 	families := map[bool]bool{}
 	for i, s := range n.Subnets {
 		field := fmt.Sprintf("subnets[%d]", i)
@@ -92,6 +102,10 @@ func (n Network) validate(nodeID int) []error {
 		}
 		if err := checkReserved(s.CIDR); err != nil {
 			bad(field+".cidr", "%w", err)
+		}
+		// A cluster that gives nodes their ranges says nothing of how they are cut.
+		if nodeID == 0 && s.NodePrefixLen == 0 {
+			continue
 		}
 		if err := s.validateSplit(nodeID); err != nil {
 			bad(field+".nodePrefixLen", "%w", err)
@@ -168,3 +182,6 @@ func (c Config) TombstoneDir() string { return filepath.Join(c.StateDir, "tombst
 
 // JournalFile is the durable record of attachments.
 func (c Config) JournalFile() string { return filepath.Join(c.StateDir, "journal") }
+
+// NodeFile is the record of what the cluster said of the node.
+func (c Config) NodeFile() string { return filepath.Join(c.StateDir, "node.json") }

@@ -11,8 +11,10 @@ package deviceplugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -28,6 +30,16 @@ import (
 
 // socketName is the plugin's, beside kubelet's, in the folder of device plugins.
 const socketName = "polynic-memif.sock"
+
+// RemoveSocket removes the socket that a plugin left which was killed; one that is
+// not there is no error.
+func RemoveSocket(kubeletDir string) error {
+	err := os.Remove(filepath.Join(kubeletDir, "device-plugins", socketName))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("device plugin: %w", err)
+	}
+	return nil
+}
 
 // Config is what the plugin needs.
 type Config struct {

@@ -8,6 +8,7 @@ package watch
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/model"
@@ -25,14 +26,32 @@ type Sink interface {
 	Synced()
 }
 
-// ModelPod is what polynic needs to know of a pod.
-func ModelPod(pod *corev1.Pod) model.Pod {
+// A pod that kubelet has from a file, and not from the API server, is shown there
+// by a mirror: another object, with a UID of its own. What kubelet, and so the
+// runtime, calls the pod's UID is in this annotation of it
+// (k8s.io/kubernetes/pkg/kubelet/types, ConfigHashAnnotationKey).
+const (
+	mirrorAnnotation = "kubernetes.io/config.mirror"
+	hashAnnotation   = "kubernetes.io/config.hash"
+)
+
+// ModelPod is what polynic needs to know of a pod. Its UID is the one that kubelet
+// knows the pod by; that of a mirror pod in the API is another.
+func ModelPod(pod *corev1.Pod) model.Pod { return modelPod(&pod.ObjectMeta) }
+
+func modelPod(pod *metav1.ObjectMeta) model.Pod {
 	a, problems := podif.FromAnnotations(pod.Annotations)
+	uid, objectUID := string(pod.UID), ""
+	if _, isMirror := pod.Annotations[mirrorAnnotation]; isMirror && pod.Annotations[hashAnnotation] != "" {
+		uid, objectUID = pod.Annotations[hashAnnotation], uid
+	}
 	return model.Pod{
-		Ref:               model.PodRef{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)},
+		Ref:               model.PodRef{Namespace: pod.Namespace, Name: pod.Name, UID: uid},
+		ObjectUID:         objectUID,
 		Request:           a.Request,
 		Problems:          problems,
 		MicroserviceLabel: a.MicroserviceLabel,
 		ServiceEndpointIf: a.ServiceEndpointIf,
+		NetworkStatus:     pod.Annotations[podif.NetworkStatusAnnotation],
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -44,8 +43,11 @@ type Node struct {
 	// test's own.
 	Inside *netns.Handle
 
-	cni     *libcni.CNIConfig
-	list    *libcni.NetworkConfigList
+	cni  *libcni.CNIConfig
+	list *libcni.NetworkConfigList
+	// containers are those of programs that run in one.
+	containers map[string]*Container
+
 	pods    atomic.Int64 // made so far, for names
 	lists   atomic.Int64 // that kubelet was asked for
 	removed bool
@@ -117,13 +119,22 @@ func (n *Node) StartAgent() {
 // StartRelay starts a relay and waits until it answers.
 func (n *Node) StartRelay() {
 	n.TB.Helper()
-	n.Relay = n.start("relay.log", Bin("polynic-relay"), "--socket", n.Config.RelaySocket(), "--state", filepath.Join(n.Config.RunDir, "relay"))
+	n.LaunchRelay()
+	Eventually(n.TB, 10*time.Second, n.AskRelay)
+}
+
+// AskRelay reports that the relay does not answer.
+func (n *Node) AskRelay() error {
 	client := relayapi.New(n.Config.RelaySocket(), slog.New(slog.DiscardHandler))
 	defer client.Close()
-	Eventually(n.TB, 10*time.Second, func() error {
-		_, err := client.List(context.Background())
-		return err
-	})
+	_, err := client.List(context.Background())
+	return err
+}
+
+// LaunchRelay starts a relay; AskRelay tells when it answers.
+func (n *Node) LaunchRelay() {
+	n.TB.Helper()
+	n.Relay = n.start("relay.log", Bin("polynic-relay"), "--socket", n.Config.RelaySocket(), "--state", filepath.Join(n.Config.RunDir, "relay"))
 	n.TB.Cleanup(n.Remove) // before this relay is killed
 }
 
@@ -138,10 +149,15 @@ func (n *Node) Remove() {
 		n.Agent.Kill()
 	}
 	var out []byte
-	err := n.inside(func() (err error) {
-		out, err = exec.Command(Bin("polynic-agent"), "remove", "--config", n.configFile()).CombinedOutput()
-		return err
-	})
+	cmd, err := Program{
+		Path: Bin("polynic-agent"), Args: []string{"remove", "--config", n.configFile()}, Container: n.containers[Bin("polynic-agent")],
+	}.command()
+	if err == nil {
+		err = n.inside(func() (err error) {
+			out, err = cmd.CombinedOutput()
+			return err
+		})
+	}
 	if err != nil {
 		n.TB.Errorf("polynic-agent remove: %v: %s", err, out)
 	}

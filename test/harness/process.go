@@ -9,11 +9,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/netns"
 )
 
 // Process is a program under test. Its standard error goes to a file that is
@@ -26,30 +27,55 @@ type Process struct {
 	err   error // valid once ended is closed
 }
 
-// start runs a program in the node's namespace; it is killed at the end of the
+// Program is a program to start.
+type Program struct {
+	Path string
+	Args []string
+	// Env is added to the environment.
+	Env []string
+	// Log is the file that its standard error is appended to.
+	Log string
+	// Inside is the network namespace that it runs in; nil is the test's own.
+	Inside *netns.Handle
+	// Container is the one that it runs in; nil is none.
+	Container *Container
+}
+
+// Start starts the program; it is killed, with its children, at the end of the
 // test if it still runs.
-func (n *Node) start(log, program string, args ...string) *Process {
-	t := n.TB
+func (p Program) Start(t testing.TB) *Process {
 	t.Helper()
-	file, err := os.OpenFile(filepath.Join(n.Dir, log), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), n.Env...)
-	cmd.Stderr = file
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := n.inside(cmd.Start); err != nil {
+	cmd, err := p.command()
+	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Process{t: t, name: program, cmd: cmd, ended: make(chan struct{})}
+	cmd.Env = append(cmd.Env, p.Env...)
+	cmd.Stderr = file
+	start := cmd.Start
+	if p.Inside != nil {
+		start = func() error { return p.Inside.Do(cmd.Start) }
+	}
+	if err := start(); err != nil {
+		t.Fatal(err)
+	}
+	started := &Process{t: t, name: p.Path, cmd: cmd, ended: make(chan struct{})}
 	go func() {
-		p.err = cmd.Wait()
-		close(p.ended)
+		started.err = cmd.Wait()
+		close(started.ended)
 	}()
-	t.Cleanup(p.Kill)
-	return p
+	t.Cleanup(started.Kill)
+	return started
+}
+
+// start runs a program in the node's namespace.
+func (n *Node) start(log, program string, args ...string) *Process {
+	n.TB.Helper()
+	return Program{Path: program, Args: args, Env: n.Env, Log: filepath.Join(n.Dir, log), Inside: n.Inside, Container: n.containers[program]}.Start(n.TB)
 }
 
 // inside runs f in the node's namespace.
@@ -115,8 +141,13 @@ func Patience(limit time.Duration) time.Duration {
 
 // Poll is Eventually for those who decide themselves what a failure means.
 func Poll(limit time.Duration, condition func() error) error {
+	return PollEvery(2*time.Millisecond, limit, condition)
+}
+
+// PollEvery is Poll for conditions that are costly to look at.
+func PollEvery(interval, limit time.Duration, condition func() error) error {
 	deadline := time.After(limit)
-	tick := time.NewTicker(2 * time.Millisecond)
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		err := condition()

@@ -30,15 +30,15 @@ const (
 func Root(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		lack(t, Kernel, "root is needed")
+		Lack(t, Kernel, "root is needed")
 	}
 	ns, err := unix.Open("/proc/self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		lack(t, Kernel, fmt.Sprintf("no network namespaces: %v", err))
+		Lack(t, Kernel, fmt.Sprintf("no network namespaces: %v", err))
 	}
 	defer unix.Close(ns)
 	if err := capable(unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN); err != nil {
-		lack(t, Kernel, err.Error())
+		Lack(t, Kernel, err.Error())
 	}
 }
 
@@ -48,7 +48,7 @@ func Tun(t testing.TB) {
 	Root(t)
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		lack(t, Kernel, fmt.Sprintf("/dev/net/tun: %v", err))
+		Lack(t, Kernel, fmt.Sprintf("/dev/net/tun: %v", err))
 	}
 	unix.Close(fd)
 }
@@ -59,7 +59,7 @@ func Command(t testing.TB, suite, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		lack(t, suite, fmt.Sprintf("%s is not installed (apt-get install it)", name))
+		Lack(t, suite, fmt.Sprintf("%s is not installed (apt-get install it)", name))
 	}
 	return path
 }
@@ -68,11 +68,12 @@ func Command(t testing.TB, suite, name string) string {
 func File(t testing.TB, suite, path string) {
 	t.Helper()
 	if _, err := os.Stat(path); err != nil {
-		lack(t, suite, err.Error())
+		Lack(t, suite, err.Error())
 	}
 }
 
-func lack(t testing.TB, suite, reason string) {
+// Lack skips the test for a reason, or fails it where REQUIRE names the suite.
+func Lack(t testing.TB, suite, reason string) {
 	t.Helper()
 	if slices.Contains(strings.Split(os.Getenv("REQUIRE"), ","), suite) {
 		t.Fatalf("REQUIRE=%s: %s", suite, reason)

@@ -4,17 +4,16 @@
 package linux
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
+	"strings"
 )
 
 // The settings that let the node route, per family.
 const (
-	forwardIPv4 = "/proc/sys/net/ipv4/ip_forward"
-	forwardIPv6 = "/proc/sys/net/ipv6/conf/all/forwarding"
+	forwardIPv4 = "net/ipv4/ip_forward"
+	forwardIPv6 = "net/ipv6/conf/all/forwarding"
 )
 
 func forwardingSetting(gateway netip.Addr) string {
@@ -29,13 +28,13 @@ func forwardingSetting(gateway netip.Addr) string {
 func (d *Driver) enableForwarding(gateways []netip.Addr) error {
 	for _, g := range gateways {
 		setting := forwardingSetting(g)
-		if isOn(setting) {
+		if d.node.sysctl.isOn(setting) {
 			continue
 		}
 		if err := d.state.update(func(s *state) { s.forwardingWasOff(setting) }); err != nil {
 			return err
 		}
-		if err := os.WriteFile(setting, []byte("1"), 0o644); err != nil {
+		if err := d.node.sysctl.set(setting, "1"); err != nil {
 			return fmt.Errorf("enable forwarding: %w", err)
 		}
 	}
@@ -45,7 +44,7 @@ func (d *Driver) enableForwarding(gateways []netip.Addr) error {
 // forwarding reports whether the node routes for all families with a gateway.
 func (d *Driver) forwarding(gateways []netip.Addr) bool {
 	for _, g := range gateways {
-		if !isOn(forwardingSetting(g)) {
+		if !d.node.sysctl.isOn(forwardingSetting(g)) {
 			return false
 		}
 	}
@@ -60,7 +59,9 @@ func (d *Driver) restoreForwarding() error {
 		return err
 	}
 	for _, setting := range s.ForwardingWasOff {
-		if err := os.WriteFile(setting, []byte("0"), 0o644); err != nil {
+		// An earlier version wrote down the whole path.
+		setting = strings.TrimPrefix(setting, procSys+"/")
+		if err := d.node.sysctl.set(setting, "0"); err != nil {
 			errs = append(errs, fmt.Errorf("restore forwarding: %w", err))
 		}
 	}
@@ -68,9 +69,4 @@ func (d *Driver) restoreForwarding() error {
 		err = d.state.update(func(s *state) { s.ForwardingWasOff = nil })
 	}
 	return errors.Join(append(errs, err)...)
-}
-
-func isOn(setting string) bool {
-	value, err := os.ReadFile(setting)
-	return err == nil && !bytes.Equal(bytes.TrimSpace(value), []byte("0"))
 }

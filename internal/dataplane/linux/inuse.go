@@ -67,5 +67,5 @@ func (p *port) addresses6() ([]nl.Address, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
-	return list, named(p.Port, p.space.ns.Do(func() error { return obeyNobody(p.inSwitch.Name) }))
+	return list, named(p.Port, p.space.ns.Do(func() error { return p.space.sysctl.obeyNobody(p.inSwitch.Name) }))
 }

@@ -17,6 +17,7 @@
 package linux
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,10 @@ type Config struct {
 	// PodNetnsDir is where the container runtime keeps the namespaces of pods;
 	// only looked at for ports that nobody knows.
 	PodNetnsDir string
+	// Pins makes the namespaces of networks outlive the driver.
+	Pins netns.Pins
+	// SysctlDir holds the kernel's settings; /proc/sys where it is empty.
+	SysctlDir string
 	// StateFile remembers what the driver found before it changed node-wide
 	// settings; it may vanish at a reboot, as they do.
 	StateFile string
@@ -90,21 +95,25 @@ func New(config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	node := &space{network: model.DefaultNetwork, nsid: nl.OwnNamespace}
+	sysctl := sysctls(cmp.Or(config.SysctlDir, procSys))
+	node := &space{network: model.DefaultNetwork, nsid: nl.OwnNamespace, sysctl: sysctl}
 	if err := node.use(own); err != nil {
 		return nil, fmt.Errorf("node's namespace: %w", err)
 	}
-	_, err = os.Stat("/proc/sys/net/ipv6")
+	_, err = os.Stat(sysctl.path("net/ipv6"))
 	return &Driver{
 		config: config,
 		log:    config.Log,
 		nft:    nft,
 		node:   node,
-		stub:   &space{network: model.StubNetwork, path: filepath.Join(config.NetnsDir, model.StubNetwork)},
-		index:  newIndex(),
-		ends:   map[endKey]leftEnd{},
-		state:  &stateFile{path: config.StateFile},
-		ipv6:   err == nil,
+		stub: &space{
+			network: model.StubNetwork, path: filepath.Join(config.NetnsDir, model.StubNetwork),
+			pins: config.Pins, sysctl: sysctl,
+		},
+		index: newIndex(),
+		ends:  map[endKey]leftEnd{},
+		state: &stateFile{path: config.StateFile},
+		ipv6:  err == nil,
 	}, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -94,8 +93,7 @@ func (e podEnd) local(address netip.Prefix) nl.Route {
 // enableIPv6 switches IPv6 on for this interface alone.
 func (e podEnd) enableIPv6() error {
 	return e.pod.ns.Do(func() error {
-		path := filepath.Join("/proc/sys/net/ipv6/conf", e.Pod.Name, "disable_ipv6")
-		if err := os.WriteFile(path, []byte("0"), 0o644); err != nil {
+		if err := e.space.sysctl.set(filepath.Join("net/ipv6/conf", e.Pod.Name, "disable_ipv6"), "0"); err != nil {
 			return fmt.Errorf("enable IPv6: %w", err)
 		}
 		return nil

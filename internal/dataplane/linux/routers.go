@@ -13,10 +13,10 @@ import (
 // obeyNobody has a link of the calling thread's namespace, or by the name
 // "default" all that come, take nothing from who says to be a router: pods are
 // none. Without IPv6 there is nothing to do.
-func obeyNobody(link string) error {
+func (s sysctls) obeyNobody(link string) error {
 	for _, setting := range []string{"accept_ra", "accept_redirects"} {
-		path := filepath.Join("/proc/sys/net/ipv6/conf", link, setting)
-		if err := os.WriteFile(path, []byte("0"), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
+		err := s.set(filepath.Join("net/ipv6/conf", link, setting), "0")
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("take no routers from pods: %w", err)
 		}
 	}

@@ -6,12 +6,8 @@ package linux
 import (
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/nl"
 )
@@ -20,6 +16,8 @@ import (
 type space struct {
 	network string
 	path    string // where it is pinned; empty for the node's own
+	pins    netns.Pins
+	sysctl  sysctls
 
 	mu     sync.Mutex // guards opening; the rest is set once
 	ns     *netns.Handle
@@ -47,7 +45,7 @@ func (s *space) open(node *space) error {
 	if s.ns != nil {
 		return s.repin()
 	}
-	if err := netns.Pin(s.path); err != nil {
+	if err := s.pins.Pin(s.path); err != nil {
 		return err
 	}
 	ns, err := netns.Open(s.path)
@@ -57,7 +55,7 @@ func (s *space) open(node *space) error {
 	if err := s.use(ns); err != nil {
 		return err
 	}
-	if err := ns.Do(func() error { return obeyNobody("default") }); err != nil {
+	if err := ns.Do(func() error { return s.sysctl.obeyNobody("default") }); err != nil {
 		return errors.Join(err, s.letGo())
 	}
 	if s.nsid, err = node.socket.NSID(ns); err != nil {
@@ -94,31 +92,10 @@ func (s *space) do(b *nl.Batch) error {
 // repin puts the namespace back where somebody took its path away; the open
 // handle kept it and the ports in it alive.
 func (s *space) repin() error {
-	if s.pinned() {
+	if s.ns.Pinned(s.path) {
 		return nil
 	}
-	if err := netns.Unpin(s.path); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDONLY, 0o444)
-	if err != nil {
-		return fmt.Errorf("pin network namespace: %w", err)
-	}
-	if err := file.Close(); err != nil {
-		return fmt.Errorf("pin network namespace: %w", err)
-	}
-	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", s.ns.FD()), s.path, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("pin network namespace %s: %w", s.path, err)
-	}
-	return nil
-}
-
-func (s *space) pinned() bool {
-	h, err := netns.OpenExact(model.Netns{Path: s.path, Inode: s.ns.Inode()})
-	if err != nil {
-		return false
-	}
-	return h.Close() == nil
+	return s.pins.PinOpen(s.ns, s.path)
 }
 
 // exists reports whether the space can be used; a namespace pinned by an
@@ -131,7 +108,7 @@ func (s *space) exists(node *space) (bool, error) {
 		return true, nil
 	}
 	if opened {
-		return s.pinned(), nil
+		return s.ns.Pinned(s.path), nil
 	}
 	h, err := netns.Open(s.path)
 	if errors.Is(err, netns.ErrGone) || errors.Is(err, netns.ErrNotNetns) {
@@ -179,4 +156,4 @@ func (d *Driver) space(network string) (*space, error) {
 }
 
 // remove unpins the namespace; it goes once no port is in it any more.
-func (s *space) remove() error { return errors.Join(s.close(), netns.Unpin(s.path)) }
+func (s *space) remove() error { return errors.Join(s.close(), s.pins.Unpin(s.path)) }

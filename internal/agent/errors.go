@@ -1,0 +1,13 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import "errors"
+
+var (
+	errStopping = errors.New("the agent is stopping")
+
+	errRangesChanged = errors.New("the node's pod ranges have changed (pods keep theirs; " +
+		"delete the node's pods to have the new ones taken)")
+)
