@@ -4,7 +4,12 @@
 package memif_test
 
 import (
+	"context"
 	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +20,11 @@ import (
 	"github.com/polynic/polynic/memif/memiftest"
 )
 
+var (
+	guesses  = flag.Int("guesses", 60, "wrong secrets that are tried")
+	connects = flag.Int("connects", 1000, "silent peers that connect")
+)
+
 // Of peers that connect and say nothing, eight at a time are listened to, a
 // few more wait, and the rest is turned away by the kernel. Other sockets do
 // not notice.
@@ -23,22 +33,23 @@ func TestSilentCrowd(t *testing.T) {
 	l := listen(t, memif.ListenConfig{})
 	add(t, l, memif.Config{})
 	crowd := own(t)
-	var connects, turnedAway int
-	for range 1000 {
+	var waiting, turnedAway int
+	rss := residentMemory(t)
+	for range *connects {
 		p, err := memiftest.Dial(l.Addr().String())
 		if err != nil {
 			turnedAway++
 			continue
 		}
-		connects++
+		waiting++
 		defer p.Close()
 	}
-	if connects > 8+1+16+1 || turnedAway == 0 {
-		t.Errorf("%d are connected, %d turned away", connects, turnedAway)
+	if waiting > 8+1+16+1 || turnedAway == 0 {
+		t.Errorf("%d are connected, %d turned away", waiting, turnedAway)
 	}
 	// Theirs and ours.
-	if sockets := own(t).Sockets - crowd.Sockets; sockets > connects+8 {
-		t.Errorf("%d sockets for %d connections", sockets, connects)
+	if sockets := own(t).Sockets - crowd.Sockets; sockets > waiting+8 {
+		t.Errorf("%d sockets for %d connections", sockets, waiting)
 	}
 	other := listen(t, memif.ListenConfig{})
 	add(t, other, memif.Config{})
@@ -52,6 +63,36 @@ func TestSilentCrowd(t *testing.T) {
 	}
 	if most := slices.Max(took); most > 500*time.Millisecond {
 		t.Errorf("a well-behaved slave elsewhere waited %v", most)
+	}
+	expectMemory(t, rss)
+	t.Logf("%d silent connects, %d turned away; slaves elsewhere waited %v at most", *connects, turnedAway, slices.Max(took))
+}
+
+// residentMemory is what of this process's own memory is resident, in bytes:
+// RssAnon of proc_pid_status(5).
+func residentMemory(t testing.TB) int {
+	t.Helper()
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "RssAnon:")
+	var kib int
+	if _, err := fmt.Sscan(after, &kib); err != nil {
+		t.Fatal(err)
+	}
+	return kib << 10
+}
+
+// expectMemory fails if more than 8 MiB were lost to peers since. The crowd's own
+// side is in this process too.
+func expectMemory(t *testing.T, before int) {
+	t.Helper()
+	after := residentMemory(t)
+	t.Logf("RssAnon was %d KiB, and is %d KiB", before>>10, after>>10)
+	if more := after - before; more > 8<<20 {
+		t.Errorf("%d KiB more are resident", more>>10)
 	}
 }
 
@@ -91,6 +132,42 @@ func guess(address, secret string) (memif.Reason, error) {
 	return 0, err
 }
 
+// roundTrips has a memif of another socket send packets back and forth, until it is
+// asked how long they took.
+func roundTrips(t *testing.T) (end func() (median, p99 time.Duration)) {
+	t.Helper()
+	l := listen(t, memif.ListenConfig{})
+	master := add(t, l, memif.Config{})
+	slave := dial(t, l, memif.Config{})
+	connected(t, slave)
+	ctx, cancel := context.WithCancel(t.Context())
+	var took []time.Duration
+	var running sync.WaitGroup
+	running.Go(func() {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		packet := make([]byte, 100)
+		for ctx.Err() == nil {
+			start := time.Now()
+			for _, way := range [][2]*memif.Interface{{slave, master}, {master, slave}} {
+				_, sent := way[0].Write(ctx, packet)
+				_, received := way[1].Read(ctx, packet)
+				if err := errors.Join(sent, received); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+			took = append(took, time.Since(start))
+			<-tick.C
+		}
+	})
+	return func() (median, p99 time.Duration) {
+		cancel()
+		running.Wait()
+		slices.Sort(took)
+		return took[len(took)/2], took[len(took)*99/100]
+	}
+}
+
 // After five wrong secrets one a second is looked at: the right one too, so
 // that nothing can be learnt from the rest.
 func TestGuessing(t *testing.T) {
@@ -100,26 +177,31 @@ func TestGuessing(t *testing.T) {
 	l := listen(t, listening)
 	add(t, l, memif.Config{Secret: "right"})
 	address := l.Addr().String()
-	start := time.Now()
+	others := roundTrips(t)
+	rss, start := residentMemory(t), time.Now()
 	answers := map[memif.Reason]int{}
-	for i := range 60 {
+	for i := range *guesses {
 		r, err := guess(address, strings.Repeat("x", i%24))
 		if err != nil {
 			t.Fatal(err)
 		}
 		answers[r]++
+		if text := next(t, told).Err.Error(); strings.Contains(text, "right") {
+			t.Errorf("the secret is told: %s", text)
+		}
 	}
 	seconds := int(time.Since(start).Seconds())
 	if got := answers[memif.ErrSecret]; got < 5 || got > 5+seconds {
 		t.Errorf("%d secrets were looked at in %d s", got, seconds)
 	}
-	if got := answers[memif.ErrGuesses] + answers[memif.ErrSecret]; got != 60 {
+	if got := answers[memif.ErrGuesses] + answers[memif.ErrSecret]; got != *guesses {
 		t.Errorf("answers: %v", answers)
 	}
-	for range 60 {
-		if text := next(t, told).Err.Error(); strings.Contains(text, "right") {
-			t.Errorf("the secret is told: %s", text)
-		}
+	expectMemory(t, rss)
+	median, p99 := others()
+	t.Logf("%d wrong secrets in %d s: %v; packets of others went there and back in %v at the median, %v at p99", *guesses, seconds, answers, median, p99)
+	if p99 > 100*time.Millisecond {
+		t.Errorf("others' packets took %v", p99)
 	}
 	eventually(t, func() bool {
 		r, err := guess(address, "right")

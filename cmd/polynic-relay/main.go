@@ -76,6 +76,8 @@ func work(ctx context.Context, cfg relay.Config, log *slog.Logger, stderr io.Wri
 	if err := os.WriteFile("/proc/self/comm", []byte("polynic-relay"), 0); err != nil {
 		log.DebugContext(ctx, "process name", slog.Any("error", err))
 	}
+	lives := keeper.ReadLives()
+	cfg.Worker.Restarts, cfg.Worker.LastRestart = lives.Restarts, lives.Last
 	err := relay.Run(ctx, cfg, log)
 	if err == nil {
 		return 0

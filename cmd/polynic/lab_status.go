@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +50,7 @@ func writeStatus(w io.Writer, s lab.Status) error {
 	for _, n := range s.Nodes {
 		row(n.Name+" agent", n.Agent, n.Sockets["inspect"])
 		row(n.Name+" relay", n.Relay, n.Sockets["relay"])
-		fmt.Fprintf(out, "%s relay worker\t%d\t%s\t-\tchild of the relay\n", n.Name, n.RelayWorker.PID, alive(n.RelayWorker))
+		row(n.Name+" relay worker", n.RelayWorker, workerNote(n.RelayWorker))
 		row(n.Name+" holder", n.Holder, n.Path)
 	}
 	if err := out.Flush(); err != nil {
@@ -72,6 +73,13 @@ func writeStatus(w io.Writer, s lab.Status) error {
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\n", p.Namespace, p.Name, p.Phase, list(p.IPs), containers(p.Containers))
 	}
 	return out.Flush()
+}
+
+func workerNote(p lab.Proc) string {
+	if p.LastRestart == nil {
+		return "child of the relay"
+	}
+	return "child of the relay; last started again " + p.LastRestart.Local().Format(time.DateTime)
 }
 
 func alive(p lab.Proc) string {

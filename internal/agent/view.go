@@ -6,6 +6,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
@@ -105,7 +106,25 @@ func (a *agent) Status() inspect.Status {
 			status.Problems = append(status.Problems, inspect.Problem{Object: nameOf(owner), Reason: err.Error()})
 		}
 	}
+	status.Relay = a.relayStatus()
 	return status
+}
+
+// relayLimit bounds asking the relay how it fares.
+const relayLimit = 500 * time.Millisecond
+
+func (a *agent) relayStatus() *inspect.Relay {
+	ctx, cancel := context.WithTimeout(context.Background(), relayLimit)
+	defer cancel()
+	w, err := a.plane.relay.Worker(ctx)
+	if err != nil {
+		return nil // the problems tell
+	}
+	told := &inspect.Relay{Restarts: w.Restarts}
+	if !w.LastRestart.IsZero() {
+		told.LastRestart = &w.LastRestart
+	}
+	return told
 }
 
 func nameOf(owner desired.Owner) string {

@@ -251,6 +251,7 @@ func TestApplicationsAreKeptTold(t *testing.T) {
 	b.mustAdd(b.request(other))
 	want := b.interfacesOf("p-0")
 	path := func(id string) string { return filepath.Join(b.devices.folders.Path(id), memifdir.InterfacesName) }
+	aside := path("p-0") + ".new"
 	untouched, err := os.Stat(path("p-1"))
 	if err = errors.Join(err, os.Remove(path("q-0")), os.Mkdir(path("q-0"), 0o700)); err != nil {
 		t.Fatal(err)
@@ -262,8 +263,8 @@ func TestApplicationsAreKeptTold(t *testing.T) {
 		func() error { return os.Remove(path("p-0")) },
 		func() error { return os.WriteFile(path("p-0"), bytes.Repeat([]byte{'x'}, 700), 0o600) },
 		func() error { return os.Chmod(path("p-0"), 0o600) },
-		func() error { return errors.Join(os.Remove(path("p-0")), os.Symlink(path("p-1"), path("p-0"))) },
-		func() error { return errors.Join(os.Remove(path("p-0")), unix.Mkfifo(path("p-0"), 0o644)) },
+		func() error { return errors.Join(os.Symlink(path("p-1"), aside), os.Rename(aside, path("p-0"))) },
+		func() error { return errors.Join(unix.Mkfifo(aside, 0o644), os.Rename(aside, path("p-0"))) },
 	} {
 		written := len(b.logs.lines("removed or altered"))
 		if err := spoil(); err != nil {

@@ -88,6 +88,17 @@ type Status struct {
 	// Problems are those that exist now; [] when none.
 	Problems []Problem `json:"problems"`
 	Counts   Counts    `json:"counts"`
+	// Relay is null while the relay does not answer.
+	Relay *Relay `json:"relay"`
+}
+
+// Relay is how the relay's worker fares, the process that holds taps and memifs.
+type Relay struct {
+	// Restarts counts how often it died and was started again since the relay was
+	// started, each of which parts the applications at memifs; LastRestart is when
+	// that was last, null where it was not.
+	Restarts    int        `json:"restarts"`
+	LastRestart *time.Time `json:"lastRestart"`
 }
 
 // Dataplane is the Object of the Problem that the dataplane, or a part of it,

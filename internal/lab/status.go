@@ -34,8 +34,10 @@ type Proc struct {
 	PID   int  `json:"pid"`
 	Alive bool `json:"alive"`
 	// Restarts counts how often the lab's background process started it again.
-	Restarts int    `json:"restarts"`
-	Log      string `json:"log,omitempty"`
+	Restarts int `json:"restarts"`
+	// LastRestart is when that was last; null where it was not, or is not known.
+	LastRestart *time.Time `json:"lastRestart"`
+	Log         string     `json:"log,omitempty"`
 }
 
 // Daemon is the lab's background process.
@@ -62,7 +64,7 @@ type Node struct {
 	Holder Proc `json:"holder"`
 	Agent  Proc `json:"agent"`
 	Relay  Proc `json:"relay"`
-	// RelayWorker is the relay's child, which holds the taps.
+	// RelayWorker is the relay's child, which holds the taps and memifs.
 	RelayWorker Proc `json:"relayWorker"`
 	// Sockets by what they are for.
 	Sockets map[string]string `json:"sockets"`
@@ -146,6 +148,9 @@ func nodeNow(ctx context.Context, dir state.Dir, cfg config.Config) Node {
 	defer cancel()
 	status, err := inspect.NewClient(cfg.InspectSocket()).Status(ctx)
 	n.Ready = err == nil && status.Ready
+	if err == nil && status.Relay != nil {
+		n.RelayWorker.Restarts, n.RelayWorker.LastRestart = status.Relay.Restarts, status.Relay.LastRestart
+	}
 	return n
 }
 
@@ -175,8 +180,8 @@ func proc(dir state.Dir, record, log string) Proc {
 	return Proc{PID: r.PID, Alive: r.Alive(), Restarts: r.Restarts, Log: log}
 }
 
-// worker is the one child of a relay that lives. The relay itself starts it
-// again, so that nothing here counts how often.
+// worker is the one child of a relay that lives, which starts it again by itself;
+// how often, the agent knows.
 func worker(relay Proc) Proc {
 	if !relay.Alive {
 		return Proc{}

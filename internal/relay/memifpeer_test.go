@@ -34,9 +34,9 @@ func (c *container) dpdk(t testing.TB, s *relaytest.Space, number int, device st
 	})
 }
 
-func (c *container) waitForApplication(t testing.TB, id string) *relayapi.MemifApplication {
+func (c *container) waitForApplication(t testing.TB, id string) *model.MemifApplication {
 	t.Helper()
-	var a *relayapi.MemifApplication
+	var a *model.MemifApplication
 	relaytest.Eventually(t, "an application is connected to "+id, 20*time.Second, func() bool {
 		a = c.memifState(t, id).Application
 		return a != nil

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/relay/nswatch"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/internal/relay/rings"
@@ -231,7 +232,7 @@ func (m *memifPort) state(reason error) relayapi.MemifState {
 	}
 	i := m.ifc.Status()
 	if i.Connected {
-		s.Application = &relayapi.MemifApplication{
+		s.Application = &model.MemifApplication{
 			PID: i.Peer.PID, UID: i.Peer.UID, GID: i.Peer.GID, Name: i.Peer.Application, Interface: i.Peer.Interface,
 			RxQueues: i.RxQueues, TxQueues: i.TxQueues, RingSize: i.RingSize,
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/internal/relay/relaytest"
 	"github.com/polynic/polynic/memif"
@@ -33,7 +34,7 @@ func TestMemifCarriesTCP(t *testing.T) {
 	relaytest.Transfer(t, c.pod, c.network, twinV4, size)
 	relaytest.Transfer(t, c.network, c.pod, podV6, size)
 	s := c.memifState(t, c.port.ID)
-	app := relayapi.MemifApplication{
+	app := model.MemifApplication{
 		PID: os.Getpid(), UID: os.Getuid(), GID: os.Getgid(), Name: "app", Interface: "if", RxQueues: 1, TxQueues: 1, RingSize: 1024,
 	}
 	if diff := cmp.Diff(&app, s.Application); diff != "" {

@@ -88,12 +88,9 @@ func (r *refusals) refused(f memif.Refusal) {
 
 // disconnected takes note of a process that was connected, if it offended.
 func (r *refusals) disconnected(id uint32, peer memif.Peer, err error) {
+	innocent := []memif.Reason{memif.ErrClosed, memif.ErrPeerGone, memif.ErrDisconnected, memif.ErrResources}
 	var reason memif.Reason
-	if !errors.As(err, &reason) {
-		return
-	}
-	switch reason {
-	case memif.ErrClosed, memif.ErrPeerGone, memif.ErrDisconnected, memif.ErrResources:
+	if !errors.As(err, &reason) || slices.Contains(innocent, reason) {
 		return
 	}
 	r.mu.Lock()

@@ -22,6 +22,7 @@ import (
 
 	"github.com/polynic/polynic/internal/relay/nswatch"
 	"github.com/polynic/polynic/internal/relay/pump"
+	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/internal/unixsock"
 )
 
@@ -32,6 +33,8 @@ type Config struct {
 	// StateDir holds the records; made with mode 0700 if missing. It belongs on
 	// a tmpfs: records are worth nothing after a reboot.
 	StateDir string
+	// Worker is what is told of this process.
+	Worker relayapi.WorkerState
 }
 
 // Run is the relay, until ctx ends (nil). It then closes all files and leaves
@@ -55,7 +58,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("%w: %w", ErrStart, err), frames.Close(), listener.Close())
 	}
-	s := &server{log: log, conns: map[*conn]struct{}{}}
+	s := &server{worker: cfg.Worker, log: log, conns: map[*conn]struct{}{}}
 	s.table = newTable(parts{frames, namespaces, &records{cfg.StateDir}, newSockets(s.notify, log)}, s.notify, log)
 	err = s.run(ctx, listener)
 	// In this order: what reports failures first, then what they are about.

@@ -20,8 +20,9 @@ const acceptRetry = 100 * time.Millisecond
 
 // server answers the clients.
 type server struct {
-	table *table
-	log   *slog.Logger
+	table  *table
+	worker relayapi.WorkerState
+	log    *slog.Logger
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
@@ -98,6 +99,8 @@ func (s *server) answer(q relayapi.Request) relayapi.Reply {
 		a.Error = relayapi.NewError(errors.Join(errs...))
 	case relayapi.OpList:
 		a.Ports = s.table.list()
+	case relayapi.OpWorker:
+		a.Worker = &s.worker
 	case relayapi.OpListMemifs:
 		a.Memifs = s.table.listMemifs()
 	default:

@@ -6,6 +6,7 @@ package bench
 import (
 	"context"
 	"maps"
+	"math"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -19,14 +20,18 @@ import (
 	"github.com/polynic/polynic/memif/memiftest"
 )
 
-// offered is what the victim sends, in packets of 64 bytes per millisecond: so
-// much that the relay has work, and so little that nobody wants for a CPU.
-const offered = 100
+// pace is what the victim is offered, in packets of 64 bytes: so many a
+// millisecond, all.
+type pace int
+
+// flood is as much as goes.
+const flood = pace(math.MaxInt / int(time.Hour/time.Millisecond))
 
 // victim is P6b: two applications that are crossed, beside hostile ones: two that
 // are crossed too write nonsense into their rings, others guess secrets and begin
 // handshakes that they do not end, all as fast as they can and again at once.
-// Relay, victim and attackers share all CPUs.
+// Relay, victim and attackers share all CPUs. The victim is offered half of what it
+// carries alone at most, so that whoever takes a part of its time is seen.
 func victim(t *testing.T, s *sheet) {
 	t.Helper()
 	r, bad, guarded := newMemifRelay(t), t.TempDir(), t.TempDir()
@@ -37,15 +42,22 @@ func victim(t *testing.T, s *sheet) {
 	x.Socket.Folder, y.Socket.Folder, z.Socket.Folder = bad, bad, guarded
 	r.attach(t, a, b, x, y, z)
 	from, to := dial(t, r.socket(), 0), dial(t, r.socket(), 1)
-	alone, beside := &arm{name: "alone"}, &arm{name: "beside hostile ones"}
+	alone, beside, busy := &arm{name: "alone"}, &arm{name: "beside hostile ones"}, &arm{name: "beside as many that compute"}
 	var attacks atomic.Int64
+	most := delivered(t, s, from, to, flood)
+	half := pace(most / 2)
+	s.note("P6b: the victim carries %.0f kpps at most, and is offered %d", most, half)
 	for range s.memifs {
-		alone.add(delivered(t, s, from, to))
+		alone.add(delivered(t, s, from, to, half))
 		stop := attack(t, filepath.Join(bad, x.Socket.Name), filepath.Join(guarded, z.Socket.Name), &attacks)
-		beside.add(delivered(t, s, from, to))
+		beside.add(delivered(t, s, from, to, half))
+		stop()
+		stop = compute(t)
+		busy.add(delivered(t, s, from, to, half))
 		stop()
 	}
 	s.ratio("P6b rate of a memif beside hostile ones", beside.median()/alone.median(), atLeast(0.9), "kpps", beside, alone)
+	s.ratio("P6b the same against neighbours that only take CPUs", beside.median()/busy.median(), goal{}, "kpps", beside, busy)
 	ends := map[string]uint64{}
 	for _, p := range r.list(t) {
 		for reason, n := range p.Ends {
@@ -88,7 +100,7 @@ func dial(t *testing.T, socket string, number uint32) *memif.Conn {
 
 // delivered offers packets at a steady pace and gives the thousands per second
 // that arrived.
-func delivered(t *testing.T, s *sheet, from, to *memif.Conn) float64 {
+func delivered(t *testing.T, s *sheet, from, to *memif.Conn, offered pace) float64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), s.flow)
 	defer cancel()
@@ -101,14 +113,18 @@ func delivered(t *testing.T, s *sheet, from, to *memif.Conn) float64 {
 		}
 	})
 	begin, sent := time.Now(), 0
-	packets := buffers(offered)
-	tick := time.NewTicker(time.Millisecond)
+	packets := buffers(128)
+	tick := time.NewTicker(100 * time.Microsecond)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		for due := int(time.Since(begin)/time.Millisecond) * offered; sent < due; sent += offered {
-			if _, err := from.TxQueues()[0].Transmit(packets); err != nil {
+		for due := int(time.Since(begin).Milliseconds()) * int(offered); sent < due; {
+			n, err := from.TxQueues()[0].Transmit(packets[:min(len(packets), due-sent)])
+			if err != nil {
 				t.Error(err)
 				return 0
+			}
+			if sent += n; n == 0 {
+				break // the ring is full
 			}
 		}
 		<-tick.C
@@ -147,6 +163,25 @@ func attack(t *testing.T, open, guarded string, attacks *atomic.Int64) (stop fun
 	return func() {
 		cancel()
 		attackers.Wait()
+	}
+}
+
+// compute takes as many CPUs as the attackers do, and touches no socket: what the
+// victim loses to these it does not lose to the relay.
+func compute(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var computing sync.WaitGroup
+	for range 4 {
+		computing.Go(func() {
+			for ctx.Err() == nil {
+				_ = buffers(1)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		computing.Wait()
 	}
 }
 

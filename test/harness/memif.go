@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -126,8 +127,13 @@ func memifPeer() error {
 func sendFrame(s *memiftest.Slave, frame []byte) error {
 	ring := s.S2M[0]
 	head := *ring.Head()
-	if head-*ring.Tail() == uint16(ring.Slots()) {
-		return errors.New("the relay takes no frame")
+	if err := Poll(5*time.Second, func() error {
+		if head-*ring.Tail() == uint16(ring.Slots()) {
+			return errors.New("the relay takes no frame")
+		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	at := ring.Buffers + uint32(head)%uint32(ring.Slots())*2048
 	*ring.Descriptor(head) = memiftest.Descriptor{Offset: at, Length: uint32(copy(s.Region[at:], frame))}

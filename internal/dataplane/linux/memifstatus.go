@@ -22,25 +22,10 @@ func (d *Driver) Memifs(ctx context.Context) (map[desired.Key]model.MemifStatus,
 	found := make(map[desired.Key]model.MemifStatus, len(list))
 	for _, m := range list {
 		if owner, port, ok := parsePortID(m.ID); ok && m.Attached {
-			found[desired.Key{Owner: owner, Kind: desired.KindMemif, Name: port}] = memifStatus(m)
+			found[desired.Key{Owner: owner, Kind: desired.KindMemif, Name: port}] = m.MemifStatus
 		}
 	}
 	return found, nil
-}
-
-func memifStatus(m relayapi.MemifState) model.MemifStatus {
-	s := model.MemifStatus{
-		RxPackets: m.RxPackets, RxBytes: m.RxBytes, RxErrors: m.RxErrors, RxDrops: m.RxDrops, RxDenied: m.RxDenied,
-		TxPackets: m.TxPackets, TxBytes: m.TxBytes, TxErrors: m.TxErrors, TxDrops: m.TxDrops,
-		Connects: m.Connects, Ends: m.Ends, LastEnd: m.LastEnd, Refused: m.Refused, LastRefused: m.LastRefused,
-	}
-	if a := m.Application; a != nil {
-		s.Application = &model.MemifApplication{
-			PID: a.PID, UID: a.UID, GID: a.GID, Name: a.Name, Interface: a.Interface,
-			RxQueues: a.RxQueues, TxQueues: a.TxQueues, RingSize: a.RingSize,
-		}
-	}
-	return s
 }
 
 // refused tells of a process that the relay did not connect, or cut off. It says so

@@ -33,6 +33,35 @@ const (
 	pause         = 200 * time.Millisecond
 )
 
+// livesVariable tells a worker of those before it: how many there were, and when
+// the last died, in seconds since 1970.
+const livesVariable = "POLYNIC_RELAY_LIVES"
+
+// Lives is how often a worker was started again, and when that was last; zero for
+// the first worker.
+type Lives struct {
+	Restarts int
+	Last     time.Time
+}
+
+// ReadLives gives what the keeper of this process told it.
+func ReadLives() Lives {
+	var l Lives
+	var at int64
+	if _, err := fmt.Sscanf(os.Getenv(livesVariable), "%d,%d", &l.Restarts, &at); err != nil || l.Restarts <= 0 {
+		return Lives{}
+	}
+	l.Last = time.Unix(at, 0)
+	return l
+}
+
+// next counts a death.
+func (l Lives) next() Lives { return Lives{Restarts: l.Restarts + 1, Last: time.Now()} }
+
+func (l Lives) variable() string {
+	return fmt.Sprintf("%s=%d,%d", livesVariable, l.Restarts, l.Last.Unix())
+}
+
 // Run keeps a worker running, the program itself with the given arguments,
 // until ctx ends; the worker is then asked to stop (SIGTERM) and waited for. A
 // worker whose keeper dies is killed by the kernel.
@@ -42,9 +71,9 @@ func Run(ctx context.Context, args []string, log *slog.Logger) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	short := 0
-	for ctx.Err() == nil {
+	for lives := (Lives{}); ctx.Err() == nil; lives = lives.next() {
 		begin := time.Now()
-		err := life(ctx, args)
+		err := life(ctx, args, lives)
 		var exit *exec.ExitError
 		if errors.As(err, &exit) && exit.ExitCode() == RefusedCode {
 			return ErrRefused
@@ -66,10 +95,11 @@ func Run(ctx context.Context, args []string, log *slog.Logger) error {
 }
 
 // life runs one worker to its end; the error says how it ended.
-func life(ctx context.Context, args []string) error {
+func life(ctx context.Context, args []string, before Lives) error {
 	// Not by path: this is the same program even when its file was replaced.
 	worker := exec.CommandContext(ctx, "/proc/self/exe", args...)
 	worker.Args[0] = os.Args[0]
+	worker.Env = append(os.Environ(), before.variable())
 	worker.Cancel = func() error { return worker.Process.Signal(syscall.SIGTERM) }
 	worker.Stdout, worker.Stderr = os.Stdout, os.Stderr
 	worker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -44,7 +44,8 @@ func TestMain(m *testing.M) {
 	case "work": // tell the file that there is a new worker, and wait to be asked to stop
 		stop := make(chan os.Signal, 1)
 		signal.Notify(stop, syscall.SIGTERM)
-		_ = tell(os.Args[1])
+		lives := keeper.ReadLives()
+		_ = tell(os.Args[1], fmt.Sprint("after ", lives.Restarts), lives.Last.UTC().Format(time.DateOnly))
 		<-stop
 		_ = tell(os.Args[1], "stopped")
 	case "die":
@@ -118,13 +119,19 @@ func keep(t *testing.T, mode string, w *workers) (stop func() error) {
 func TestWorkerIsStartedAgainAtOnce(t *testing.T) {
 	w := newWorkers(t)
 	stop := keep(t, "work", w)
-	pid, _ := w.next(t)
-	for range 3 {
+	pid, words := w.next(t)
+	if want := "after 0 0001-01-01"; words != want {
+		t.Errorf("the first worker is told %q, want %q", words, want)
+	}
+	for n := range 3 {
 		begin := time.Now()
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		next, _ := w.next(t)
+		next, words := w.next(t)
+		if want := fmt.Sprint("after ", n+1, " ", time.Now().UTC().Format(time.DateOnly)); words != want {
+			t.Errorf("it is told %q, want %q", words, want)
+		}
 		if next == pid {
 			t.Errorf("worker %d came back from the dead", pid)
 		}

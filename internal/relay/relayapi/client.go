@@ -124,6 +124,20 @@ func (c *Client) ListMemifs(ctx context.Context) ([]MemifState, error) {
 	return a.Memifs, err
 }
 
+// Worker tells of the process that serves. A relay of an older release does not.
+func (c *Client) Worker(ctx context.Context) (WorkerState, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	a, err := c.call(ctx, Request{Op: OpWorker})
+	if err == nil && a.Worker == nil {
+		err = fmt.Errorf("relay at %s: an answer without what was asked for", c.path)
+	}
+	if err != nil {
+		return WorkerState{}, err
+	}
+	return *a.Worker, nil
+}
+
 // List gives all tap ports, ordered by ID.
 func (c *Client) List(ctx context.Context) ([]PortState, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)

@@ -159,50 +159,13 @@ type MemifState struct {
 	// went away; Reason then says what happened, and what follows is zero.
 	Attached bool   `json:"attached"`
 	Reason   string `json:"reason,omitempty"`
-	// Application is the one that is connected, nil if none is.
-	Application *MemifApplication `json:"application,omitempty"`
-	// Rx is from the application, Tx to it: packets on the rings. They count over
-	// all connections since the attach.
-	RxPackets uint64 `json:"rxPackets"`
-	RxBytes   uint64 `json:"rxBytes"`
-	TxPackets uint64 `json:"txPackets"`
-	TxBytes   uint64 `json:"txBytes"`
-	// RxErrors were too long or empty. TxFull counts the times that a ring had no
-	// room.
-	RxErrors uint64 `json:"rxErrors"`
-	// RxDenied are packets that LinkLocal keeps from the twin.
-	RxDenied uint64 `json:"rxDenied"`
-	TxErrors uint64 `json:"txErrors"`
-	TxFull   uint64 `json:"txFull"`
+	// Rx is from the application, Tx to it. Where the relay moves packets between
+	// memif and twin, drops are packets and frames that the twin, or the
+	// application, did not take.
+	model.MemifStatus
+	// TxFull counts the times that a ring had no room.
+	TxFull uint64 `json:"txFull"`
 	// TwinRx is from the twin, TwinTx to it: frames, each of one packet or many.
-	// Drops are packets and frames that the twin, or the application, did not
-	// take.
-	TwinRx  uint64 `json:"twinRx"`
-	TwinTx  uint64 `json:"twinTx"`
-	RxDrops uint64 `json:"rxDrops"`
-	TxDrops uint64 `json:"txDrops"`
-	// Connects counts connections, and Ends by their reasons those that are over;
-	// LastEnd is the last of these in full.
-	Connects uint64            `json:"connects"`
-	Ends     map[string]uint64 `json:"ends,omitempty"`
-	LastEnd  string            `json:"lastEnd,omitempty"`
-	// Refused counts by their reasons the processes that the socket did not
-	// connect, or cut off because they offended against the protocol, for this port
-	// or others. LastRefused is the last in full.
-	Refused     map[string]uint64 `json:"refused,omitempty"`
-	LastRefused string            `json:"lastRefused,omitempty"`
-}
-
-// MemifApplication is who is connected to a memif.
-type MemifApplication struct {
-	// PID, UID and GID are the process's at the time that it connected.
-	PID int `json:"pid"`
-	UID int `json:"uid"`
-	GID int `json:"gid"`
-	// Name, with its version, and Interface are its own words.
-	Name      string `json:"name"`
-	Interface string `json:"interface"`
-	RxQueues  int    `json:"rxQueues"`
-	TxQueues  int    `json:"txQueues"`
-	RingSize  int    `json:"ringSize"`
+	TwinRx uint64 `json:"twinRx"`
+	TwinTx uint64 `json:"twinTx"`
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/polynic/polynic/internal/model"
@@ -119,6 +120,14 @@ type PortState struct {
 	// Drops counts frames of both directions that the other device did not
 	// take, for example because it is down.
 	Drops uint64 `json:"drops"`
+}
+
+// WorkerState is what the relay tells of the process that serves.
+type WorkerState struct {
+	// Restarts counts how often it died and was started again, since the relay was
+	// started itself; LastRestart is when that was last, to the second.
+	Restarts    int       `json:"restarts"`
+	LastRestart time.Time `json:"lastRestart,omitzero"`
 }
 
 // EventKind says what an Event is about.

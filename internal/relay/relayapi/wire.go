@@ -36,6 +36,8 @@ const (
 
 	OpAttachMemifs Op = "attach-memifs"
 	OpListMemifs   Op = "list-memifs"
+
+	OpWorker Op = "worker"
 )
 
 // Request is a message to the relay.
@@ -63,6 +65,8 @@ type Reply struct {
 	Ports []PortState `json:"ports,omitempty"`
 	// Memifs answers OpListMemifs, ordered by ID.
 	Memifs []MemifState `json:"memifs,omitempty"`
+	// Worker answers OpWorker.
+	Worker *WorkerState `json:"worker,omitempty"`
 	Event  *Event       `json:"event,omitempty"`
 }
 

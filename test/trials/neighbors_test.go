@@ -1,0 +1,186 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package trials
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/polynic/polynic/internal/inspect"
+	"github.com/polynic/polynic/internal/memifdir"
+	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/test/harness"
+)
+
+// TestOtherPodsMemif: a pod that knows everything of another's memif, and reaches
+// its files, is refused at it, whichever way it comes, and told of once. It is root
+// and sees all of the node here, which no container does.
+func TestOtherPodsMemif(t *testing.T) {
+	n := harness.Start(t, harness.WithMemifs)
+	victim, own := memifPod(n, "memif1/memif, memif2/memif/stub")
+	robber, his := memifPod(n, "memif1/memif")
+	folder, err := os.Open(victim.Folder())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	with := func(p harness.MemifPeer, socket, secret string, id uint32) harness.MemifPeer {
+		p.Socket, p.Secret, p.ID = socket, secret, id
+		return p
+	}
+	app := victim.Connect(with(own, own.Socket, own.Secret, 1)) // whose root directory is the node's
+	root := fmt.Sprintf("/proc/%d/root", app.PID())
+	inherited := with(his, "/proc/self/fd/3/"+memifdir.SocketName, own.Secret, own.ID)
+	inherited.File = folder
+	const elsewhere = "it is in another network namespace than the pod's"
+	for _, attempt := range []struct {
+		name string
+		peer harness.MemifPeer
+		at   *harness.Pod
+		want string
+	}{
+		{"by its path", with(his, own.Socket, own.Secret, own.ID), victim, elsewhere},
+		{"by its path, with the own secret", with(his, own.Socket, his.Secret, own.ID), victim, elsewhere},
+		{"by the files of a process", with(his, root+own.Socket, own.Secret, own.ID), victim, elsewhere},
+		{"by an inherited descriptor", inherited, victim, elsewhere},
+		{"at the own socket, with the other's secret", with(his, his.Socket, own.Secret, his.ID), robber, "wrong secret"},
+		{"at the own socket, with the other's id", with(his, his.Socket, his.Secret, 1), robber, "no interface of this id"},
+	} {
+		a := robber.Connect(attempt.peer)
+		if a.Answer == "connected" {
+			t.Errorf("%s: connected", attempt.name)
+		}
+		expectTold(t, n, attempt.at, a.PID(), attempt.want)
+	}
+	if answer := victim.Connect(own).Answer; answer != "connected" {
+		t.Errorf("the pod itself: %s", answer)
+	}
+	if answer := robber.Connect(his).Answer; answer != "connected" {
+		t.Errorf("the other at its own: %s", answer)
+	}
+}
+
+// expectTold waits until the agent's log tells of a process, and fails where it
+// does so more than once, or of another pod.
+func expectTold(t *testing.T, n *harness.Node, at *harness.Pod, pid int, want string) {
+	t.Helper()
+	told := func() (lines []string) {
+		log, err := os.ReadFile(filepath.Join(n.Dir, "agent.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, "refused at a memif") && strings.Contains(line, fmt.Sprintf("process %d ", pid)) {
+				lines = append(lines, line)
+			}
+		}
+		return lines
+	}
+	harness.Eventually(t, harness.Patience(waitForPod), func() error {
+		if len(told()) == 0 {
+			return fmt.Errorf("process %d is not told of", pid)
+		}
+		return nil
+	})
+	if lines := told(); len(lines) != 1 || !strings.Contains(lines[0], want) || !strings.Contains(lines[0], at.ContainerID) {
+		t.Errorf("told of process %d: %q, want %q of %s once", pid, lines, want, at.Name)
+	}
+}
+
+// frame is a UDP datagram over IPv4, without a checksum of UDP's.
+func frame(to, from net.HardwareAddr, source netip.Addr, destination netip.AddrPort) []byte {
+	f := append(append(append([]byte{}, to...), from...), 8, 0)
+	ip := append([]byte{0x45, 0, 0, 36, 0, 0, 0, 0, 64, 17, 0, 0}, source.AsSlice()...)
+	ip = append(ip, destination.Addr().AsSlice()...)
+	var sum uint32
+	for i := 0; i < len(ip); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(ip[i:]))
+	}
+	sum = sum>>16 + sum&0xffff
+	binary.BigEndian.PutUint16(ip[10:], ^uint16(sum>>16+sum))
+	f = append(f, ip...)
+	f = binary.BigEndian.AppendUint16(f, 9)
+	f = binary.BigEndian.AppendUint16(f, destination.Port())
+	return append(f, 0, 16, 0, 0, 'p', 'o', 'l', 'y', 'n', 'i', 'c', '.')
+}
+
+// TestOtherPodsAddresses: what a memif's application sends from another pod's
+// address arrives nowhere; and its MAC wins it none of the other's packets.
+func TestOtherPodsAddresses(t *testing.T) {
+	n := harness.Start(t, harness.WithMemifs)
+	robber, his := memifPod(n, "memif1/memif")
+	victim, _ := memifPod(n, "memif1/memif")
+	receiver := n.Pod("")
+	at := netip.MustParseAddr(harness.IP(receiver.MustAdd(), "eth0", 0))
+	mine, others := memifOf(t, n, robber), memifOf(t, n, victim)
+	own, foreign := mine.IPs[0].Addr(), others.IPs[0].Addr()
+	gateway, err := net.InterfaceByName(mine.Port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := listenIn(t, receiver, at)
+	to := netip.MustParseAddrPort(socket.LocalAddr().String())
+	app := robber.Connect(his)
+	if app.Answer != "connected" {
+		t.Fatal(app.Answer)
+	}
+	mac, othersMAC := net.HardwareAddr(mine.MAC[:]), net.HardwareAddr(others.MAC[:])
+	for range 5 {
+		for _, f := range [][]byte{
+			frame(gateway.HardwareAddr, mac, foreign, to), frame(gateway.HardwareAddr, othersMAC, foreign, to),
+			frame(gateway.HardwareAddr, othersMAC, own, to), // its own address, and that arrives
+		} {
+			if err := app.Send(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := socket.SetReadDeadline(time.Now().Add(harness.Patience(waitForPod))); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 { // in the order in which they were sent
+		_, from, err := socket.ReadFromUDPAddrPort(make([]byte, 100))
+		if err != nil || from.Addr() != own {
+			t.Fatalf("a datagram from %v, %v, want one from %v alone", from, err, own)
+		}
+	}
+	victim.ExpectEcho(victim.MustAdd())
+}
+
+// memifOf is the pod's first memif, as the agent tells of it.
+func memifOf(t *testing.T, n *harness.Node, pod *harness.Pod) inspect.Interface {
+	t.Helper()
+	for _, i := range n.Interfaces() {
+		if i.Pod == pod.Name && i.Memif != nil {
+			return i
+		}
+	}
+	t.Fatalf("%s has no memif", pod.Name)
+	return inspect.Interface{}
+}
+
+func listenIn(t *testing.T, pod *harness.Pod, at netip.Addr) *net.UDPConn {
+	t.Helper()
+	h, err := netns.Open(pod.Netns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	var socket *net.UDPConn
+	if err := h.Do(func() (err error) {
+		socket, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, 0)))
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	return socket
+}
