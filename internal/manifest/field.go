@@ -35,12 +35,12 @@ func descend(node *yaml3.Node, path string) (key, value *yaml3.Node, rest string
 	if node == nil {
 		return nil, nil, ""
 	}
-	if number, rest, ok := strings.Cut(path, "]"); ok && path[0] == '[' {
+	if number, after, ok := strings.Cut(path, "]"); ok && path[0] == '[' {
 		n, err := strconv.Atoi(number[1:])
 		if err != nil || node.Kind != yaml3.SequenceNode || n < 0 || n >= len(node.Content) {
 			return nil, nil, ""
 		}
-		return node.Content[n], node.Content[n], strings.TrimPrefix(rest, ".")
+		return node.Content[n], node.Content[n], strings.TrimPrefix(after, ".")
 	}
 	if node.Kind == yaml3.SequenceNode && len(node.Content) == 1 {
 		node = resolve(node.Content[0])

@@ -5,6 +5,7 @@ package linux_test
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -122,7 +123,7 @@ func (w *wired) forger(ns model.Netns, name string, own netip.Addr) *forger {
 				if err == nil {
 					return
 				}
-				if err != unix.ENOBUFS { //nolint:errorlint // an errno
+				if !errors.Is(err, unix.ENOBUFS) {
 					w.t.Fatal(err)
 				}
 			}

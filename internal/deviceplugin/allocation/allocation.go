@@ -128,8 +128,11 @@ func (s *Store) Allocate(devices []string) (model.MemifAllocation, error) {
 	err := s.journal.PutAllocation(a)
 	failpoint.Hit("allocate-journaled")
 	if err == nil {
-		if err = errors.Join(s.dir.Make(a.ID), s.notes.put(a)); err != nil {
-			err = errors.Join(err, s.dir.Remove(context.Background(), a.ID), s.notes.remove(a.ID), s.journal.DeleteAllocation(a.ID))
+		if err = s.notes.put(a); err == nil {
+			err = s.dir.Make(a.ID)
+		}
+		if err != nil {
+			err = errors.Join(err, s.notes.remove(a.ID), s.journal.DeleteAllocation(a.ID))
 		}
 	}
 	failpoint.Hit("allocate-folder")

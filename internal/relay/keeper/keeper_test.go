@@ -119,9 +119,9 @@ func keep(t *testing.T, mode string, w *workers) (stop func() error) {
 func TestWorkerIsStartedAgainAtOnce(t *testing.T) {
 	w := newWorkers(t)
 	stop := keep(t, "work", w)
-	pid, words := w.next(t)
-	if want := "after 0 0001-01-01"; words != want {
-		t.Errorf("the first worker is told %q, want %q", words, want)
+	pid, first := w.next(t)
+	if want := "after 0 0001-01-01"; first != want {
+		t.Errorf("the first worker is told %q, want %q", first, want)
 	}
 	for n := range 3 {
 		begin := time.Now()
