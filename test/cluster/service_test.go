@@ -51,7 +51,7 @@ func (s suite) services() {
 			s.waitPods(1, "-l", "app=web")
 			s.waitPods(1, "-l", "app=client")
 			s.expectService(t)
-			s.Kubectl("delete", "pod", "web", "client")
+			s.Kubectl("delete", "pod", "web", "client", "--grace-period=1")
 			s.Kubectl("delete", "service", "web")
 		})
 	}
