@@ -71,14 +71,14 @@ func (s suite) expectAnnotation(pod string) {
 		if i.Pod != pod {
 			continue
 		}
-		line := fmt.Sprintf("%s %s %s %d", i.Name, i.MAC, i.Type, i.MTU)
+		words := []string{fmt.Sprintf("%s %s %s %d", i.Name, i.MAC, i.Type, i.MTU)}
 		for _, ip := range i.IPs {
-			line += " " + ip.Addr().String()
+			words = append(words, ip.Addr().String())
 		}
 		if i.Memif != nil {
-			line += fmt.Sprintf(" %s id %d in %s", i.Memif.Socket, i.Memif.ID, i.Memif.Container)
+			words = append(words, fmt.Sprintf("%s id %d in %s", i.Memif.Socket, i.Memif.ID, i.Memif.Container))
 		}
-		want = append(want, line)
+		want = append(want, strings.Join(words, " "))
 	}
 	controlplane.Eventually(s.t, 5*time.Second, func() error {
 		text := s.Kubectl("get", "pod", pod, "-o", `jsonpath={.metadata.annotations.k8s\.v1\.cni\.cncf\.io/network-status}`)
@@ -108,11 +108,11 @@ func summary(text string) (string, error) {
 	}
 	var lines []string
 	for _, i := range list {
-		line := strings.Join(append([]string{fmt.Sprintf("%s %s %s %d", i.Interface, i.MAC, i.Type, i.MTU)}, i.IPs...), " ")
+		words := append([]string{fmt.Sprintf("%s %s %s %d", i.Interface, i.MAC, i.Type, i.MTU)}, i.IPs...)
 		if i.Container != "" {
-			line += fmt.Sprintf(" %s id %d in %s", i.Device.Memif.Path, i.ID, i.Container)
+			words = append(words, fmt.Sprintf("%s id %d in %s", i.Device.Memif.Path, i.ID, i.Container))
 		}
-		lines = append(lines, line)
+		lines = append(lines, strings.Join(words, " "))
 	}
 	return strings.Join(lines, "\n"), nil
 }
