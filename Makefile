@@ -54,7 +54,7 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	echo "==> test: the manifests, with what reads them in a cluster"
 	(cd test/deploy && timeout --foreground 20m go test ./...) || failed=1
 	echo "==> test: what allocates nothing, without the race detector, which does"
-	$(TEST) -run Nothing ./memif || failed=1
+	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
 
 bench: setup build ## the ratios that the project promises (FIGURES=quick for a first look)

@@ -42,7 +42,7 @@ func layers() []layer {
 				"api/...", "internal/attach", "internal/cniserver", "internal/config", "internal/dataplane/...", "internal/desired",
 				"internal/deviceplugin/...", "internal/failpoint", "internal/inspect", "internal/inventory", "internal/ipam",
 				"internal/journal", "internal/kube", "internal/memifdir", "internal/model",
-				"internal/netns", "internal/nl", "internal/plan", "internal/reconcile", "internal/relay/relayapi", "internal/unixsock", "internal/watch",
+				"internal/netns", "internal/nl", "internal/plan", "internal/reconcile", "internal/relay/relayapi", "internal/report", "internal/unixsock", "internal/watch",
 			},
 			"the agent is where the parts meet, but the relay is another process and the lab stands above both",
 		},
@@ -69,6 +69,7 @@ func layers() []layer {
 		{"internal/deviceplugin/podresources", []string{"internal/model", "internal/unixsock"}, "it asks kubelet and judges nothing"},
 		{"internal/memifdir", []string{"internal/model"}, "a folder that is shared with a container is files and no more"},
 		{"internal/watch", []string{"api/podif", "internal/inventory", "internal/kube", "internal/manifest", "internal/model"}, "a source of pods fills the inventory and knows no consequence"},
+		{"internal/report", []string{"api/...", "internal/attach", "internal/model"}, "what users are told comes from the pod path's words"},
 		{"internal/kube/fake", nil, "what stands in for the API server speaks HTTP and knows no client of ours"},
 		{"internal/kube", nil, "the API server's types stop with those who ask it"},
 		{"internal/inspect", []string{"api/podif", "internal/desired", "internal/model", "internal/unixsock"}, "inspection reads nouns and changes nothing"},
@@ -218,7 +219,7 @@ func TestModulesStayAtTheirPlace(t *testing.T) {
 		where   []string
 		why     string
 	}{
-		{"k8s.io/...", []string{"api/v1", "internal/watch", "internal/manifest", "internal/explain", "internal/kube/...", "internal/lab/...", "internal/deviceplugin/..."}, "Kubernetes types stop at the edge; convert there"},
+		{"k8s.io/...", []string{"api/v1", "internal/watch", "internal/manifest", "internal/explain", "internal/kube/...", "internal/lab/...", "internal/report", "internal/deviceplugin/..."}, "Kubernetes types stop at the edge; convert there"},
 		{"github.com/vishvananda/netns", []string{"internal/netns", "internal/nl"}, "a thread enters a namespace only through internal/netns"},
 		{"github.com/vishvananda/netlink/...", []string{"internal/nl", "internal/dataplane/linux/...", "internal/relay/...", "internal/lab/...", "test/..."}, "only what makes links knows netlink"},
 		{"google.golang.org/grpc/...", []string{"internal/deviceplugin/...", "internal/lab/kubelet"}, "kubelet alone is spoken to by gRPC"},

@@ -30,6 +30,10 @@ func Parse(value string) (Request, Problems) {
 			c.warn(comma(value, element), "an empty element is skipped; remove the comma that is too many")
 			continue
 		}
+		if len(r) == MaxInterfaces {
+			c.tooMany(element)
+			break
+		}
 		r = append(r, c.element(element))
 	}
 	if c.problems.Err() != nil {
@@ -48,8 +52,12 @@ func Validate(r Request, reserved ...string) Problems {
 		return c.problems
 	}
 	at := 0
-	for _, i := range r {
+	for n, i := range r {
 		element := part{i.String(), at}
+		if n == MaxInterfaces {
+			c.tooMany(element)
+			break
+		}
 		name := part{i.Name, at}
 		c.name(name, element)
 		kind := part{i.Type.String(), name.end() + 1}
@@ -103,6 +111,12 @@ func (c *checker) element(element part) Interface {
 
 func (c *checker) tooLong(length int) {
 	c.fail(part{}, "", fmt.Sprintf("the value has %d bytes; at most %d are read", length, MaxValueLen))
+}
+
+// tooMany tells of the first element that is one too many; those behind it are not
+// looked at.
+func (c *checker) tooMany(element part) {
+	c.fail(element, "", fmt.Sprintf("a pod has at most %d custom interfaces, and this is one more", MaxInterfaces))
 }
 
 func (c *checker) fail(p part, iface, reason string) {

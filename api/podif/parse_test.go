@@ -91,15 +91,3 @@ func TestValueHasABound(t *testing.T) {
 		t.Errorf("value one longer: %v, %v, want %s", r, err, want)
 	}
 }
-
-func TestRoomForAThousandInterfaces(t *testing.T) {
-	var want podif.Request
-	for i := range 1000 {
-		name := "tap" + string(rune('a'+i%26)) + strings.Repeat("x", i/26%6) + string(rune('a'+i/156))
-		want = append(want, podif.Interface{Name: name, Type: podif.Tap, Network: podif.DefaultNetwork})
-	}
-	got, problems := podif.Parse(strings.ReplaceAll(want.String(), ",", ", "))
-	if diff := cmp.Diff(want, got); diff != "" || len(problems) > 0 {
-		t.Errorf("%v (-want +got):\n%s", problems.Err(), diff)
-	}
-}

@@ -23,6 +23,11 @@ const (
 	ServiceEndpointIfAnnotation = "contivpp.io/service-endpoint-if"
 )
 
+// NetworkStatusAnnotation lists the interfaces that a pod has, as the Network
+// Plumbing Working Group's multi-network specification 1.3 says in section 5.
+// Polynic writes it.
+const NetworkStatusAnnotation = "k8s.v1.cni.cncf.io/network-status"
+
 // MemifResource is the resource of which a container that uses memif interfaces
 // has as many in its limits.
 const MemifResource = "contivpp.io/memif"
@@ -35,6 +40,10 @@ const (
 	StubNetwork = "stub"
 )
 
+// MaxInterfaces is how many custom interfaces a pod may have. Whoever makes a pod
+// could otherwise have the node make a thousand links at once.
+const MaxInterfaces = 64
+
 // The bounds of the grammar, in bytes.
 const (
 	// MaxNameLen is the longest interface name Linux takes (IFNAMSIZ-1).
@@ -42,8 +51,8 @@ const (
 	// MaxNetworkLen is the longest name of a Kubernetes object (RFC 1123
 	// subdomain).
 	MaxNetworkLen = 253
-	// MaxValueLen is the longest annotation value that is read: room for more
-	// than a thousand interfaces.
+	// MaxValueLen is the longest annotation value that is read: room for
+	// MaxInterfaces in networks with long names.
 	MaxValueLen = 16 << 10
 	// MaxLabelLen is the longest microservice label.
 	MaxLabelLen = 253

@@ -4,6 +4,7 @@
 package podif_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -14,6 +15,28 @@ func request(name string, kind podif.Type, network string) podif.Request {
 	return podif.Request{
 		{Name: "first", Type: podif.Veth, Network: podif.StubNetwork},
 		{Name: name, Type: kind, Network: network},
+	}
+}
+
+// many asks for so many interfaces.
+func many(number int) podif.Request {
+	var r podif.Request
+	for n := range number {
+		r = append(r, podif.Interface{Name: fmt.Sprint("i", n), Type: podif.Tap, Network: podif.DefaultNetwork})
+	}
+	return r
+}
+
+// Of a value that asks for too much the first interface is named that is.
+func TestTooManyInterfaces(t *testing.T) {
+	if r, problems := podif.Parse(many(podif.MaxInterfaces).String() + ","); len(r) != podif.MaxInterfaces || problems.Err() != nil {
+		t.Errorf("%d interfaces, %v", len(r), problems)
+	}
+	value := many(podif.MaxInterfaces+1).String() + ", i66/Tap"
+	r, problems := podif.Parse(value)
+	if len(r) > 0 || len(problems) != 1 || value[problems[0].Offset:][:problems[0].Length] != "i64/tap" ||
+		!strings.Contains(problems[0].Error(), "a pod has at most 64 custom interfaces") {
+		t.Errorf("%v, %v, want the 65th refused", r, problems)
 	}
 }
 
@@ -42,6 +65,11 @@ func TestValidateRequest(t *testing.T) {
 		{what: "no type", request: request("a", 0, "stub"), want: "is not known", mark: "type(0)"},
 		{what: "type that does not exist", request: request("a", 9, "stub"), want: "is not known", mark: "type(9)"},
 		{what: "bad network", request: request("a", podif.Tap, "a/b"), want: "cannot be the name of a network", mark: "a/b"},
+		{what: "as many as there may be", request: many(podif.MaxInterfaces)},
+		{
+			what: "one more, and another", request: many(podif.MaxInterfaces + 2),
+			want: "at most 64 custom interfaces", mark: "i64/tap",
+		},
 		{what: "no network", request: request("a", podif.Tap, ""), want: "cannot be the name of a network", mark: ""},
 	} {
 		t.Run(test.what, func(t *testing.T) {

@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 }
 
 func build(source, name string) error {
-	command := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(binaries, name), source)
+	command := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-ldflags=-s -w -X main.version=v1.2.3", "-o", filepath.Join(binaries, name), source)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", name, err, output)

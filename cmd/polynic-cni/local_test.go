@@ -6,7 +6,9 @@ package main
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +30,21 @@ func TestVersion(t *testing.T) {
 		if want := `{"cniVersion":"` + version + `",` + supported + "\n"; run.status != 0 || run.stdout != want {
 			t.Errorf("%q: status %d, %s", stdin, run.status, run.stdout)
 		}
+	}
+}
+
+// A person asks with an argument; with a runtime's environment that says nothing.
+func TestVersionOfTheProgram(t *testing.T) {
+	command := exec.CommandContext(t.Context(), filepath.Join(binaries, "polynic-cni"), "--version")
+	command.Env = []string{}
+	out, err := command.Output()
+	if err != nil || !regexp.MustCompile(`^polynic-cni v1\.2\.3 \(go\S+, linux/\w+\)\n$`).Match(out) {
+		t.Errorf("%q, %v", out, err)
+	}
+	command = exec.CommandContext(t.Context(), filepath.Join(binaries, "polynic-cni"), "--version")
+	command.Env = []string{"CNI_COMMAND=VERSION"}
+	if out, err := command.Output(); err != nil || !strings.HasPrefix(string(out), `{"cniVersion":`) {
+		t.Errorf("for a runtime: %q, %v", out, err)
 	}
 }
 

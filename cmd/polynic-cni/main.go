@@ -48,6 +48,9 @@ func main() {
 // run answers one request. A DEL fails for an environment or a configuration
 // that cannot be used, and where the agent says so; no agent is not a failure.
 func run(request cniwire.Request) answer {
+	if request.Command == "" && isVersionAsked() {
+		return answer{stdout: versionLine()}
+	}
 	if request.Command == "" {
 		return fail(cniwire.NetConf{}, cniwire.CodeInvalidEnvironment, "CNI_COMMAND is not set: polynic-cni is started by a container runtime, not by hand")
 	}

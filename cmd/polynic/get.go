@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -35,11 +36,12 @@ func newGetInterfaces() *cobra.Command {
 		Aliases: []string{"interface", "if"},
 		Short:   "Show the interfaces of pods",
 		Long: `Show the pod interfaces that exist on the node of a lab, or on a real one (--agent). The state is up,
-down (planned, but not wholly there) or leaving. Wide adds the node and the name of the switch's end.
+down (planned, but not wholly there) or leaving. Wide adds the node, the name of the switch's end, and why an
+interface is down.
 
 Of memif interfaces it shows the id and the application that is connected. Wide adds its rings, the packets
-from it (RX) and to it (TX), and how many attempts to connect its socket refused; the memifs of a container
-have one socket. JSON has the rest, and the reasons.`,
+from it (RX) and to it (TX), and how often its socket refused an application, or cut one off that offended
+against the protocol; the memifs of a container have one socket. JSON has the rest, and the reasons.`,
 		Example: `  sudo polynic get interfaces
   sudo polynic get interfaces multi-if-pod -o wide
   sudo polynic get interfaces -o json --agent /run/polynic/inspect.sock`,
@@ -87,6 +89,9 @@ func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error
 	if hasMemifs {
 		columns = append(columns, memifTitles(isWide)...)
 	}
+	if isWide {
+		columns = append(columns, "REASON")
+	}
 	fmt.Fprintln(out, strings.Join(columns, "\t"))
 	for _, i := range rows {
 		columns = []string{
@@ -99,10 +104,16 @@ func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error
 		if hasMemifs {
 			columns = append(columns, memifColumns(i.Memif)[:len(memifTitles(isWide))]...)
 		}
+		if isWide {
+			columns = append(columns, cmp.Or(oneLine(i.Reason), "-"))
+		}
 		fmt.Fprintln(out, strings.Join(columns, "\t"))
 	}
 	return out.Flush()
 }
+
+// oneLine is a text without the line breaks of several errors that were joined.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func memifTitles(isWide bool) []string { //nolint:revive // the format is the parameter
 	titles := []string{"ID", "APPLICATION", "RINGS", "RX", "TX", "REFUSED"}
@@ -113,7 +124,7 @@ func memifTitles(isWide bool) []string { //nolint:revive // the format is the pa
 }
 
 // memifColumns are what memifTitles names: rings from and to the application,
-// packets, attempts to connect that were refused.
+// packets, and how often an application was refused or cut off.
 func memifColumns(m *inspect.Memif) []string {
 	if m == nil {
 		return []string{"-", "-", "-", "-", "-", "-"}

@@ -86,7 +86,7 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "polynic",
 		Short: "Pods with many interfaces",
-		Long: `polynic gives a Kubernetes pod, beside eth0, any number of tap, veth and memif interfaces, asked for
+		Long: `polynic gives a Kubernetes pod, beside eth0, up to 64 tap, veth and memif interfaces, asked for
 by the annotation contivpp.io/custom-if. This program runs it on one machine with no cluster (lab),
 says what a manifest would get (explain), and shows what a node has (get).`,
 		Example:       "  sudo polynic lab up\n  sudo polynic lab apply -f pod.yaml\n  sudo polynic get interfaces -o wide",

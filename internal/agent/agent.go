@@ -21,12 +21,15 @@ import (
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/deviceplugin"
+	"github.com/polynic/polynic/internal/deviceplugin/allocation"
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/inventory"
 	"github.com/polynic/polynic/internal/journal"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/plan"
 	"github.com/polynic/polynic/internal/reconcile"
+	"github.com/polynic/polynic/internal/report"
 )
 
 // bootIDFile tells one run of the kernel from the next.
@@ -42,6 +45,9 @@ type Options struct {
 // Run is the agent, until ctx ends (nil) or a part fails. What it made in the
 // dataplane stays; the next agent takes it up.
 func Run(ctx context.Context, o Options) error {
+	if err := netns.Privileged(); err != nil {
+		return err
+	}
 	kept, err := openJournal(o)
 	if err != nil {
 		return err
@@ -88,6 +94,7 @@ func (a *agent) takeUp(ctx context.Context, kept kept) error {
 		return fmt.Errorf("read the dataplane: %w", err)
 	}
 	adopted := a.attacher.Adopt(ctx, found, kept.attachments)
+	a.reveal(adopted)
 	return a.attacher.Restore(append(kept.attachments, adopted...))
 }
 
@@ -102,7 +109,10 @@ type agent struct {
 	attacher   *attach.Attacher
 	plane      *plane
 	memifs     *deviceplugin.Plugin // nil where none are offered
-	readiness  *readiness
+	// allocations are what containers were given; nil where none are offered.
+	allocations *allocation.Store
+	reporter    *report.Reporter // nil where there is nobody to tell
+	readiness   *readiness
 }
 
 // compose connects the parts. Nothing runs yet.
@@ -119,6 +129,7 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 		Options: o, node: node, inventory: inventory.New(), plane: plane, readiness: newReadiness(),
 		cluster: cluster, source: sourceOf(o, cluster),
 	}
+	a.reporter = newReporter(o, cluster, a.inventory)
 	a.reconciler = reconcile.New(plane.driver, reconcile.Options{
 		Log:            o.Log,
 		RepairInterval: o.Config.RepairInterval.Duration,
@@ -141,6 +152,7 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 		Addresses:  addresses,
 		Reconciler: a.reconciler,
 		AwayLimit:  o.Config.AwayLimit.Duration,
+		Warner:     a.warner(),
 	})
 	return a, nil
 }
@@ -151,7 +163,7 @@ func (a *agent) run(ctx context.Context) error {
 	// Closed when no more requests are taken.
 	serving, end := context.WithCancel(ctx)
 	defer end()
-	requests, questions, err := listen(ctx, a.Options, newGate(a.Options, a.attacher, a.readiness, serving.Done()))
+	requests, questions, err := listen(ctx, a.Options, a.tellOf(newGate(a.Options, a.attacher, a.readiness, serving.Done())))
 	if err != nil {
 		return err
 	}
@@ -164,6 +176,9 @@ func (a *agent) run(ctx context.Context) error {
 	group.Go(func() error { return inspect.NewServer(a, a.Log).Serve(base, questions) })
 	if a.cluster != nil && !numbered(a.Config) {
 		group.Go(func() error { return a.followNode(base) })
+	}
+	if a.reporter != nil {
+		group.Go(func() error { return a.reporter.Run(base) })
 	}
 	if a.memifs != nil {
 		// At once: kubelet fails pods that it starts before it knows their devices.
@@ -204,7 +219,14 @@ func (a *agent) serve(ctx context.Context) error {
 	})
 	group.Go(func() error { return graves.run(ctx) })
 	group.Go(func() error { return a.sweepLoop(ctx) })
+	group.Go(func() error {
+		a.attacher.KeepTelling(ctx, a.Config.RepairInterval.Duration)
+		return nil
+	})
 	group.Go(func() error { return a.heartbeat(ctx) })
+	if a.reporter != nil {
+		group.Go(func() error { return a.goRounds(ctx) })
+	}
 	return group.Wait()
 }
 

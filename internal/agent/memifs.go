@@ -15,15 +15,15 @@ import (
 
 // newMemifs makes the device plugin, where devices are offered, and what the pod
 // path needs of it. What containers were given before is taken up, and its
-// folders are there, before kubelet hears of it.
+// folders are there, before kubelet hears of it. Applications of pods that have
+// memifs from when devices were offered are told of them all the same.
 func (a *agent) newMemifs(kept kept) (attach.MemifConfig, error) {
-	settings := a.Config.Memif
+	settings, folders := a.Config.Memif, memifdir.Dir(a.Config.MemifDir())
 	if !settings.Enabled {
-		return attach.MemifConfig{}, nil
+		return attach.MemifConfig{Folders: folders}, nil
 	}
-	folders := memifdir.Dir(a.Config.MemifDir())
-	allocations := allocation.New(folders, kept.journal)
-	if err := allocations.Restore(kept.journal.Allocations(), allocationsOf(kept.attachments)); err != nil {
+	a.allocations = allocation.New(folders, kept.journal)
+	if err := a.allocations.Restore(kept.journal.Allocations(), allocationsOf(kept.attachments)); err != nil {
 		// New pods are refused with the reason; those that run are down.
 		a.Log.Warn("memif folders are missing", slog.Any("error", err))
 	}
@@ -32,7 +32,7 @@ func (a *agent) newMemifs(kept kept) (attach.MemifConfig, error) {
 		Log:         a.Log,
 		KubeletDir:  settings.KubeletDir,
 		Devices:     settings.Devices,
-		Allocations: allocations,
+		Allocations: a.allocations,
 		Folders:     folders,
 		Away:        a.reconciler.Away,
 		Hold:        a.Config.AwayLimit.Duration,
@@ -41,6 +41,21 @@ func (a *agent) newMemifs(kept kept) (attach.MemifConfig, error) {
 	return attach.MemifConfig{
 		Containers: a.memifs, Folders: folders, FirstID: uint32(settings.FirstID), AcceptUnsealed: settings.AcceptUnsealed,
 	}, err
+}
+
+// reveal gives the memifs of attachments that the journal lost their secrets, as
+// far as these are known.
+func (a *agent) reveal(adopted []model.Attachment) {
+	if a.allocations == nil {
+		return
+	}
+	for _, att := range adopted {
+		for _, i := range att.Interfaces {
+			if i.Memif != nil {
+				i.Memif.Secret = a.allocations.Secret(i.Memif.Allocation)
+			}
+		}
+	}
 }
 
 // usedAllocations lists the ids of those that attachments use.

@@ -55,7 +55,10 @@ func learnRanges(ctx context.Context, o Options, c *cluster, attachments []model
 	case known != nil && !slices.Equal(known, now) && !allWithin(attachments, now):
 		return known, nil // followNode says so
 	}
-	return now, writeLearned(o.Config, now)
+	if err := writeLearned(o.Config, now); err != nil {
+		o.Log.WarnContext(ctx, "the next start needs the API server", slog.Any("error", err))
+	}
+	return now, nil
 }
 
 // rangesKnown gives the ranges without asking anybody; nil where none were ever

@@ -14,6 +14,7 @@ import (
 
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/deviceplugin"
+	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
 )
@@ -27,6 +28,9 @@ type remover interface {
 // links, routes, rules, the nftables table, settings, and the agent's own state.
 // The relay runs, where there are taps; an agent may not.
 func Remove(ctx context.Context, o Options) error {
+	if err := netns.Privileged(); err != nil {
+		return err
+	}
 	kept, err := openJournal(o)
 	if err != nil {
 		return err
@@ -49,6 +53,7 @@ func Remove(ctx context.Context, o Options) error {
 		return err
 	}
 	return errors.Join(os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()), os.RemoveAll(o.Config.MemifDir()),
+		os.RemoveAll(memifdir.Dir(o.Config.MemifDir()).Given()),
 		deviceplugin.RemoveSocket(o.Config.Memif.KubeletDir))
 }
 

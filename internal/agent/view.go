@@ -23,13 +23,13 @@ func (a *agent) Interfaces(ctx context.Context) []inspect.Interface {
 		if err != nil {
 			continue // of a newer version; Status tells
 		}
-		state := a.stateOf(att)
 		for n, i := range described.Interfaces {
 			shown := inspect.Interface{
 				Namespace: att.Pod.Namespace, Pod: att.Pod.Name, Name: i.Name,
 				Type: i.Type, Network: i.Network, IPs: i.Addresses, MAC: i.MAC, MTU: i.MTU,
-				State: state, Node: a.Config.NodeName, Port: a.portName(att.ID, i.Name),
+				Node: a.Config.NodeName, Port: a.portName(att.ID, i.Name),
 			}
+			shown.State, shown.Reason = a.stateOf(att, i.Name)
 			if m := att.Interfaces[n].Memif; m != nil {
 				status := fares[desired.Key{Owner: att.ID, Kind: desired.KindMemif, Name: i.Name}]
 				shown.Memif = &inspect.Memif{
@@ -56,14 +56,19 @@ func (a *agent) memifStatus(ctx context.Context) map[desired.Key]model.MemifStat
 	return found
 }
 
-func (a *agent) stateOf(att model.Attachment) inspect.State {
+func (a *agent) stateOf(att model.Attachment, name string) (state inspect.State, reason string) {
 	if att.Leaving {
-		return inspect.StateLeaving
+		return inspect.StateLeaving, ""
 	}
-	if state, _ := a.reconciler.State(att.ID); state == reconcile.Ready {
-		return inspect.StateUp
+	stands, err := a.reconciler.InterfaceState(att.ID, name)
+	switch {
+	case stands == reconcile.Ready:
+		return inspect.StateUp, ""
+	case err != nil:
+		return inspect.StateDown, err.Error()
+	default:
+		return inspect.StateDown, "it is being made"
 	}
-	return inspect.StateDown
 }
 
 func (a *agent) portName(owner desired.Owner, port string) string {

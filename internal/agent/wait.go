@@ -19,12 +19,11 @@ import (
 	"github.com/polynic/polynic/internal/unixsock"
 )
 
-// listen makes the agent's two sockets: for requests, which go to the gate, and
-// for questions.
-func listen(ctx context.Context, o Options, g *gate) (*cniserver.Server, net.Listener, error) {
+// listen makes the agent's two sockets: for requests, and for questions.
+func listen(ctx context.Context, o Options, verbs cniserver.Verbs) (*cniserver.Server, net.Listener, error) {
 	requests, err := cniserver.Listen(ctx, cniserver.Config{
 		Socket: o.Config.CNISocket(), Bounds: cniserver.DefaultBounds(), Log: o.Log,
-	}, g)
+	}, verbs)
 	if err != nil {
 		return nil, nil, err
 	}

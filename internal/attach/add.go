@@ -24,7 +24,7 @@ const undoLimit = 5 * time.Second
 // Add attaches a sandbox: its pod's interfaces are decided, their addresses
 // taken and written down, and everything is wired when Add returns. An ADD that
 // is repeated for a sandbox that is attached answers the same again. One that
-// fails leaves nothing behind.
+// fails leaves nothing behind of what it made, and takes nothing else away.
 func (a *Attacher) Add(ctx context.Context, r Request) (Result, error) {
 	ended, err := a.turns.add(ctx, r.ID)
 	if err != nil {
@@ -40,13 +40,18 @@ func (a *Attacher) Add(ctx context.Context, r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	att, err := a.attachment(ctx, r, ns)
+	att, isKnown, err := a.known(r.ID, ns)
+	if err == nil && !isKnown {
+		att, err = a.attachment(ctx, r, ns)
+	}
 	if err != nil {
 		return Result{}, err
 	}
 	failpoint.Hit("add-journaled")
 	if err := a.wire(ctx, att); err != nil {
-		a.undo(ctx, att)
+		if !isKnown {
+			a.undo(ctx, att)
+		}
 		return Result{}, a.refusal(att, err)
 	}
 	failpoint.Hit("add-wired")
@@ -76,18 +81,21 @@ func sandbox(path string) (model.Netns, error) {
 	return ns, errors.Join(err, own.Close())
 }
 
-// attachment finds the record of the sandbox, or makes and journals one.
-func (a *Attacher) attachment(ctx context.Context, r Request, ns model.Netns) (model.Attachment, error) {
-	if known, ok := a.config.Inventory.Attachment(r.ID); ok {
-		switch {
-		case known.Leaving:
-			return known, refusef(cniwire.CodeTryAgainLater, "sandbox %s is still being removed", r.ID)
-		case known.Netns != ns:
-			return known, refusef(cniwire.CodeInvalidEnvironment,
-				"sandbox %s is attached already, in network namespace %s", r.ID, known.Netns.Path)
-		}
-		return known, nil
+// known finds the record of a sandbox that is attached already.
+func (a *Attacher) known(id model.AttachmentID, ns model.Netns) (model.Attachment, bool, error) {
+	known, ok := a.config.Inventory.Attachment(id)
+	switch {
+	case ok && known.Leaving:
+		return known, true, refusef(cniwire.CodeTryAgainLater, "sandbox %s is still being removed", id)
+	case ok && known.Netns != ns:
+		return known, true, refusef(cniwire.CodeInvalidEnvironment,
+			"sandbox %s is attached already, in network namespace %s", id, known.Netns.Path)
 	}
+	return known, ok, nil
+}
+
+// attachment makes and journals the record of a sandbox.
+func (a *Attacher) attachment(ctx context.Context, r Request, ns model.Netns) (model.Attachment, error) {
 	if r.Pod.UID != "" && a.recent.has(r.ID.ContainerID) {
 		return model.Attachment{}, refusef(cniwire.CodeRefused, "sandbox %s was deleted already", r.ID)
 	}
@@ -142,7 +150,7 @@ func (a *Attacher) wire(ctx context.Context, att model.Attachment) error {
 	if err != nil {
 		return err
 	}
-	if err := a.tellApplications(objects); err != nil {
+	if _, err := a.tellApplications(objects); err != nil {
 		return err
 	}
 	if err := a.config.Reconciler.Apply(ctx, att.ID, objects); err != nil {

@@ -46,8 +46,10 @@ type ResultInterface struct {
 	Gateways []netip.Addr
 	// Routes are those of the main routing table.
 	Routes []ResultRoute
-	// SocketPath is set on a memif: the socket's path in the container.
+	// SocketPath is set on a memif: the socket's path in the container. So is
+	// Memif, which says the rest.
 	SocketPath string
+	Memif      *model.Memif
 }
 
 // ResultRoute is one route of a ResultInterface; Via may be the zero value.

@@ -57,9 +57,9 @@ func TestAddAnswersWithEveryInterface(t *testing.T) {
 	b.expectEmpty()
 }
 
-// Whoever reads the agent's log learns what of a pod's annotations comes to
-// nothing.
-func TestAddLogsWarnings(t *testing.T) {
+// Whoever reads the agent's log, or the pod's Events, learns what of a pod's
+// annotations comes to nothing; once, however often kubelet asks.
+func TestAddTellsWarnings(t *testing.T) {
 	b := start(t, "10.1.1.0/24")
 	ref := b.pod("web", "tap1/tap")
 	pod := b.pods.pods["web"]
@@ -67,7 +67,9 @@ func TestAddLogsWarnings(t *testing.T) {
 		podif.CustomIfAnnotation: "tap1/tap,", podif.ServiceEndpointIfAnnotation: "tap1", "contivpp.io/custom-ifs": "tap2/tap",
 	})
 	b.pods.pods["web"] = pod
-	b.mustAdd(b.request(ref))
+	r := b.request(ref)
+	b.mustAdd(r)
+	b.mustAdd(r)
 	lines := b.logs.lines("level=WARN")
 	for _, warning := range []string{
 		"contivpp.io/custom-if: an empty element", "contivpp.io/service-endpoint-if: the annotation", "contivpp.io/custom-ifs: this annotation is not read",
@@ -80,6 +82,10 @@ func TestAddLogsWarnings(t *testing.T) {
 	}
 	if len(lines) != 3 {
 		t.Errorf("%d lines, want one for each warning: %q", len(lines), lines)
+	}
+	const want = "default/web 1: contivpp.io/custom-if: an empty element is skipped; remove the comma that is too many"
+	if told := b.warned.told; len(told) != 3 || told[0] != want {
+		t.Errorf("told %q, want three, the first being %q", told, want)
 	}
 }
 
@@ -137,6 +143,38 @@ func TestRefusals(t *testing.T) {
 	b.mustAdd(b.request(b.pod("last", "a/tap,b/tap,c/tap"))) // every address is free again
 }
 
+// A DEL answers before the links are gone. Until they are, nobody else gets
+// their addresses.
+func TestAddressesWaitForTheirLinks(t *testing.T) {
+	b := start(t, "10.1.1.0/29") // room for 4
+	leaves, comes := b.request(b.pod("leaves", "a/tap,b/veth,c/tap")), b.request(b.pod("comes", ""))
+	b.mustAdd(leaves)
+	att, _ := b.inventory.Attachment(leaves.ID)
+	b.driver.Jam(att.Netns, errors.New("links are in use"))
+	if err := b.attacher.Del(t.Context(), leaves); err != nil {
+		t.Fatal(err)
+	}
+	refused := func() {
+		t.Helper()
+		if _, err := b.attacher.Add(t.Context(), comes); attach.CodeOf(err) != cniwire.CodeTryAgainLater {
+			t.Errorf("error %v, want the address to be waited for", err)
+		}
+	}
+	refused()
+	b.eventually(func() error {
+		if len(b.logs.lines("links are in use")) == 0 {
+			return errors.New("removing was not tried")
+		}
+		return nil
+	})
+	refused()
+	b.driver.Jam(att.Netns, nil)
+	b.eventually(func() error {
+		_, err := b.attacher.Add(t.Context(), comes)
+		return err
+	})
+}
+
 func TestWhatFailsInTheDataplaneLeavesNothing(t *testing.T) {
 	b := start(t, "10.1.1.0/24")
 	for _, test := range []struct {
@@ -161,6 +199,45 @@ func TestWhatFailsInTheDataplaneLeavesNothing(t *testing.T) {
 		}
 		b.driver.Before(func(context.Context, desired.Change) error { return nil })
 		b.expectEmpty()
+	}
+}
+
+// A runtime that repeats an ADD hears why it failed, and its sandbox, which runs,
+// keeps what it has.
+func TestARepeatedAddTakesNothingAway(t *testing.T) {
+	b := start(t, "10.1.1.0/24")
+	r := b.request(b.pod("web", "tap1/tap"))
+	b.mustAdd(r)
+	before, _ := b.driver.State()
+	lost := errors.New("no more taps")
+	b.driver.Before(func(_ context.Context, c desired.Change) error {
+		if c.New != nil && c.Key().Name == "tap1" {
+			return lost
+		}
+		return nil
+	})
+	b.driver.Lose(desired.Key{Owner: r.ID, Kind: desired.KindTap, Name: "tap1"})
+	b.eventually(func() error {
+		if _, err := b.reconciler.State(r.ID); err == nil {
+			return errors.New("the loss is not noticed")
+		}
+		return nil
+	})
+	if _, err := b.attacher.Add(t.Context(), r); !errors.Is(err, lost) {
+		t.Errorf("error %v, want %v", err, lost)
+	}
+	if a, ok := b.inventory.Attachment(r.ID); !ok || a.Leaving || b.journal.size() != 1 {
+		t.Errorf("attachment %+v, %v: it was taken back", a, ok)
+	}
+	now, _ := b.driver.State()
+	veth := desired.Key{Owner: r.ID, Kind: desired.KindVeth, Name: "eth0"}
+	if now[veth] == nil || !now[veth].Equal(before[veth]) {
+		t.Errorf("of eth0 is left %v", now[veth])
+	}
+	b.driver.Before(func(context.Context, desired.Change) error { return nil })
+	b.mustAdd(r)
+	if after, _ := b.driver.State(); after.String() != before.String() {
+		t.Errorf("the dataplane has\n%s, want\n%s", after, before)
 	}
 }
 

@@ -53,6 +53,8 @@ type Config struct {
 	Reconciler Reconciler
 	// AwayLimit is how long the dataplane may be away before Status says so.
 	AwayLimit time.Duration
+	// Warner is nil where nobody hears of warnings but the log.
+	Warner Warner
 }
 
 // Attacher serves the CNI verbs. All methods may be called concurrently; those

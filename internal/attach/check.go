@@ -7,10 +7,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/polynic/polynic/api/cniwire"
+	"github.com/polynic/polynic/internal/desired"
 )
 
 // Check compares the sandbox with what it should be, in the dataplane and with
@@ -35,11 +35,7 @@ func (a *Attacher) Check(ctx context.Context, r Request, previous Result) error 
 		return a.refusal(att, err)
 	}
 	if len(changes) > 0 {
-		lines := make([]string, len(changes))
-		for i, c := range changes {
-			lines[i] = c.String()
-		}
-		return refusef(cniwire.CodeMismatch, "pod %s is not as it should be: %s", att.Pod, strings.Join(lines, "; "))
+		return refusef(cniwire.CodeMismatch, "pod %s is not as it should be: %s", att.Pod, desired.Summary(changes))
 	}
 	result, err := a.result(att)
 	if err != nil {

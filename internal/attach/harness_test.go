@@ -52,6 +52,7 @@ type bench struct {
 	journal  *memory
 	pods     *podSource
 	logs     *logs
+	warned   warnings
 	sandbox  int
 	devices  *devices
 
@@ -82,6 +83,13 @@ func (l *logs) lines(text string) []string {
 		}
 	}
 	return found
+}
+
+// warnings are those that were told, with their pods' names.
+type warnings struct{ told []string }
+
+func (w *warnings) Warn(pod model.PodRef, kind attach.WarningKind, text string) {
+	w.told = append(w.told, fmt.Sprintf("%s %d: %s", pod, kind, text))
 }
 
 // memory is a journal that can be full.
@@ -177,7 +185,7 @@ func prepare(t *testing.T, pods string) *bench {
 		t.Fatal(err)
 	}
 	b.reconciler = reconcile.New(b.driver, reconcile.Options{
-		Log: slog.New(slog.DiscardHandler), RepairInterval: time.Minute,
+		Log: slog.New(slog.NewTextHandler(b.logs, nil)), RepairInterval: time.Minute,
 		Gone: func(owner desired.Owner) { b.attacher.Gone(owner) },
 	})
 	b.attacher = attach.New(attach.Config{
@@ -187,8 +195,8 @@ func prepare(t *testing.T, pods string) *bench {
 		}},
 		MainType: podif.Veth, MTU: 1450, TapQueues: 1,
 		Inventory: b.inventory, Pods: b.pods, Journal: b.journal, Addresses: addresses, Reconciler: b.reconciler,
-		AwayLimit: time.Minute,
-		Memif:     attach.MemifConfig{Containers: b.devices, Folders: b.devices.folders},
+		AwayLimit: time.Minute, Warner: &b.warned,
+		Memif: attach.MemifConfig{Containers: b.devices, Folders: b.devices.folders},
 	})
 	return b
 }

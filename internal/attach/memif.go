@@ -7,12 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"path/filepath"
 
 	"github.com/polynic/polynic/api/cniwire"
 	"github.com/polynic/polynic/api/podif"
-	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 )
@@ -100,8 +97,7 @@ func (a *Attacher) grant(ctx context.Context, pod model.Pod, interfaces []model.
 		return refusef(cniwire.CodeRefused, "pod %s: %w", pod.Ref, err)
 	}
 	if warning != "" {
-		a.config.Log.WarnContext(ctx, "a pod asks for few memif devices",
-			slog.String("pod", pod.Ref.String()), slog.String("warning", warning))
+		a.warn(ctx, pod.Ref, FewDevices, warning)
 	}
 	for n := range interfaces {
 		if i := &interfaces[n]; i.Type == podif.Memif {
@@ -139,34 +135,6 @@ func (a *Attacher) socketsFree(att model.Attachment) error {
 				return refusef(cniwire.CodeRefused, "pod %s: its memif socket in %s serves sandbox %s of pod %s (delete that one first)",
 					att.Pod, i.Memif.Folder, other.ID, other.Pod)
 			}
-		}
-	}
-	return nil
-}
-
-// tellApplications writes beside each memif socket what can be connected to.
-func (a *Attacher) tellApplications(objects []desired.Object) error {
-	told := map[string][]memifdir.Interface{} // by allocation
-	secrets := map[string]model.Secret{}
-	for _, o := range objects {
-		m, ok := o.(desired.Memif)
-		if !ok || m.Secret.Reveal() == "" || a.config.Memif.Folders == "" { // told by another agent
-			continue
-		}
-		id := filepath.Base(m.Folder)
-		secrets[id] = m.Secret
-		told[id] = append(told[id], memifdir.Interface{
-			Name: m.Pod.Name, ID: m.ID, Network: m.Network, MAC: m.Pod.MAC, MTU: m.MTU,
-			Addresses: m.Pod.Addresses, Gateways: m.Gateways,
-		})
-	}
-	for id, interfaces := range told {
-		text, err := memifdir.InterfacesJSON(secrets[id], interfaces)
-		if err == nil {
-			err = a.config.Memif.Folders.WriteInterfaces(id, text)
-		}
-		if err != nil {
-			return err
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@
 package attach_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -113,6 +116,9 @@ func TestMemifs(t *testing.T) {
 	if m.ID != 2 || m.Folder != b.devices.folders.Path("p-1") || m.Secret.Reveal() != "secret-p-1" || m.Gateways[0].String() != "10.1.1.1" {
 		t.Errorf("memif %+v", m)
 	}
+	if m := result.Interfaces[4].Memif; m == nil || m.ID != 2 || m.Container != "c1" || result.Interfaces[2].Memif != nil {
+		t.Errorf("ADD answers memif %+v for m3, want id 2 in c1, and none for a tap", m)
+	}
 	if err := b.attacher.Check(t.Context(), r, result); err != nil {
 		t.Error(err)
 	}
@@ -143,6 +149,9 @@ func TestFewDevicesAreTold(t *testing.T) {
 	b.mustAdd(b.request(pod))
 	if lines := b.logs.lines("only 1 of contivpp.io/memif"); len(lines) != 1 || !strings.Contains(lines[0], "default/p") {
 		t.Errorf("the log says %q", lines)
+	}
+	if told := b.warned.told; len(told) != 1 || !strings.HasPrefix(told[0], "default/p 2: 2 memif interfaces, and only 1 of") {
+		t.Errorf("told %q", told)
 	}
 }
 
@@ -227,6 +236,55 @@ func TestApplicationsAreToldAgain(t *testing.T) {
 		t.Errorf("it is told of %s, want %s", got, want)
 	}
 	if lines := next.logs.lines("its memif folder is missing"); len(lines) != 1 || !strings.Contains(lines[0], "default/q") {
+		t.Errorf("the log says %q, want pod q named once", lines)
+	}
+}
+
+// What an application is told is written again where its pod removed or altered it,
+// and nowhere else; what cannot be mended is told once.
+func TestApplicationsAreKeptTold(t *testing.T) {
+	b := start(t, "10.1.1.0/24")
+	pod, other := b.pod("p", "m1/memif, m2/memif"), b.pod("q", "m1/memif")
+	b.give(pod, 1, 1)
+	b.give(other, 1)
+	b.mustAdd(b.request(pod))
+	b.mustAdd(b.request(other))
+	want := b.interfacesOf("p-0")
+	path := func(id string) string { return filepath.Join(b.devices.folders.Path(id), memifdir.InterfacesName) }
+	untouched, err := os.Stat(path("p-1"))
+	if err = errors.Join(err, os.Remove(path("q-0")), os.Mkdir(path("q-0"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var keeping sync.WaitGroup
+	keeping.Go(func() { b.attacher.KeepTelling(ctx, 10*time.Millisecond) })
+	for _, spoil := range []func() error{
+		func() error { return os.Remove(path("p-0")) },
+		func() error { return os.WriteFile(path("p-0"), bytes.Repeat([]byte{'x'}, 700), 0o600) },
+		func() error { return os.Chmod(path("p-0"), 0o600) },
+		func() error { return errors.Join(os.Remove(path("p-0")), os.Symlink(path("p-1"), path("p-0"))) },
+		func() error { return errors.Join(os.Remove(path("p-0")), unix.Mkfifo(path("p-0"), 0o644)) },
+	} {
+		written := len(b.logs.lines("removed or altered"))
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		b.eventually(func() error {
+			if len(b.logs.lines("removed or altered")) == written {
+				return errors.New("it was not written again")
+			}
+			return nil
+		})
+		if info, err := os.Lstat(path("p-0")); err != nil || info.Mode() != 0o644 || b.interfacesOf("p-0") != want {
+			t.Errorf("it is told of %s, %v, want %s", b.interfacesOf("p-0"), err, want)
+		}
+	}
+	stop()
+	keeping.Wait()
+	if after, err := os.Stat(path("p-1")); err != nil || !os.SameFile(untouched, after) {
+		t.Errorf("what nobody touched was written again (%v)", err)
+	}
+	if lines := b.logs.lines("cannot tell applications"); len(lines) != 1 || !strings.Contains(lines[0], "default/q") {
 		t.Errorf("the log says %q, want pod q named once", lines)
 	}
 }

@@ -50,7 +50,7 @@ func (a *Attacher) Restore(attachments []model.Attachment) error {
 			a.config.Reconciler.Forget(att.ID, objects)
 		} else {
 			a.config.Reconciler.Set(att.ID, objects)
-			if err := a.tellApplications(objects); err != nil {
+			if _, err := a.tellApplications(objects); err != nil {
 				a.config.Log.Warn("cannot tell applications of their memifs",
 					slog.String("sandbox", att.ID.String()), slog.String("pod", att.Pod.String()), slog.Any("error", err))
 			}

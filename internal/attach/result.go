@@ -26,7 +26,7 @@ func (a *Attacher) result(att model.Attachment) (Result, error) {
 			MAC: port.Pod.MAC, MTU: port.MTU, Addresses: port.Pod.Addresses,
 		}
 		if i.Type == podif.Memif {
-			i.SocketPath = memifdir.SocketPath
+			i.SocketPath, i.Memif = memifdir.SocketPath, att.Interfaces[n].Memif
 		}
 		if n == 0 && att.ID.Main() { // who asked for another interface has a default route
 			i.Gateways, i.Routes = mainRoutes(port.Pod.Routes)

@@ -5,7 +5,6 @@ package attach
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 
 	"github.com/polynic/polynic/api/cniwire"
@@ -45,8 +44,7 @@ func (a *Attacher) wanted(ctx context.Context, r Request) ([]model.Interface, er
 		interfaces = append(interfaces, a.newInterface(i))
 	}
 	for _, p := range problems.Warnings() {
-		a.config.Log.WarnContext(ctx, "an annotation is not what it seems",
-			slog.String("pod", r.Pod.String()), slog.String("warning", p.Error()))
+		a.warn(ctx, r.Pod, Annotation, p.Error())
 	}
 	return interfaces, a.grant(ctx, pod, interfaces)
 }

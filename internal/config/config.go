@@ -63,7 +63,7 @@ type Network struct {
 	// Subnets are the cluster's pod ranges, at most one per family. Where nodes are
 	// numbered, each is cut into one range per node.
 	Subnets []Subnet `json:"subnets"`
-	// MTU of every pod interface, in bytes, 1280 to 65535.
+	// MTU of every pod interface, in bytes, 1280 to 65513.
 	MTU int `json:"mtu"`
 	// Eth0 is the type of the pod's main interface: "auto" (veth on linux, tap
 	// on VPP), "tap" or "veth".
@@ -81,6 +81,9 @@ type Kubernetes struct {
 	// Kubeconfig is the path of a kubeconfig file; empty is the service account of
 	// the pod that the agent runs in.
 	Kubeconfig string `json:"kubeconfig"`
+	// NetworkStatus has pods annotated with their interfaces. It is to be off where
+	// another plugin, which has polynic make the pods' main interfaces, does that.
+	NetworkStatus bool `json:"networkStatus"`
 }
 
 // Subnet is one pod range and how it is cut.
@@ -152,6 +155,7 @@ func Default() Config {
 			TapQueues:  1,
 			Masquerade: &yes,
 		},
+		Kubernetes:     Kubernetes{NetworkStatus: true},
 		Memif:          Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: Duration{30 * time.Second},
 		AwayLimit:      Duration{time.Minute},

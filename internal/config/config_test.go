@@ -59,6 +59,7 @@ func TestDefaults(t *testing.T) {
 			TapQueues:  1,
 			Masquerade: &yes,
 		},
+		Kubernetes:     config.Kubernetes{NetworkStatus: true},
 		Memif:          config.Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: config.Duration{Duration: 30 * time.Second},
 		AwayLimit:      config.Duration{Duration: time.Minute},
@@ -90,6 +91,7 @@ network:
   tapQueues: 4
   masquerade: false
 memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1}
+kubernetes: {networkStatus: false}
 `)
 	if err != nil {
 		t.Fatal(err)

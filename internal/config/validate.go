@@ -16,8 +16,10 @@ import (
 
 // Bounds of the settings.
 const (
-	MinMTU       = 1280 // the least that IPv6 works with (RFC 8200, section 5)
-	MaxMTU       = 65535
+	MinMTU = 1280 // the least that IPv6 works with (RFC 8200, section 5)
+	// MaxMTU is what every type of interface can have: 65,535 bytes of a memif's
+	// packet, less an Ethernet header with two VLAN tags. A tap's could be 8 more.
+	MaxMTU       = 65513
 	MaxTapQueues = 16
 	MaxNodeID    = 65535
 

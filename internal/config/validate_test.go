@@ -34,8 +34,8 @@ func TestRefusedSettings(t *testing.T) {
 		{"no repair", minimal + "repairInterval: 0s", "repairInterval: 0s is not positive"},
 		{"away", minimal + "awayLimit: -1s", "awayLimit: -1s is not positive"},
 		{"duration", minimal + "awayLimit: soon", `duration: time: invalid duration "soon"`},
-		{"small MTU", minimal + "network: {mtu: 1279}", "network.mtu: 1279 is not between 1280 and 65535"},
-		{"large MTU", minimal + "network: {mtu: 65536}", "network.mtu: 65536 is not between 1280 and 65535"},
+		{"small MTU", minimal + "network: {mtu: 1279}", "network.mtu: 1279 is not between 1280 and 65513"},
+		{"large MTU", minimal + "network: {mtu: 65514}", "network.mtu: 65514 is not between 1280 and 65513"},
 		{"no queue", minimal + "network: {tapQueues: 0}", "network.tapQueues: 0 is not between 1 and 16"},
 		{"many queues", minimal + "network: {tapQueues: 17}", "network.tapQueues: 17 is not between 1 and 16"},
 		{"eth0", minimal + "network: {eth0: memif}", `network.eth0: "memif" is not known (want auto, tap or veth)`},
@@ -121,7 +121,7 @@ func TestBounds(t *testing.T) {
 	for _, text := range []string{
 		"nodeID: 256\n" + minimal,
 		minimal + "network: {mtu: 1280, tapQueues: 16, subnets: [{cidr: 10.1.0.0/16, nodePrefixLen: 29}]}",
-		"nodeID: 65535\n" + minimal + `network: {mtu: 65535, subnets: [{cidr: "fd00::/32", nodePrefixLen: 125}]}`,
+		"nodeID: 65535\n" + minimal + `network: {mtu: 65513, subnets: [{cidr: "fd00::/32", nodePrefixLen: 125}]}`,
 	} {
 		if _, err := load(t, text); err != nil {
 			t.Errorf("%s: %v", text, err)

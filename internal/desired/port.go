@@ -190,5 +190,17 @@ func PortOf(o Object) (Port, bool) {
 	return Port{}, false
 }
 
+func interfaceOf(o Object) string {
+	switch o := o.(type) {
+	case Neighbor:
+		return o.Interface
+	case Route:
+		return o.Interface
+	case Network, Veth, Tap, Memif:
+	}
+	p, _ := PortOf(o)
+	return p.Pod.Name
+}
+
 func (Veth) object() {}
 func (Tap) object()  {}

@@ -63,6 +63,15 @@ func (c Change) Key() Key {
 	return c.Old.Key()
 }
 
+// Interface names the pod interface that the change is about; empty for what is the
+// node's.
+func (c Change) Interface() string {
+	if c.New != nil {
+		return interfaceOf(c.New)
+	}
+	return interfaceOf(c.Old)
+}
+
 // String renders the change as a diff would: -, + or ~ and the object.
 func (c Change) String() string {
 	switch {

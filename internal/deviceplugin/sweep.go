@@ -41,7 +41,7 @@ func (p *Plugin) sweepLoop(ctx context.Context) error {
 }
 
 func (p *Plugin) sweep(ctx context.Context) {
-	if p.config.Allocations.Held() == 0 {
+	if p.config.Allocations.IsEmpty() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, sweepLimit)

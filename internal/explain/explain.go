@@ -71,7 +71,7 @@ func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
 	if problems.Err() == nil {
 		var told podif.Problems
 		dealt, told = memifs(pod.Request, d.Pod, uint32(e.config.Memif.FirstID))
-		problems = append(problems, told...)
+		problems = slices.Concat(problems, told, offered(d.Pod, e.config.Memif.Devices))
 	}
 	if d.Pod.Spec.HostNetwork {
 		problems = append(problems, problem(podif.Warning, "the pod is in the node's own network (hostNetwork), and gets no interfaces"))

@@ -57,6 +57,10 @@ func TestMemifLimits(t *testing.T) {
 		{"m/memif", "limits: {contivpp.io/memif: 1}}, volumeMounts: [{name: v, mountPath: /run/vpp/}]}]", "warning: contivpp.io/custom-if: container a: volume v is mounted at /run/vpp", true},
 		{"t/tap", "}}], hostNetwork: true", "hostNetwork), and gets no interfaces", true},
 		{"m/memif", "limits: {contivpp.io/memif: 1}}}]", "connects to id 0", true},
+		{"m/memif", "limits: {contivpp.io/memif: 100}}}]", "connects to id 0", true},
+		{"m/memif", "limits: {contivpp.io/memif: 101}}}]", "101 of contivpp.io/memif in their limits, and a node offers 100 (memif.devices", false},
+		{"m/memif", "limits: {contivpp.io/memif: 60}}}, {name: b, resources: {limits: {contivpp.io/memif: 60}}}]", "for 120 of", false},
+		{"m/memif", "limits: {contivpp.io/memif: 60}}}], initContainers: [{name: i, resources: {limits: {contivpp.io/memif: 60}}}]", "connects to id 0", true},
 	} {
 		text := "apiVersion: v1\nkind: Pod\nmetadata: {name: p, annotations: {contivpp.io/custom-if: '" + test.annotation +
 			"'}}\nspec: {containers: [{name: a, resources: {" + test.spec + "}"

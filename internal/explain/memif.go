@@ -5,6 +5,7 @@ package explain
 
 import (
 	"fmt"
+	"math"
 	"path"
 	"slices"
 
@@ -60,6 +61,31 @@ func limits(pod *corev1.Pod) podif.Problems {
 	return problems
 }
 
+// offered tells of more devices than a node offers, on which no pod can run. Init
+// containers hand theirs on, unless they stay.
+func offered(pod *corev1.Pod, devices int) podif.Problems {
+	var most, stay int64
+	for n, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		quantity := c.Resources.Limits[podif.MemifResource]
+		number := min(max(quantity.Value(), 0), math.MaxInt32)
+		if n >= len(pod.Spec.InitContainers) || isSidecar(c) {
+			stay += number
+			number = 0
+		}
+		most = max(most, stay+number)
+	}
+	if most <= int64(devices) {
+		return nil
+	}
+	return podif.Problems{problem(podif.Error, "its containers ask for %d of %s in their limits, and a node offers %d (memif.devices in the agent's configuration)",
+		most, podif.MemifResource, devices)}
+}
+
+// isSidecar reports whether an init container stays.
+func isSidecar(c corev1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+}
+
 func problem(s podif.Severity, format string, args ...any) podif.Problem {
 	return podif.Problem{Severity: s, Key: podif.CustomIfAnnotation, Reason: fmt.Sprintf(format, args...)}
 }
@@ -77,7 +103,7 @@ func containers(pod *corev1.Pod) []model.MemifContainer {
 	var list []model.MemifContainer
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 		isInit := slices.ContainsFunc(pod.Spec.InitContainers, func(i corev1.Container) bool { return i.Name == c.Name })
-		stays := !isInit || c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		stays := !isInit || isSidecar(c)
 		quantity := c.Resources.Limits[podif.MemifResource]
 		devices := min(max(quantity.Value(), 0), int64(podif.MaxValueLen)) // more is no help
 		if stays && devices > 0 {

@@ -36,8 +36,7 @@ type State string
 const (
 	// StateUp: made as planned.
 	StateUp State = "up"
-	// StateDown: planned, but not, or not wholly, there; Status.Problems says
-	// why.
+	// StateDown: planned, but not, or not wholly, there.
 	StateDown State = "down"
 	// StateLeaving: cut off; its links are being removed.
 	StateLeaving State = "leaving"
@@ -55,9 +54,11 @@ type Interface struct {
 	// MAC is the pod's side.
 	MAC model.MAC `json:"mac"`
 	// MTU in bytes, without the Ethernet header.
-	MTU   int    `json:"mtu"`
-	State State  `json:"state"`
-	Node  string `json:"node"`
+	MTU   int   `json:"mtu"`
+	State State `json:"state"`
+	// Reason says why the State is down; empty otherwise.
+	Reason string `json:"reason"`
+	Node   string `json:"node"`
 	// Port is the name of the switch's end.
 	Port string `json:"port"`
 	// Memif is null for other types.

@@ -71,7 +71,7 @@ func TestClientSeesWhatTheViewShows(t *testing.T) {
 		IPs: []netip.Prefix{netip.MustParsePrefix("10.1.1.3/32"), netip.MustParsePrefix("fd00::3/128")},
 		MAC: model.PodMAC("c", "tap1"), MTU: 1450, State: inspect.StateUp, Node: "node1", Port: "tap1-c",
 	}
-	stub := inspect.Interface{Namespace: "default", Pod: "a", Name: "veth1", Type: podif.Veth, Network: "stub", State: inspect.StateDown}
+	stub := inspect.Interface{Namespace: "default", Pod: "a", Name: "veth1", Type: podif.Veth, Network: "stub", State: inspect.StateDown, Reason: "veth1 in pod default/a: no space left"}
 	v := view{
 		interfaces: []inspect.Interface{tap, stub},
 		plan:       desired.NewSet(desired.Network{Name: "stub"}),
@@ -112,7 +112,7 @@ func TestInterfaceJSON(t *testing.T) {
 	}
 	want := []map[string]any{{
 		"namespace": "n", "pod": "p", "interface": "eth0", "type": "veth", "network": "", "ips": []any{},
-		"mac": "00:00:00:00:00:00", "mtu": 0.0, "state": "", "node": "", "port": "", "memif": nil,
+		"mac": "00:00:00:00:00:00", "mtu": 0.0, "state": "", "reason": "", "node": "", "port": "", "memif": nil,
 	}}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)

@@ -10,24 +10,9 @@ import (
 	"github.com/polynic/polynic/internal/model"
 )
 
-// allocation is the written form of a model.MemifAllocation. It holds the
-// secret, which no other text does.
-type allocation struct {
-	ID      string   `json:"id"`
-	Devices []string `json:"devices"`
-	Secret  string   `json:"secret"`
-}
-
-func encodeAllocation(a model.MemifAllocation) ([]byte, error) {
-	return json.Marshal(allocation{ID: a.ID, Devices: a.Devices, Secret: a.Secret.Reveal()})
-}
-
 func decodeAllocation(text json.RawMessage) (model.MemifAllocation, bool) {
-	var a allocation
-	if err := json.Unmarshal(text, &a); err != nil || a.ID == "" {
-		return model.MemifAllocation{}, false
-	}
-	return model.MemifAllocation{ID: a.ID, Devices: a.Devices, Secret: model.NewSecret(a.Secret)}, true
+	a, err := model.ReadMemifAllocation(text)
+	return a, err == nil
 }
 
 // reveal gives the memif interfaces of attachments the secrets of their
@@ -53,7 +38,7 @@ func (j *Journal) PutAllocation(a model.MemifAllocation) error {
 	if a.ID == "" {
 		return fmt.Errorf("journal %s: an allocation without id", j.path)
 	}
-	text, err := encodeAllocation(a)
+	text, err := a.Written()
 	if err != nil {
 		return fmt.Errorf("journal %s: allocation %s: %w", j.path, a.ID, err)
 	}

@@ -52,7 +52,7 @@ func (c *Client) Node(ctx context.Context, name string) (*corev1.Node, bool, err
 // PatchPodStatus merges a patch (RFC 7396) into a pod by way of its status:
 // annotations, labels and the status can be changed so, and nothing else of it.
 // With {"metadata": {"uid": …}} in it, a pod that has the name by now and is
-// another is refused (a conflict).
+// another is refused (apierrors.IsInvalid: the field is immutable).
 func (c *Client) PatchPodStatus(ctx context.Context, namespace, name string, patch []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

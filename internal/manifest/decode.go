@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -120,11 +121,14 @@ func (d *decoder) strict(o object, header metav1.TypeMeta, into any) bool {
 		return false
 	}
 	for _, w := range wrong {
-		position := o.source.of(o.node)
+		position, advice := o.source.of(o.node), ""
 		if at := json.FieldError(nil); errors.As(w, &at) {
 			position = o.field(at.FieldPath())
+			if key, ok := strings.CutPrefix(at.FieldPath(), "metadata."); ok && slices.Contains(annotationKeys(), key) {
+				advice = "; it is an annotation: move it to metadata.annotations"
+			}
 		}
-		d.fail(position, w.Error())
+		d.fail(position, w.Error()+advice)
 	}
 	return len(wrong) == 0
 }

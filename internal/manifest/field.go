@@ -16,10 +16,9 @@ import (
 // nearest thing around it.
 func (o object) field(path string) Position {
 	node, position := o.node, o.source.of(o.node)
-	for step := range strings.SplitSeq(strings.ReplaceAll(path, "[", ".["), ".") {
+	for path != "" {
 		var key *yaml3.Node
-		key, node = descend(node, step)
-		if node == nil {
+		if key, node, path = descend(node, path); node == nil {
 			break
 		}
 		position = o.source.of(key)
@@ -27,25 +26,31 @@ func (o object) field(path string) Position {
 	return position
 }
 
-// descend goes one step of a path down: to a mapping's field, an item by its
-// number ([0]), or through the only item of a sequence that the path does not
-// mention. The key is the item itself in a sequence.
-func descend(node *yaml3.Node, step string) (key, value *yaml3.Node) {
+// descend goes one step of a path down, and gives the rest of it: to a mapping's
+// field, an item by its number ([0]), or through the only item of a sequence that
+// the path does not mention. The key is the item itself in a sequence. Names may
+// have dots in them, as those of annotations: the longest that is there counts.
+func descend(node *yaml3.Node, path string) (key, value *yaml3.Node, rest string) {
 	node = resolve(node)
 	if node == nil {
-		return nil, nil
+		return nil, nil, ""
 	}
-	if number, ok := strings.CutPrefix(step, "["); ok {
-		n, err := strconv.Atoi(strings.TrimSuffix(number, "]"))
+	if number, rest, ok := strings.Cut(path, "]"); ok && path[0] == '[' {
+		n, err := strconv.Atoi(number[1:])
 		if err != nil || node.Kind != yaml3.SequenceNode || n < 0 || n >= len(node.Content) {
-			return nil, nil
+			return nil, nil, ""
 		}
-		return node.Content[n], node.Content[n]
+		return node.Content[n], node.Content[n], strings.TrimPrefix(rest, ".")
 	}
 	if node.Kind == yaml3.SequenceNode && len(node.Content) == 1 {
 		node = resolve(node.Content[0])
 	}
-	return entry(node, step)
+	for end := len(path); end > 0; end = strings.LastIndexAny(path[:end], ".[") {
+		if key, value = entry(node, path[:end]); key != nil {
+			return key, value, strings.TrimPrefix(path[end:], ".")
+		}
+	}
+	return nil, nil, ""
 }
 
 // entry is a mapping's key and value; nil where it has none.

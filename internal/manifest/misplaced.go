@@ -40,6 +40,10 @@ func (w workload) podTemplate() (*template, string) {
 	return w.Spec.Template, "spec.template"
 }
 
+func annotationKeys() []string {
+	return []string{podif.CustomIfAnnotation, podif.MicroserviceLabelAnnotation, podif.ServiceEndpointIfAnnotation}
+}
+
 // misplaced warns of our annotations on a workload itself, where they reach no
 // pod.
 func misplaced(o object, d Document) []string {
@@ -49,9 +53,7 @@ func misplaced(o object, d Document) []string {
 	}
 	pods, path := w.podTemplate()
 	var warnings []string
-	for _, key := range []string{
-		podif.CustomIfAnnotation, podif.MicroserviceLabelAnnotation, podif.ServiceEndpointIfAnnotation,
-	} {
+	for _, key := range annotationKeys() {
 		if _, ok := w.Metadata.Annotations[key]; !ok {
 			continue
 		}

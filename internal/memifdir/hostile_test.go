@@ -38,7 +38,7 @@ func TestLinksSwappedIn(t *testing.T) {
 	}
 	written := 0
 	for range 500 {
-		if d.WriteInterfaces(id, []byte("told")) == nil {
+		if _, err := d.WriteInterfaces(id, []byte("told")); err == nil {
 			written++
 		}
 	}

@@ -4,10 +4,12 @@
 package memifdir
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 
@@ -19,6 +21,9 @@ import (
 // InterfacesName is the name, in the folder, of the file that tells a
 // container's application what it can connect to.
 const InterfacesName = "interfaces.json"
+
+// interfacesMode lets every user of the container read the file.
+const interfacesMode = 0o644
 
 // interfacesVersion is that of the file's form. What is added leaves it; what
 // changes or goes raises it.
@@ -87,29 +92,57 @@ func vdev(secret model.Secret, i Interface) string {
 		i.ID, i.ID, SocketPath, i.MAC, secret.Reveal())
 }
 
-// WriteInterfaces puts the file into the folder of an allocation. A reader sees
-// the old file or the new one, whole.
-func (d Dir) WriteInterfaces(id string, text []byte) error {
+// WriteInterfaces puts the file into the folder of an allocation, unless it is
+// there as it should be, and reports whether it had to. A reader sees the old
+// file or the new one, whole.
+func (d Dir) WriteInterfaces(id string, text []byte) (written bool, err error) {
 	folder, err := d.open(id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer folder.Close()
-	if err := writeInterfaces(folder, text); err != nil {
-		return fmt.Errorf("memif folder %s: %s: %w", d.Path(id), InterfacesName, err)
+	if hasInterfaces(folder, text) {
+		return false, nil
 	}
-	return nil
+	if err := writeInterfaces(folder, text); err != nil {
+		return false, fmt.Errorf("memif folder %s: %s: %w", d.Path(id), InterfacesName, err)
+	}
+	return true, nil
+}
+
+// hasInterfaces reports whether the file is there, and says so to everybody. What
+// has its name may be anything: only what turns out to be a file of ours is read.
+func hasInterfaces(folder *os.File, text []byte) bool {
+	found, err := openAt(folder, InterfacesName, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return false
+	}
+	defer found.Close()
+	var st unix.Stat_t
+	err = unix.Fstat(int(found.Fd()), &st)
+	if err != nil || st.Mode != unix.S_IFREG|interfacesMode || st.Uid != uint32(os.Geteuid()) || st.Size != int64(len(text)) {
+		return false
+	}
+	// By its path in /proc this is the file that was just looked at. Whoever has a
+	// lease on it is not waited for.
+	file, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", found.Fd()), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	have, err := io.ReadAll(io.LimitReader(file, st.Size+1))
+	return err == nil && bytes.Equal(have, text)
 }
 
 func writeInterfaces(folder *os.File, text []byte) error {
 	fd := int(folder.Fd())
 	draft := "." + InterfacesName + "." + rand.Text()
-	file, err := openAt(folder, draft, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o644)
+	file, err := openAt(folder, draft, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, interfacesMode)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(text)
-	err = errors.Join(err, file.Chmod(0o644), file.Close()) // whatever the umask says
+	err = errors.Join(err, file.Chmod(interfacesMode), file.Close()) // whatever the umask says
 	if err == nil {
 		err = unix.Renameat(fd, draft, fd, InterfacesName)
 	}

@@ -51,6 +51,9 @@ type Dir string
 // Path is where the folder of an allocation is.
 func (d Dir) Path(id string) string { return filepath.Join(string(d), id) }
 
+// Given is the folder, beside that of the folders, of notes on whose they are.
+func (d Dir) Given() string { return string(d) + "-given" }
+
 // Make makes the folder of an allocation. One that is there is kept, with all
 // that is in it, and gets the right mode: container runtimes make folders that
 // are missing.
@@ -83,6 +86,21 @@ func (d Dir) Check(id string) error {
 		return err
 	}
 	return folder.Close()
+}
+
+// List gives the ids of the folders that are there.
+func (d Dir) List() ([]string, error) {
+	entries, err := os.ReadDir(string(d))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("memif folders: %w", err)
+	}
+	var ids []string
+	for _, e := range entries {
+		if e.IsDir() {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
 }
 
 // open opens the folder of an allocation.

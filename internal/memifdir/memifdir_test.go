@@ -57,7 +57,7 @@ func TestModes(t *testing.T) {
 	if got := mode(t, d.Path(id)); got != fs.ModeDir|fs.ModeSticky|0o777 {
 		t.Errorf("a container's folder has mode %v", got)
 	}
-	if err := d.WriteInterfaces(id, []byte("x")); err != nil {
+	if _, err := d.WriteInterfaces(id, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	if got := mode(t, filepath.Join(d.Path(id), memifdir.InterfacesName)); got != 0o644 {
@@ -79,7 +79,7 @@ func TestAnotherUser(t *testing.T) {
 	if err := os.Chmod(socket, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.WriteInterfaces(id, []byte("told")); err != nil {
+	if _, err := d.WriteInterfaces(id, []byte("told")); err != nil {
 		t.Fatal(err)
 	}
 	// The folder alone is in its view, as in a container's mount.
@@ -136,7 +136,7 @@ func TestMissingFolder(t *testing.T) {
 		if err := d.Check(id); !errors.Is(err, memifdir.ErrMissing) || !strings.Contains(err.Error(), d.Path(id)) {
 			t.Errorf("%s: Check: %v, want ErrMissing and the path", name, err)
 		}
-		if err := d.WriteInterfaces(id, []byte("x")); !errors.Is(err, memifdir.ErrMissing) {
+		if _, err := d.WriteInterfaces(id, []byte("x")); !errors.Is(err, memifdir.ErrMissing) {
 			t.Errorf("%s: WriteInterfaces: %v, want ErrMissing", name, err)
 		}
 		if err := d.Remove(t.Context(), id); err != nil {
@@ -175,7 +175,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		if err := os.Symlink(target, link); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.WriteInterfaces(id, []byte("told")); err != nil {
+		if _, err := d.WriteInterfaces(id, []byte("told")); err != nil {
 			t.Errorf("link to %s: %v", target, err)
 		}
 		if got := mode(t, link); !got.IsRegular() {
@@ -200,7 +200,7 @@ func TestInTheWay(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(d.Path(id), memifdir.InterfacesName, "x"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	err := d.WriteInterfaces(id, []byte("told"))
+	_, err := d.WriteInterfaces(id, []byte("told"))
 	if err == nil || !strings.Contains(err.Error(), d.Path(id)) {
 		t.Errorf("error %v, want one that names the folder", err)
 	}
@@ -227,10 +227,10 @@ func TestFullDisk(t *testing.T) {
 	if err := d.Make(id); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.WriteInterfaces(id, []byte("old")); err != nil {
+	if _, err := d.WriteInterfaces(id, []byte("old")); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.WriteInterfaces(id, make([]byte, 64<<10)); !errors.Is(err, unix.ENOSPC) {
+	if _, err := d.WriteInterfaces(id, make([]byte, 64<<10)); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("write: %v, want no space", err)
 	}
 	path := filepath.Join(d.Path(id), memifdir.InterfacesName)
@@ -292,14 +292,15 @@ func TestRemoveDeepAndWide(t *testing.T) {
 func TestReplacedAtOnce(t *testing.T) {
 	d := made(t)
 	texts := [][]byte{bytes.Repeat([]byte("a"), 9000), bytes.Repeat([]byte("b"), 4000)}
-	if err := d.WriteInterfaces(id, texts[0]); err != nil {
+	if _, err := d.WriteInterfaces(id, texts[0]); err != nil {
 		t.Fatal(err)
 	}
 	written := make(chan error, 1)
 	go func() {
 		var err error
 		for n := range 300 {
-			err = errors.Join(err, d.WriteInterfaces(id, texts[n%2]))
+			_, writeErr := d.WriteInterfaces(id, texts[n%2])
+			err = errors.Join(err, writeErr)
 		}
 		written <- err
 	}()

@@ -14,6 +14,9 @@ type MemifAllocation struct {
 	// allocations with one device the newest counts.
 	Devices []string
 	Secret  Secret
+	// Given is when, in microseconds since 1970; zero for one of an agent that did not
+	// write it down.
+	Given int64
 }
 
 // MemifContainer is a container of a pod that asks for memif devices.
@@ -49,10 +52,12 @@ type MemifStatus struct {
 	Application *MemifApplication `json:"application"`
 	// Rx is from the application, Tx to it. Drops are packets that the other side
 	// did not take, TxDrops also those for an application that is not connected.
+	// RxDenied are packets of more link-local addresses than it may have.
 	RxPackets uint64 `json:"rxPackets"`
 	RxBytes   uint64 `json:"rxBytes"`
 	RxErrors  uint64 `json:"rxErrors"`
 	RxDrops   uint64 `json:"rxDrops"`
+	RxDenied  uint64 `json:"rxDenied"`
 	TxPackets uint64 `json:"txPackets"`
 	TxBytes   uint64 `json:"txBytes"`
 	TxErrors  uint64 `json:"txErrors"`
@@ -63,8 +68,9 @@ type MemifStatus struct {
 	Ends     map[string]uint64 `json:"ends,omitempty"`
 	LastEnd  string            `json:"lastEnd,omitempty"`
 	// Refused counts by their reasons the attempts that the socket did not
-	// connect, for this interface or others of the container; LastRefused is the
-	// last in full, with the process.
+	// connect, and the connections that it cut off because the application
+	// offended against the protocol, of this interface or others of the container;
+	// LastRefused is the last in full, with the process.
 	Refused     map[string]uint64 `json:"refused,omitempty"`
 	LastRefused string            `json:"lastRefused,omitempty"`
 }

@@ -48,6 +48,9 @@ func (p PodRef) SameName(o PodRef) bool {
 // Pod is what a pod asks for, parsed once at the edge.
 type Pod struct {
 	Ref PodRef
+	// ObjectUID is the UID of the pod's object in the cluster where that is not the
+	// one that kubelet and the runtime know it by (Ref.UID); else it is empty.
+	ObjectUID string
 	// Request lists the custom interfaces in annotation order.
 	Request podif.Request
 	// Problems holds what was found wrong with the annotations, warnings
@@ -58,6 +61,9 @@ type Pod struct {
 	// for none.
 	MicroserviceLabel string
 	ServiceEndpointIf string
+	// NetworkStatus is the annotation that lists the interfaces that it has, as the
+	// cluster knows it; empty where there is none.
+	NetworkStatus string
 }
 
 // Node is what the cluster says of the node that an agent is on.

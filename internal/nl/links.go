@@ -123,7 +123,7 @@ type LinkChange struct {
 	NoIPv6Address bool
 	// OwnSources has the kernel take no IPv4 packet from the link, nor a neighbour
 	// from an ARP request, whose source it would not reach through it (rp_filter 1,
-	// strict).
+	// strict; arp_filter, which the setting for all links cannot loosen).
 	OwnSources bool
 	// Up and Down bring the link up or down. The kernel does so before it looks at
 	// NoIPv6Address.
@@ -183,9 +183,12 @@ func (b *Batch) SetLink(index int, c LinkChange) *Request {
 // families writes what a LinkChange has for IPv4 and IPv6.
 func (m *message) families(c LinkChange) {
 	if c.OwnSources {
-		const rpFilter, strict = 8, 1 // IPV4_DEVCONF_RP_FILTER (linux/ip.h)
+		const rpFilter, arpFilter, on = 8, 13, 1 // IPV4_DEVCONF_RP_FILTER (linux/ip.h)
 		m.nest(unix.AF_INET, func() {
-			m.nest(unix.IFLA_INET_CONF, func() { m.uint32(rpFilter, strict) })
+			m.nest(unix.IFLA_INET_CONF, func() {
+				m.uint32(rpFilter, on)
+				m.uint32(arpFilter, on)
+			})
 		})
 	}
 	if c.NoIPv6Address {

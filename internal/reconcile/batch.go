@@ -5,6 +5,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 
@@ -18,6 +19,7 @@ type job struct {
 	want, have desired.Set
 	unsure     bool
 	asked      uint64
+	changes    []desired.Change
 }
 
 // take picks the next batch and marks its owners busy. The node goes alone.
@@ -61,14 +63,14 @@ func (r *Reconciler) process(ctx context.Context, jobs []job) {
 	byOwner := make(map[desired.Owner]job, len(jobs))
 	var work []dataplane.Work
 	for _, j := range jobs {
-		changes := desired.Diff(j.have, j.want)
-		if len(changes) == 0 {
+		j.changes = desired.Diff(j.have, j.want)
+		if len(j.changes) == 0 {
 			r.finish(j, nil)
 			continue
 		}
 		byOwner[j.owner] = j
-		work = append(work, dataplane.Work{Owner: j.owner, Changes: changes})
-		r.logRepair(ctx, j, changes)
+		work = append(work, dataplane.Work{Owner: j.owner, Changes: j.changes})
+		r.logRepair(ctx, j)
 	}
 	if len(work) > 0 {
 		r.driver.Apply(ctx, work, func(owner desired.Owner, err error) {
@@ -129,15 +131,16 @@ func (r *Reconciler) finish(j job, err error) {
 	if err != nil && len(e.waiters) == 0 && (e.err == nil || e.err.Error() != err.Error()) {
 		r.options.Log.Warn("cannot repair; trying again", slog.String("owner", j.owner.String()), slog.Any("error", err))
 	}
-	e.err = err
+	e.err, e.changes = err, nil
 	if err == nil {
 		e.have = j.want
-		e.failures = 0
+		e.failures, e.told = 0, ""
 	} else {
 		e.have = desired.Set{}
 		maps.Copy(e.have, j.have)
 		maps.Copy(e.have, j.want)
 		e.unsure = true
+		e.changes = j.changes
 		e.failures++
 		r.retryLater(j.owner, e)
 	}
@@ -165,12 +168,22 @@ func (r *Reconciler) drop(owner desired.Owner) {
 	notify(r.reap)
 }
 
-// logRepair says what is mended, as opposed to made for the first time.
-func (r *Reconciler) logRepair(ctx context.Context, j job, changes []desired.Change) {
+// logRepair says what is mended, as opposed to made for the first time; of several
+// attempts at the same, once.
+func (r *Reconciler) logRepair(ctx context.Context, j job) {
 	if !j.unsure || len(j.want) == 0 {
 		return
 	}
-	for _, c := range changes {
+	changes := fmt.Sprint(j.changes)
+	r.mu.Lock()
+	e := r.owners[j.owner] // busy with j, so it is there
+	isTold := e.told == changes
+	e.told = changes
+	r.mu.Unlock()
+	if isTold {
+		return
+	}
+	for _, c := range j.changes {
 		r.options.Log.InfoContext(ctx, "repairing", slog.String("change", c.String()))
 	}
 }

@@ -66,7 +66,11 @@ type entry struct {
 	asked    uint64
 	err      error // of the last attempt
 	failures int   // in a row
-	waiters  []waiter
+	// changes are those of the last attempt, if it failed and came to that; told
+	// those that the log has, until an attempt succeeds.
+	changes []desired.Change
+	told    string
+	waiters []waiter
 }
 
 // waiter waits for the attempt that begins with the asked-th change or a later

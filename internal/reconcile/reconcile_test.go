@@ -194,6 +194,33 @@ func TestSlowOwnerHoldsNobodyUp(t *testing.T) {
 	})
 }
 
+// Owners that come while the driver is busy are taken to it together.
+func TestTogetherOnceTheDriverIsFree(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		const atOnce, waiting = 4, 5
+		release := make(chan struct{})
+		b.driver.Before(func(context.Context, desired.Change) error { <-release; return nil })
+		set := func(n int) {
+			owner, list := objects(t, n)
+			b.r.Set(owner, list)
+		}
+		for n := range atOnce {
+			set(n)
+			synctest.Wait()
+		}
+		for n := range waiting {
+			set(atOnce + n)
+		}
+		synctest.Wait()
+		close(release)
+		synctest.Wait()
+		if diff := cmp.Diff([]int{1, 1, 1, 1, 1, waiting}, b.driver.Batches()); diff != "" {
+			t.Errorf("owners of each Apply, the node's first (-want +got):\n%s", diff)
+		}
+		b.expect(0, 1, 2, 3, 4, 5, 6, 7, 8)
+	})
+}
+
 func TestGivingUpWaiting(t *testing.T) {
 	run(t, nil, func(b *bench) {
 		release := make(chan struct{})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/reconcile"
 )
 
 func TestReportedDriftIsMendedAtOnce(t *testing.T) {
@@ -62,12 +63,45 @@ func TestFailingRepairIsTold(t *testing.T) {
 		_, list := objects(t, 1)
 		b.driver.Lose(list[0].Key())
 		time.Sleep(2 * repairInterval)
-		if n := b.logged(errBroken.Error()); n != 1 {
-			t.Errorf("told %d times, want once", n)
+		for _, text := range []string{errBroken.Error(), "repairing change=\"+ veth"} {
+			if n := b.logged(text); n != 1 {
+				t.Errorf("%s: told %d times, want once", text, n)
+			}
 		}
 		broken.Store(false)
 		time.Sleep(repairInterval)
 		b.expect(1)
+		b.driver.Lose(list[0].Key())
+		synctest.Wait()
+		if n := b.logged("repairing change=\"+ veth"); n != 2 {
+			t.Errorf("what is lost again is told %d times, want twice", n)
+		}
+	})
+}
+
+// An interface that cannot be mended leaves the others of its pod as they are.
+func TestOneInterfaceFails(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		b.add(1)
+		b.driver.Before(func(context.Context, desired.Change) error { return errBroken })
+		owner, list := objects(t, 1)
+		for _, lost := range list {
+			b.driver.Put(list...)
+			b.driver.Report(dataplane.Hit{All: true})
+			synctest.Wait()
+			b.driver.Lose(lost.Key())
+			synctest.Wait()
+			failing := desired.Change{Old: lost}.Interface()
+			for _, name := range []string{"eth0", "tap1"} {
+				state, err := b.r.InterfaceState(owner, name)
+				if want := reconcile.Ready; name != failing && (state != want || err != nil) {
+					t.Errorf("without %s %s is %s (%v), want %s", lost.Key(), name, state, err, want)
+				}
+				if want := reconcile.Failing; name == failing && (state != want || !errors.Is(err, errBroken)) {
+					t.Errorf("without %s %s is %s (%v), want %s", lost.Key(), name, state, err, want)
+				}
+			}
+		}
 	})
 }
 

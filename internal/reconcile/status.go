@@ -5,6 +5,7 @@ package reconcile
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/polynic/polynic/internal/desired"
@@ -45,6 +46,10 @@ func (s State) String() string {
 func (r *Reconciler) State(owner desired.Owner) (State, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.state(owner)
+}
+
+func (r *Reconciler) state(owner desired.Owner) (State, error) {
 	e := r.owners[owner]
 	switch {
 	case e == nil || len(e.want) == 0:
@@ -56,6 +61,22 @@ func (r *Reconciler) State(owner desired.Owner) (State, error) {
 	default:
 		return Ready, nil
 	}
+}
+
+// InterfaceState is State of one pod interface of an owner: ready where the last
+// look found it as planned, whatever became of the others.
+func (r *Reconciler) InterfaceState(owner desired.Owner, name string) (State, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	state, err := r.state(owner)
+	if state != Failing {
+		return state, err
+	}
+	changes := r.owners[owner].changes
+	if len(changes) > 0 && !slices.ContainsFunc(changes, func(c desired.Change) bool { return c.Interface() == name }) {
+		return Ready, nil
+	}
+	return state, err
 }
 
 // Wanted lists every object that should be, as one set.

@@ -116,6 +116,7 @@ func (m *memifPort) plug(device opener) error {
 	}
 	pump := rings.NewTwin(rings.TwinConfig{
 		Interface: m.ifc, Queues: twin.Queues(), MaxPacket: m.maxPacket(), Mode: m.mode(), Near: m.Twin.MAC, Far: m.MAC,
+		LinkLocal: m.LinkLocal,
 	})
 	m.pump = pump
 	m.move(func(ctx context.Context) {
@@ -176,7 +177,7 @@ func (m *memifPort) replug(want relayapi.MemifPort, device opener) error {
 	if err := m.unplug((*tap.Device).Close); err != nil {
 		return err
 	}
-	m.Twin, m.Queues, m.MAC, m.Peer = want.Twin, want.Queues, want.MAC, want.Peer
+	m.Twin, m.Queues, m.LinkLocal, m.MAC, m.Peer = want.Twin, want.Queues, want.LinkLocal, want.MAC, want.Peer
 	if err := m.plug(device); err != nil {
 		return fmt.Errorf("port %s: %w", m.ID, err)
 	}
@@ -212,7 +213,7 @@ func (m *memifPort) is(want relayapi.MemifPort) bool {
 
 // sameRings reports whether nothing changes for the application.
 func (m *memifPort) sameRings(want relayapi.MemifPort) bool {
-	want.Twin, want.Queues, want.MAC, want.Peer = m.Twin, m.Queues, m.MAC, m.Peer
+	want.Twin, want.Queues, want.LinkLocal, want.MAC, want.Peer = m.Twin, m.Queues, m.LinkLocal, m.MAC, m.Peer
 	return m.is(want)
 }
 
@@ -241,10 +242,13 @@ func (m *memifPort) state(reason error) relayapi.MemifState {
 	if i.LastEnd != nil {
 		s.LastEnd = i.LastEnd.Error()
 	}
-	s.Refused, s.LastRefused = texts(m.socket.listener.Refused()), m.socket.lastText()
+	refused := m.socket.listener.Refused()
+	s.LastRefused = m.socket.addTo(refused)
+	s.Refused = texts(refused)
 	if m.pump != nil {
 		p := m.pump.Stats()
 		s.TwinRx, s.TwinTx, s.RxDrops, s.TxDrops = p.FramesOut, p.FramesIn, p.DropsIn, p.DropsOut
+		s.RxDenied = p.DeniedIn
 	}
 	return s
 }

@@ -6,6 +6,7 @@ package relay_test
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/internal/relay/relaytest"
@@ -42,7 +44,7 @@ func TestMemifCarriesTCP(t *testing.T) {
 	}
 	want := c.port
 	want.Secret = ""
-	if diff := cmp.Diff(want, s.MemifPort); diff != "" {
+	if diff := cmp.Diff(want, s.MemifPort, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("port (-want +got):\n%s", diff)
 	}
 }
@@ -55,7 +57,7 @@ func TestMemifAttachAgain(t *testing.T) {
 	conn := connected(t, slave)
 	c.attachMemifs(t, c.port)
 	other := c.port
-	other.Twin.Name = "twin2"
+	other.Twin.Name, other.LinkLocal = "twin2", netip.MustParseAddr("fe80::1")
 	c.attachMemifs(t, other)
 	if c.network.Carrier(t, "twin1") || !c.network.Has(t, "twin2") {
 		t.Error("the twins did not change their places")
@@ -222,23 +224,24 @@ func TestMemifAttachSaysWhatIsWrong(t *testing.T) {
 	}
 	for want, change := range map[string]func(*relayapi.MemifPort){
 		"the folder for the socket is gone: folder /no/such: no such file": func(p *relayapi.MemifPort) { p.Socket.Folder = "/no/such" },
-		"other ports share it":         func(p *relayapi.MemifPort) { p.Socket.RingSize = 2 },
-		"memif 0: another port has":    func(p *relayapi.MemifPort) { p.Memif = 0 },
-		"is a directory":               func(p *relayapi.MemifPort) { p.Socket.Name = "taken" },
-		"network namespace is gone":    func(p *relayapi.MemifPort) { p.Socket.Pod.Path = "/no/such" },
-		"has it open":                  func(p *relayapi.MemifPort) { p.Twin = c.network.Link("twin1"); p.Queues = 1 },
-		"a device of type device":      func(p *relayapi.MemifPort) { p.Twin = c.network.Link("lo"); p.Queues = 1 },
-		"clean absolute path":          func(p *relayapi.MemifPort) { p.Socket.Folder = "here" },
-		"must be a file name":          func(p *relayapi.MemifPort) { p.Socket.Name = "../memif.sock" },
-		"0 queues: must be 1 to 256":   func(p *relayapi.MemifPort) { p.Twin = c.network.Link("twin3") },
-		"needs the MAC of both":        func(p *relayapi.MemifPort) { p.Twin = c.network.Link("twin3"); p.Queues, p.Mode = 1, "ip" },
-		`mode "punt": must be`:         func(p *relayapi.MemifPort) { p.Mode = "punt" },
-		"must be a power of 2":         func(p *relayapi.MemifPort) { p.Socket.RingSize = 1000 },
-		"MTU 10: must be":              func(p *relayapi.MemifPort) { p.MTU = 10 },
-		"it cannot be its own peer":    func(p *relayapi.MemifPort) { p.Peer = p.ID },
-		"must be one of them":          func(p *relayapi.MemifPort) { p.Peer = "x"; p.Twin = c.network.Link("twin3"); p.Queues = 1 },
-		"the secret has 24 bytes":      func(p *relayapi.MemifPort) { p.Secret = "secretsecretsecretsecret" },
-		"0 queue pairs: must be 1 to ": func(p *relayapi.MemifPort) { p.Socket.QueuePairs = 0 },
+		"other ports share it":          func(p *relayapi.MemifPort) { p.Socket.RingSize = 2 },
+		"memif 0: another port has":     func(p *relayapi.MemifPort) { p.Memif = 0 },
+		"is a directory":                func(p *relayapi.MemifPort) { p.Socket.Name = "taken" },
+		"network namespace is gone":     func(p *relayapi.MemifPort) { p.Socket.Pod.Path = "/no/such" },
+		"has it open":                   func(p *relayapi.MemifPort) { p.Twin = c.network.Link("twin1"); p.Queues = 1 },
+		"a device of type device":       func(p *relayapi.MemifPort) { p.Twin = c.network.Link("lo"); p.Queues = 1 },
+		"clean absolute path":           func(p *relayapi.MemifPort) { p.Socket.Folder = "here" },
+		"must be a file name":           func(p *relayapi.MemifPort) { p.Socket.Name = "../memif.sock" },
+		"0 queues: must be 1 to 256":    func(p *relayapi.MemifPort) { p.Twin = c.network.Link("twin3") },
+		"needs the MAC of both":         func(p *relayapi.MemifPort) { p.Twin = c.network.Link("twin3"); p.Queues, p.Mode = 1, "ip" },
+		`mode "punt": must be`:          func(p *relayapi.MemifPort) { p.Mode = "punt" },
+		"must be a power of 2":          func(p *relayapi.MemifPort) { p.Socket.RingSize = 1000 },
+		"MTU 10: must be":               func(p *relayapi.MemifPort) { p.MTU = 10 },
+		"link-local address fd00::1: m": func(p *relayapi.MemifPort) { p.LinkLocal = netip.MustParseAddr("fd00::1") },
+		"it cannot be its own peer":     func(p *relayapi.MemifPort) { p.Peer = p.ID },
+		"must be one of them":           func(p *relayapi.MemifPort) { p.Peer = "x"; p.Twin = c.network.Link("twin3"); p.Queues = 1 },
+		"the secret has 24 bytes":       func(p *relayapi.MemifPort) { p.Secret = "secretsecretsecretsecret" },
+		"0 queue pairs: must be 1 to ":  func(p *relayapi.MemifPort) { p.Socket.QueuePairs = 0 },
 	} {
 		t.Run(want, func(t *testing.T) {
 			port := c.memif("p", 1)

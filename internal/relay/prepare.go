@@ -11,12 +11,14 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/netns"
 )
 
 // prepare finds out what would keep every port from working, and takes the
 // state folder for this process alone; closing the file gives it back.
 func prepare(ctx context.Context, stateDir string) (*os.File, error) {
-	if err := privileged(); err != nil {
+	if err := netns.Privileged(); err != nil {
 		return nil, err
 	}
 	if err := tunDevice(); err != nil {
@@ -46,21 +48,6 @@ func exclusive(ctx context.Context, file *os.File) error {
 		return errors.New("another relay uses it; stop that one or give this one a folder of its own")
 	}
 	return err
-}
-
-// privileged checks for what creating devices (CAP_NET_ADMIN) and entering
-// namespaces (CAP_SYS_ADMIN) need.
-func privileged() error {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return fmt.Errorf("capabilities: %w", err)
-	}
-	const need = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_SYS_ADMIN // both in the first word
-	if data[0].Effective&need != need {
-		return errors.New("CAP_NET_ADMIN and CAP_SYS_ADMIN are missing: run it as root")
-	}
-	return nil
 }
 
 func tunDevice() error {

@@ -47,13 +47,14 @@ func ended(pidfd int) bool {
 // maxTold bounds how many processes of one socket are told of. All are counted.
 const maxTold = 32
 
-// refusals are about the processes that a socket did not connect.
+// refusals are about the processes that a socket did not connect, or cut off.
 type refusals struct {
 	notify func(relayapi.Event)
 	log    *slog.Logger
 
 	mu    sync.Mutex
 	ports map[uint32]string // by memif id
+	cut   map[memif.Reason]uint64
 	told  []offence
 	last  string
 }
@@ -80,16 +81,36 @@ func (r *refusals) unknown(id uint32) {
 	delete(r.ports, id)
 }
 
-// refused takes note of a process that was not connected; each is told of once
-// per reason.
+// refused takes note of a process that was not connected.
 func (r *refusals) refused(f memif.Refusal) {
+	r.tell(f, "")
+}
+
+// disconnected takes note of a process that was connected, if it offended.
+func (r *refusals) disconnected(id uint32, peer memif.Peer, err error) {
+	var reason memif.Reason
+	if !errors.As(err, &reason) {
+		return
+	}
+	switch reason {
+	case memif.ErrClosed, memif.ErrPeerGone, memif.ErrDisconnected, memif.ErrResources:
+		return
+	}
+	r.mu.Lock()
+	r.cut[reason]++
+	r.mu.Unlock()
+	r.tell(memif.Refusal{Peer: peer, ID: id, Err: err}, "cut off: ")
+}
+
+// tell tells of a process once per reason.
+func (r *refusals) tell(f memif.Refusal, what string) {
 	var reason memif.Reason
 	if !errors.As(f.Err, &reason) || reason == memif.ErrClosed {
 		return
 	}
-	text := fmt.Sprintf("process %d (uid %d): %v", f.Peer.PID, f.Peer.UID, f.Err)
+	text := fmt.Sprintf("process %d (uid %d): %s%v", f.Peer.PID, f.Peer.UID, what, f.Err)
 	if f.Peer.Application != "" {
-		text = fmt.Sprintf("process %d (uid %d, %q): %v", f.Peer.PID, f.Peer.UID, f.Peer.Application, f.Err)
+		text = fmt.Sprintf("process %d (uid %d, %q): %s%v", f.Peer.PID, f.Peer.UID, f.Peer.Application, what, f.Err)
 	}
 	if errors.Is(f.Err, memif.ErrUnsealed) {
 		text += " (memif.acceptUnsealed in the agent's configuration lets it in)"
@@ -120,8 +141,13 @@ func (r *refusals) port(id uint32) string {
 	return least
 }
 
-func (r *refusals) lastText() string {
+// addTo adds those that were cut off to those that were not connected, and gives
+// the words about the last of both.
+func (r *refusals) addTo(counts map[memif.Reason]uint64) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for reason, n := range r.cut {
+		counts[reason] += n
+	}
 	return r.last
 }

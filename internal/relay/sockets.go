@@ -60,6 +60,7 @@ func (s *sockets) use(port string, want relayapi.MemifSocket, c memif.Config) (*
 	if k.MemifSocket != want {
 		return nil, nil, fmt.Errorf("socket %s: other ports share it and say something else of its namespace, queues or rings: say the same", path)
 	}
+	c.OnDisconnect = func(conn *memif.Conn, err error) { k.disconnected(c.ID, conn.Peer(), err) }
 	i, err := k.listener.Add(c)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("socket %s, memif %d: another port has that id, or it cannot be added: %w", path, c.ID, err), s.release(k))
@@ -99,7 +100,7 @@ func (s *sockets) listen(want relayapi.MemifSocket) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &socket{MemifSocket: want, file: file, refusals: refusals{notify: s.notify, log: s.log}}
+	k := &socket{MemifSocket: want, file: file, refusals: refusals{notify: s.notify, log: s.log, cut: map[memif.Reason]uint64{}}}
 	config := memif.ListenConfig{
 		Application: "polynic", QueuePairs: want.QueuePairs, RingSize: want.RingSize, OnRefuse: k.refused,
 	}

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/kube"
 	"github.com/polynic/polynic/internal/kube/fake"
 	"github.com/polynic/polynic/internal/model"
@@ -150,7 +151,7 @@ func TestGetReadsThePodAsItIs(t *testing.T) {
 	a := newAPI(t)
 	a.put("web", "1", "tap1/tap")
 	a.Put("namespaces/default/pods/static", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "mirror", Annotations: map[string]string{
-		"kubernetes.io/config.mirror": "hash", "kubernetes.io/config.hash": "hash",
+		"kubernetes.io/config.mirror": "hash", "kubernetes.io/config.hash": "hash", podif.NetworkStatusAnnotation: "[]",
 	}}})
 	// Only kubelet makes mirrors.
 	a.Put("namespaces/default/pods/plain", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "own", Annotations: map[string]string{
@@ -171,6 +172,9 @@ func TestGetReadsThePodAsItIs(t *testing.T) {
 		got, found, err := a.source.Get(t.Context(), model.PodRef{Namespace: "default", Name: test.name, UID: test.uid})
 		if err != nil || found != (test.want != "") || got.Ref.UID != test.want {
 			t.Errorf("%s %s: %+v, %t, %v; want %q", test.name, test.uid, got, found, err, test.want)
+		}
+		if isMirror := test.want == "hash"; (got.ObjectUID == "mirror") != isMirror || (got.NetworkStatus == "[]") != isMirror {
+			t.Errorf("%s %s: the API has it as %q, annotated with %q", test.name, test.uid, got.ObjectUID, got.NetworkStatus)
 		}
 	}
 	a.Stop()

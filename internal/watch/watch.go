@@ -41,15 +41,17 @@ func ModelPod(pod *corev1.Pod) model.Pod { return modelPod(&pod.ObjectMeta) }
 
 func modelPod(pod *metav1.ObjectMeta) model.Pod {
 	a, problems := podif.FromAnnotations(pod.Annotations)
-	uid := string(pod.UID)
+	uid, objectUID := string(pod.UID), ""
 	if _, isMirror := pod.Annotations[mirrorAnnotation]; isMirror && pod.Annotations[hashAnnotation] != "" {
-		uid = pod.Annotations[hashAnnotation]
+		uid, objectUID = pod.Annotations[hashAnnotation], uid
 	}
 	return model.Pod{
 		Ref:               model.PodRef{Namespace: pod.Namespace, Name: pod.Name, UID: uid},
+		ObjectUID:         objectUID,
 		Request:           a.Request,
 		Problems:          problems,
 		MicroserviceLabel: a.MicroserviceLabel,
 		ServiceEndpointIf: a.ServiceEndpointIf,
+		NetworkStatus:     pod.Annotations[podif.NetworkStatusAnnotation],
 	}
 }

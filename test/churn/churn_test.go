@@ -18,6 +18,7 @@ import (
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/polynic/polynic/api/cniwire"
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/test/harness"
 )
@@ -35,9 +36,12 @@ const (
 
 // TestChurn has 64 workers add and delete pods with one to six interfaces while
 // links of others come and go in the node's namespace: no error, no address or
-// MAC at two pods at once, nothing left, no data race.
+// MAC at two pods at once, nothing left, no data race. There are fewer addresses
+// than all of them want, so that one that is free is somebody else's at once.
 func TestChurn(t *testing.T) {
-	n := harness.Start(t, func(c *config.Config) { c.Network.Subnets[0].NodePrefixLen = 20 })
+	n := harness.Start(t, func(c *config.Config) {
+		c.Network.Subnets[0].NodePrefixLen, c.Network.Subnets[1].NodePrefixLen = 25, 121
+	})
 	baseline := n.MustLook()
 	if *long {
 		*duration = time.Minute
@@ -57,8 +61,9 @@ func TestChurn(t *testing.T) {
 	for _, err := range c.errs {
 		t.Error(err)
 	}
-	t.Logf("%d pods with %d interfaces came and went in %s; %d links of others", c.pods.Load(), c.interfaces.Load(), *duration, links)
-	if seconds := int(duration.Seconds()); c.pods.Load() < workers || links < seconds*linkRate/10 {
+	t.Logf("%d pods with %d interfaces came and went in %s; %d ADDs found too few addresses; %d links of others",
+		c.pods.Load(), c.interfaces.Load(), *duration, c.full.Load(), links)
+	if seconds := int(duration.Seconds()); c.pods.Load() < workers || c.full.Load() == 0 || links < seconds*linkRate/10 {
 		t.Error("too little came and went")
 	}
 	n.ExpectClean(baseline)
@@ -71,6 +76,7 @@ type churn struct {
 	node             *harness.Node
 	failed           func()
 	pods, interfaces atomic.Int64
+	full             atomic.Int64 // ADDs that found too few addresses
 
 	mu     sync.Mutex
 	claims map[string]string // pod by address or MAC
@@ -79,7 +85,7 @@ type churn struct {
 
 func (c *churn) work(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := c.pod(); err != nil { //nolint:contextcheck // a pod that was begun is ended
+		if err := c.pod(ctx); err != nil { //nolint:contextcheck // a pod that was begun is ended
 			c.mu.Lock()
 			c.errs = append(c.errs, err)
 			c.mu.Unlock()
@@ -88,14 +94,14 @@ func (c *churn) work(ctx context.Context) {
 	}
 }
 
-// pod is one pod's life.
-func (c *churn) pod() error {
+// pod is one pod's life. What it was given is its own until it is deleted.
+func (c *churn) pod(ctx context.Context) error {
 	annotation, count := anyInterfaces()
 	p, err := c.node.NewPod(annotation)
 	if err != nil {
 		return err
 	}
-	result, err := p.Add()
+	result, err := c.add(ctx, p)
 	if err != nil {
 		return fmt.Errorf("ADD of %s (%s): %w", p.Name, annotation, err)
 	}
@@ -107,6 +113,7 @@ func (c *churn) pod() error {
 			return fmt.Errorf("CHECK of %s (%s): %w", p.Name, annotation, err)
 		}
 	}
+	live(ctx)
 	c.release(result)
 	for range 1 + rand.IntN(2) {
 		if err := p.Del(); err != nil {
@@ -117,6 +124,28 @@ func (c *churn) pod() error {
 	c.interfaces.Add(int64(count))
 	p.Destroy()
 	return c.node.DeletePod(p.Name)
+}
+
+// add is an ADD that is tried again, as a runtime does, until there are addresses.
+func (c *churn) add(ctx context.Context, p *harness.Pod) (*types100.Result, error) {
+	for {
+		result, err := p.Add() //nolint:contextcheck // has a limit of its own
+		if harness.CodeOf(err) != uint(cniwire.CodeTryAgainLater) || !strings.Contains(err.Error(), "are taken") {
+			return result, err
+		}
+		c.full.Add(1)
+		live(ctx)
+	}
+}
+
+// live waits as long as a pod lives: 20 to 200 ms, and no longer than ctx.
+func live(ctx context.Context) {
+	end := time.NewTimer(20*time.Millisecond + rand.N(180*time.Millisecond))
+	defer end.Stop()
+	select {
+	case <-end.C:
+	case <-ctx.Done():
+	}
 }
 
 // anyInterfaces is an annotation with up to five interfaces, beside eth0.

@@ -33,7 +33,8 @@ func (p *Plane) serverFlags(store, port string) []string {
 	return append(flags, "--advertise-address="+p.config.Address.String())
 }
 
-// StartControllers starts the controller manager and the scheduler.
+// StartControllers starts the controller manager and the scheduler, and waits
+// until pods can be made.
 func (p *Plane) StartControllers() {
 	p.t.Helper()
 	for program, flags := range map[string][]string{
@@ -50,4 +51,8 @@ func (p *Plane) StartControllers() {
 			Args: append(flags, "--kubeconfig="+config, "--leader-elect=false", "--secure-port=0"),
 		}.Start(p.t)
 	}
+	Eventually(p.t, starting, func() error {
+		_, err := p.TryKubectl("get", "serviceaccount", "default")
+		return err
+	})
 }

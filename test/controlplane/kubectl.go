@@ -8,6 +8,10 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"testing"
+	"time"
+
+	"github.com/polynic/polynic/test/harness"
 )
 
 // Kubectl runs kubectl as the administrator and gives what it prints.
@@ -51,6 +55,15 @@ func (p *Plane) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(p.kubectl, append([]string{"--kubeconfig", config}, args...)...)
 	cmd.Env = append(cmd.Environ(), "HOME="+p.Dir) // where it keeps what it learnt of the API
 	return cmd
+}
+
+// Eventually polls until the condition, for which kubectl is run, holds; a last
+// look that fails is told by the error.
+func Eventually(t testing.TB, limit time.Duration, condition func() error) {
+	t.Helper()
+	if err := harness.PollEvery(200*time.Millisecond, limit, condition); err != nil {
+		t.Fatalf("not within %s: %v", limit, err)
+	}
 }
 
 func output(cmd *exec.Cmd) (string, error) {

@@ -166,7 +166,7 @@ func (p *Plane) startEtcd(path string) (url string) {
 func (p *Plane) StartServer() {
 	p.t.Helper()
 	p.apiserver = p.server.Start(p.t)
-	harness.Eventually(p.t, starting, func() error {
+	Eventually(p.t, starting, func() error {
 		select {
 		case <-p.apiserver.Ended():
 			p.t.Fatal("kube-apiserver ended")

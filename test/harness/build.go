@@ -27,8 +27,8 @@ const binEnv = "POLYNIC_TEST_BIN"
 // runs the tests isolated. Traffic helpers that the tests start are other roles
 // of the same test binary.
 func Main(m *testing.M) int {
-	if role := os.Getenv(roleEnv); role != "" {
-		return runRole(role)
+	if code, is := Role(); is {
+		return code
 	}
 	if os.Getenv(binEnv) != "" || os.Geteuid() != 0 {
 		return isolate.Main(m)

@@ -27,7 +27,7 @@ func (n *Node) NetConf(version, name string) []byte {
 // come last and win. The error is the binary's answer, a *types.Error.
 func (p *Pod) Call(command string, netConf []byte, settings ...string) error {
 	env := []string{
-		"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + p.ContainerID, "CNI_NETNS=" + p.Netns, "CNI_IFNAME=eth0",
+		"CNI_COMMAND=" + command, "CNI_CONTAINERID=" + p.ContainerID, "CNI_NETNS=" + p.Netns, "CNI_IFNAME=" + p.IfName,
 		"CNI_PATH=/", "CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=" + p.Name + ";K8S_POD_UID=" + p.UID,
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cniLimit)
@@ -59,7 +59,7 @@ func (n *Node) GC(list *libcni.NetworkConfigList, valid []types.GCAttachment) er
 
 // Attachment is how a GC names the pod.
 func (p *Pod) Attachment() types.GCAttachment {
-	return types.GCAttachment{ContainerID: p.ContainerID, IfName: "eth0"}
+	return types.GCAttachment{ContainerID: p.ContainerID, IfName: p.IfName}
 }
 
 // CNIStatus is CNI STATUS, which must answer within a second.

@@ -69,6 +69,7 @@ type Pod struct {
 	Name, UID   string
 	ContainerID string
 	Netns       string // path
+	IfName      string // of the main interface
 	// List is the network that the pod is attached to.
 	List *libcni.NetworkConfigList
 }
@@ -144,7 +145,7 @@ func (n *Node) Sandbox(name, uid string) *Pod {
 
 func (n *Node) newSandbox(name, uid string) (*Pod, error) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d", n.Dir, n.pods.Add(1)))
-	p := &Pod{node: n, Name: name, UID: uid, ContainerID: hex.EncodeToString(sum[:]), List: n.list}
+	p := &Pod{node: n, Name: name, UID: uid, ContainerID: hex.EncodeToString(sum[:]), IfName: "eth0", List: n.list}
 	p.Netns = "/run/netns/cni-" + p.ContainerID[:12]
 	n.TB.Cleanup(func() { _ = netns.Unpin(p.Netns) })
 	return p, p.MakeNetns()
@@ -153,7 +154,7 @@ func (n *Node) newSandbox(name, uid string) (*Pod, error) {
 // Runtime is what libcni needs to know of the sandbox.
 func (p *Pod) Runtime() *libcni.RuntimeConf {
 	return &libcni.RuntimeConf{
-		ContainerID: p.ContainerID, NetNS: p.Netns, IfName: "eth0",
+		ContainerID: p.ContainerID, NetNS: p.Netns, IfName: p.IfName,
 		Args: [][2]string{
 			{"IgnoreUnknown", "1"},
 			{"K8S_POD_NAMESPACE", "default"},

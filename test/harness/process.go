@@ -141,8 +141,13 @@ func Patience(limit time.Duration) time.Duration {
 
 // Poll is Eventually for those who decide themselves what a failure means.
 func Poll(limit time.Duration, condition func() error) error {
+	return PollEvery(2*time.Millisecond, limit, condition)
+}
+
+// PollEvery is Poll for conditions that are costly to look at.
+func PollEvery(interval, limit time.Duration, condition func() error) error {
 	deadline := time.After(limit)
-	tick := time.NewTicker(2 * time.Millisecond)
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		err := condition()

@@ -11,6 +11,16 @@ import (
 // roleEnv makes a test binary a traffic helper instead.
 const roleEnv = "POLYNIC_TEST_ROLE"
 
+// Role plays the part of a traffic helper, if a test started this process as
+// one, and gives its exit code. Main does that by itself.
+func Role() (code int, is bool) {
+	role, is := os.LookupEnv(roleEnv)
+	if !is {
+		return 0, false
+	}
+	return runRole(role), true
+}
+
 func runRole(role string) int {
 	roles := map[string]func() error{
 		"udp-sink": udpSink, "udp-source": udpSource,

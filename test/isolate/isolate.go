@@ -65,10 +65,11 @@ func prepare() error {
 	if err := unix.Mount("tmpfs", "/run/netns", "tmpfs", 0, "mode=755"); err != nil {
 		return fmt.Errorf("mount /run/netns: %w", err)
 	}
-	return loopbackUp()
+	return LoopbackUp()
 }
 
-func loopbackUp() error {
+// LoopbackUp switches the loopback device of this network namespace on.
+func LoopbackUp() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("loopback: %w", err)

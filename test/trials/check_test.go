@@ -25,9 +25,9 @@ import (
 )
 
 // mutation is one change that CHECK must notice, as a shell command. $V4 and
-// $V6 are the addresses of the interface $IF, $PORT is its switch end, and
-// $ELSE that of tap3.
-type mutation struct{ iface, where, command string }
+// $V6 are the addresses of the interface $IF, $G4 and $G6 its gateways, $PORT is
+// its switch end, and $ELSE that of tap3.
+type mutation struct{ iface, where, command, says string }
 
 // The places in which a mutation is made.
 const (
@@ -41,47 +41,47 @@ func mutations() []mutation {
 	var list []mutation
 	for _, i := range []string{"eth0", "tap1"} {
 		list = append(list,
-			mutation{i, inPod, "ip addr del $V4/32 dev $IF"},
-			mutation{i, inPod, "ip addr del $V6/128 dev $IF"},
-			mutation{i, inPod, "ip addr del $V4/32 dev $IF; ip addr add $V4/24 dev $IF"},
-			mutation{i, inPod, "ip neigh del $G4 dev $IF"},
-			mutation{i, inPod, "ip neigh change $G6 dev $IF lladdr 02:00:00:00:00:01 nud permanent"},
-			mutation{i, inPod, "ip neigh replace $G4 dev $IF nud reachable"},
-			mutation{i, inPod, "ip link set $IF address 02:00:00:00:00:01"},
-			mutation{i, inPod, "ip link set $IF mtu 1400"},
-			mutation{i, inPod, "ip link set $IF down"},
-			mutation{i, inPod, "ip link del $IF"},
-			mutation{i, inPod, "ip link set $IF down; ip link set $IF name other; ip link set other up"},
-			mutation{i, inNode, "ip neigh del $V4 dev $PORT"},
-			mutation{i, inNode, "ip neigh change $V6 dev $PORT lladdr 02:00:00:00:00:01 nud permanent"},
-			mutation{i, inNode, "ip route del $V4/32"},
-			mutation{i, inNode, "ip route del $V6/128"},
-			mutation{i, inNode, "ip route replace $V4/32 dev $ELSE proto 80"},
-			mutation{i, inNode, "ip link set $PORT address 02:00:00:00:00:01"},
-			mutation{i, inNode, "ip link set $PORT mtu 1400"},
-			mutation{i, inNode, "ip link set $PORT down"},
-			mutation{i, inNode, "ip link set $PORT group 0"},
-			mutation{i, inNode, "ip link set $PORT alias other"},
-			mutation{i, inNode, "ip link set $PORT down; ip link set $PORT name other; ip link set other up"},
-			mutation{i, inNode, "ip link del $PORT"},
+			mutation{i, inPod, "ip addr del $V4/32 dev $IF", "lacks address $V4/32"},
+			mutation{i, inPod, "ip addr del $V6/128 dev $IF", "lacks address $V6/128"},
+			mutation{i, inPod, "ip addr del $V4/32 dev $IF; ip addr add $V4/24 dev $IF", "lacks address $V4/32"},
+			mutation{i, inPod, "ip neigh del $G4 dev $IF", "lacks neighbor $G4"},
+			mutation{i, inPod, "ip neigh change $G6 dev $IF lladdr 02:00:00:00:00:01 nud permanent", "lacks neighbor $G6"},
+			mutation{i, inPod, "ip neigh replace $G4 dev $IF nud reachable", "lacks neighbor $G4"},
+			mutation{i, inPod, "ip link set $IF address 02:00:00:00:00:01", "has MAC 02:00:00:00:00:01, not "},
+			mutation{i, inPod, "ip link set $IF mtu 1400", "has ends of different MTU"},
+			mutation{i, inPod, "ip link set $IF down", "is down"},
+			mutation{i, inPod, "ip link del $IF", "is missing"},
+			mutation{i, inPod, "ip link set $IF down; ip link set $IF name other; ip link set other up", "is missing"},
+			mutation{i, inNode, "ip neigh del $V4 dev $PORT", "lacks neighbor $V4 at the switch"},
+			mutation{i, inNode, "ip neigh change $V6 dev $PORT lladdr 02:00:00:00:00:01 nud permanent", "has MAC 02:00:00:00:00:01 for $V6 at the switch, not "},
+			mutation{i, inNode, "ip route del $V4/32", "lacks route $V4/32 at the switch"},
+			mutation{i, inNode, "ip route del $V6/128", "lacks route $V6/128 at the switch"},
+			mutation{i, inNode, "ip route replace $V4/32 dev $ELSE proto 80", "lacks route $V4/32 at the switch"},
+			mutation{i, inNode, "ip link set $PORT address 02:00:00:00:00:01", "has MAC 02:00:00:00:00:01 at the switch, not "},
+			mutation{i, inNode, "ip link set $PORT mtu 1400", "has ends of different MTU"},
+			mutation{i, inNode, "ip link set $PORT down", "is down at the switch"},
+			mutation{i, inNode, "ip link set $PORT group 0", "is not marked as this pod's at the switch"},
+			mutation{i, inNode, "ip link set $PORT alias other", "is not marked as this pod's at the switch"},
+			mutation{i, inNode, "ip link set $PORT down; ip link set $PORT name other; ip link set other up", "is missing"},
+			mutation{i, inNode, "ip link del $PORT", "is missing"},
 		)
 	}
 	return append(list,
-		mutation{"eth0", inPod, "ip route del default"},
-		mutation{"eth0", inPod, "ip -6 route del default"},
-		mutation{"eth0", inPod, "ip route replace default via $G4 dev tap1 proto 80 onlink"},
-		mutation{"eth0", inPod, "ip route flush table main proto 80"},
-		mutation{"tap1", inPod, "ip route flush table 1001"},
-		mutation{"veth1", inPod, "ip -6 route del default table 1002"},
-		mutation{"tap1", inPod, "ip rule del from $V4 lookup 1001"},
-		mutation{"veth1", inPod, "ip -6 rule del oif veth1 lookup 1002"},
-		mutation{"tap1", inPod, "echo 1 >/proc/sys/net/ipv6/conf/tap1/disable_ipv6"},
-		mutation{"tap2", inPod, "ip link set tap2 down"},
-		mutation{"veth2", inPod, "ip link del veth2"},
-		mutation{"veth2", inPod, "ip link set veth2 down; ip link set veth2 name other; ip link set other up"},
-		mutation{"tap2", inPod, "ip link set tap2 down; ip link set tap2 name other; ip link set other up"},
-		mutation{"tap2", inStub, "ip link set $PORT mtu 1400"},
-		mutation{"veth2", inStub, "ip link del $PORT"},
+		mutation{"eth0", inPod, "ip route del default", "lacks route 0.0.0.0/0 via $G4"},
+		mutation{"eth0", inPod, "ip -6 route del default", "lacks route ::/0 via $G6"},
+		mutation{"eth0", inPod, "ip route replace default via $G4 dev tap1 proto 80 onlink", "lacks route 0.0.0.0/0 via $G4"},
+		mutation{"eth0", inPod, "ip route flush table main proto 80", "lacks route $G4/32, route 0.0.0.0/0 via $G4"},
+		mutation{"tap1", inPod, "ip route flush table 1001", "via $G4 table 1001"},
+		mutation{"veth1", inPod, "ip -6 route del default table 1002", "lacks route ::/0 via $G6 table 1002"},
+		mutation{"tap1", inPod, "ip rule del from $V4 lookup 1001", "from $V4/32 table 1001"},
+		mutation{"veth1", inPod, "ip -6 rule del oif veth1 lookup 1002", "oif inet6 table 1002"},
+		mutation{"tap1", inPod, "echo 1 >/proc/sys/net/ipv6/conf/tap1/disable_ipv6", "lacks address $V6/128"},
+		mutation{"tap2", inPod, "ip link set tap2 down", "is down"},
+		mutation{"veth2", inPod, "ip link del veth2", "is missing"},
+		mutation{"veth2", inPod, "ip link set veth2 down; ip link set veth2 name other; ip link set other up", "is missing"},
+		mutation{"tap2", inPod, "ip link set tap2 down; ip link set tap2 name other; ip link set other up", "is missing"},
+		mutation{"tap2", inStub, "ip link set $PORT mtu 1400", "has ends of different MTU"},
+		mutation{"veth2", inStub, "ip link del $PORT", "is missing"},
 	)
 }
 
@@ -96,12 +96,14 @@ func TestCheckSeesMutations(t *testing.T) {
 	for i := 0; i < len(list); i++ {
 		m, pod := list[i], n.Pod(mixed)
 		result := pod.MustAdd()
+		replace := replacer(n, pod, result, m)
 		err := checkAfter(t, n, pod, script(n, pod, result, m))
 		if err == nil && overtaken < 5 {
 			overtaken++
 			i--
 		} else {
-			expectRefused(t, err, cniwire.CodeMismatch, "default/"+pod.Name, " "+m.iface)
+			expectRefused(t, err, cniwire.CodeMismatch, "default/"+pod.Name, ": "+m.iface+" ", replace.Replace(m.says))
+			expectBrief(t, err)
 		}
 		pod.MustDel()
 		n.ExpectClean(baseline)
@@ -127,18 +129,32 @@ func checkAfter(t *testing.T, n *harness.Node, pod *harness.Pod, change func() e
 	return <-checked
 }
 
-// script runs a mutation's command where it belongs.
-func script(n *harness.Node, pod *harness.Pod, result *types100.Result, m mutation) func() error {
+// expectBrief fails where a refusal is more than a person reads.
+func expectBrief(t *testing.T, err error) {
+	t.Helper()
+	const brief = 400
+	if err != nil && len(err.Error()) > brief {
+		t.Errorf("%d bytes, more than %d: %v", len(err.Error()), brief, err)
+	}
+}
+
+// replacer puts what a mutation's words stand for.
+func replacer(n *harness.Node, pod *harness.Pod, result *types100.Result, m mutation) *strings.Replacer {
 	ports := map[string]string{}
 	for _, i := range n.Interfaces() {
 		if i.Pod == pod.Name {
 			ports[i.Name] = i.Port
 		}
 	}
-	command := strings.NewReplacer("$IF", m.iface, "$PORT", ports[m.iface], "$ELSE", ports["tap3"],
+	return strings.NewReplacer("$IF", m.iface, "$PORT", ports[m.iface], "$ELSE", ports["tap3"],
 		"$STUB", filepath.Join(n.Config.NetnsDir(), "stub"),
 		"$V4", harness.IP(result, m.iface, 0), "$V6", harness.IP(result, m.iface, 1),
-		"$G4", "10.1.1.1", "$G6", "fd10:1:0:1::1").Replace(m.command)
+		"$G4", "10.1.1.1", "$G6", "fd10:1:0:1::1")
+}
+
+// script runs a mutation's command where it belongs.
+func script(n *harness.Node, pod *harness.Pod, result *types100.Result, m mutation) func() error {
+	command := replacer(n, pod, result, m).Replace(m.command)
 	switch m.where {
 	case inPod:
 		return func() error { return pod.Run("sh", "-ec", command) }
@@ -171,7 +187,7 @@ func TestCheckSeesRelay(t *testing.T) {
 	err := checkAfter(t, n, pod, func() error {
 		return relay.Detach(context.Background(), []string{pod.ContainerID + "/eth0/tap1"})
 	})
-	expectRefused(t, err, cniwire.CodeMismatch, "default/"+pod.Name, " tap1 ")
+	expectRefused(t, err, cniwire.CodeMismatch, "default/"+pod.Name, ": tap1 is not held by the relay")
 	// The relay tells nobody of what it was asked to do: a comparison finds it.
 	n.RestartAgent()
 	expectWired(t, pod, result)

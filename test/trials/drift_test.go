@@ -52,7 +52,7 @@ func nodeMutations() []mutation {
 		"echo 0 >/proc/sys/net/ipv6/conf/all/forwarding",
 		"umount -l $STUB; rm $STUB",
 	} {
-		list = append(list, mutation{"eth0", inNode, command})
+		list = append(list, mutation{iface: "eth0", where: inNode, command: command})
 	}
 	return list
 }

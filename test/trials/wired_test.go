@@ -91,3 +91,35 @@ func TestAddWiresAndDelCleans(t *testing.T) {
 	n.ExpectClean(baseline)
 	expectEmptied(t, n, a, b)
 }
+
+// TestMainInterfaceOfAnotherName: the main interface has the name that the
+// runtime gives it, from ADD to DEL, and with the next agent too.
+func TestMainInterfaceOfAnotherName(t *testing.T) {
+	n := harness.Start(t, nil)
+	baseline := n.MustLook()
+	pod, other := n.Pod(mixed), n.Pod("")
+	pod.IfName = "net1"
+	result, others := pod.MustAdd(), other.MustAdd()
+	if harness.IP(result, "net1", 1) == "" || harness.IP(result, "eth0", 0) != "" {
+		t.Errorf("ADD answers with %v", result)
+	}
+	if err := pod.Run("ip", "link", "show", "eth0"); err == nil {
+		t.Error("the pod has an eth0")
+	}
+	for range 2 {
+		expectWired(t, pod, result)
+		for n := range 2 {
+			if err := errors.Join(pod.Ping("net1", harness.IP(others, "eth0", n)), other.Ping("eth0", harness.IP(result, "net1", n))); err != nil {
+				t.Error(err)
+			}
+		}
+		n.RestartAgent()
+	}
+	if again := pod.MustAdd(); harness.IP(again, "net1", 0) != harness.IP(result, "net1", 0) {
+		t.Errorf("a repeated ADD answers with %v", again)
+	}
+	pod.MustDel()
+	other.MustDel()
+	n.ExpectClean(baseline)
+	expectEmptied(t, n, pod)
+}

@@ -29,6 +29,7 @@ type Driver struct {
 	taken   map[string]bool // pod namespace path + "/" + name of what is not ours
 	hits    chan dataplane.Hit
 	applied int // changes made, ever
+	batches []int
 }
 
 var _ dataplane.Driver = (*Driver)(nil)
@@ -71,6 +72,9 @@ func (d *Driver) Observe(_ context.Context, scope dataplane.Scope) (desired.Set,
 
 // Apply implements dataplane.Driver.
 func (d *Driver) Apply(ctx context.Context, work []dataplane.Work, done func(desired.Owner, error)) {
+	d.mu.Lock()
+	d.batches = append(d.batches, len(work))
+	d.mu.Unlock()
 	for _, w := range work {
 		done(w.Owner, d.applyOwner(ctx, w.Changes))
 	}
@@ -267,4 +271,11 @@ func (d *Driver) Applied() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.applied
+}
+
+// Batches lists for how many owners each Apply so far was.
+func (d *Driver) Batches() []int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.batches)
 }

@@ -43,7 +43,7 @@ func (s *session) attachMemifs(ctx context.Context, memifs []desired.Memif) erro
 }
 
 func memifPort(space *space, m desired.Memif) relayapi.MemifPort {
-	return relayapi.MemifPort{
+	port := relayapi.MemifPort{
 		ID: portID(m.Owner, m.Pod.Name),
 		Socket: relayapi.MemifSocket{
 			Folder: m.Folder, Name: memifSocket, Pod: m.Pod.Netns, QueuePairs: m.QueuePairs, RingSize: m.RingSize,
@@ -51,6 +51,12 @@ func memifPort(space *space, m desired.Memif) relayapi.MemifPort {
 		Memif: m.ID, Secret: relayapi.Secret(m.Secret.Reveal()), Mode: relayapi.MemifEthernet, MTU: m.MTU,
 		AcceptUnsealed: m.AcceptUnsealed, Twin: twinLink(space, m.Port), Queues: m.Queues,
 	}
+	for _, a := range twinAddresses(m) {
+		if a.Addr().IsLinkLocalUnicast() {
+			port.LinkLocal = a.Addr()
+		}
+	}
+	return port
 }
 
 // findMemif looks for the twin that the relay made.

@@ -286,13 +286,22 @@ func TestMemifsAreTold(t *testing.T) {
 	}
 	app.send(broadcast, kindARP, app.arp(1, gateway4))
 	app.receive("ARP reply", func(kind uint16, p []byte) bool { return kind == kindARP && p[7] == 2 })
-	all, err := w.driver.Memifs(t.Context())
+	m := w.told(app)
+	if m.Application == nil || m.Application.Name != "test 1.0" || m.RxPackets != 1 || m.TxPackets == 0 {
+		t.Errorf("told %+v", m)
+	}
+}
+
+// told is what the driver tells of the only memif.
+func (w *wired) told(app *application) model.MemifStatus {
+	w.t.Helper()
+	all, err := w.driver.Memifs(w.t.Context())
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	key := desired.Key{Owner: desired.Owner{ContainerID: "c1", IfName: "eth0"}, Kind: desired.KindMemif, Name: "memif1"}
-	m := all[key]
-	if m.Application == nil || m.Application.Name != "test 1.0" || m.RxPackets != 1 || m.TxPackets == 0 || len(all) != 1 {
-		t.Errorf("told %+v", all)
+	m, ok := all[desired.Key{Owner: app.owner, Kind: desired.KindMemif, Name: "memif1"}]
+	if !ok || len(all) != 1 {
+		w.t.Errorf("told %+v", all)
 	}
+	return m
 }

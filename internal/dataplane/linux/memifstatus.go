@@ -30,7 +30,7 @@ func (d *Driver) Memifs(ctx context.Context) (map[desired.Key]model.MemifStatus,
 
 func memifStatus(m relayapi.MemifState) model.MemifStatus {
 	s := model.MemifStatus{
-		RxPackets: m.RxPackets, RxBytes: m.RxBytes, RxErrors: m.RxErrors, RxDrops: m.RxDrops,
+		RxPackets: m.RxPackets, RxBytes: m.RxBytes, RxErrors: m.RxErrors, RxDrops: m.RxDrops, RxDenied: m.RxDenied,
 		TxPackets: m.TxPackets, TxBytes: m.TxBytes, TxErrors: m.TxErrors, TxDrops: m.TxDrops,
 		Connects: m.Connects, Ends: m.Ends, LastEnd: m.LastEnd, Refused: m.Refused, LastRefused: m.LastRefused,
 	}
@@ -43,7 +43,7 @@ func memifStatus(m relayapi.MemifState) model.MemifStatus {
 	return s
 }
 
-// refused tells of a process that the relay did not connect. The relay says so
+// refused tells of a process that the relay did not connect, or cut off. It says so
 // once for each process and reason, and counts the rest.
 func (d *Driver) refused(e relayapi.Event) {
 	owner, port, _ := parsePortID(e.ID)

@@ -9,6 +9,7 @@
 package allocation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,11 +31,14 @@ type Journal interface {
 // Store holds the allocations. All methods may be called concurrently.
 type Store struct {
 	dir     memifdir.Dir
+	notes   notes
 	journal Journal
 
 	mu     sync.Mutex
 	held   []*held // the oldest first
 	moment Moment
+	// stray is since when folders are known that are of no allocation.
+	stray map[string]time.Time
 }
 
 type held struct {
@@ -53,18 +57,20 @@ type Moment uint64
 
 // New makes a store without allocations. Restore comes before anything else.
 func New(dir memifdir.Dir, journal Journal) *Store {
-	return &Store{dir: dir, journal: journal}
+	return &Store{dir: dir, notes: newNotes(dir), journal: journal, stray: map[string]time.Time{}}
 }
 
 // Restore takes up what the journal kept, in the order in which it was given,
 // and makes the folders that went with a reboot. That of an id that is used
 // is not made: a container has another one mounted, where nobody would see a new
-// socket. The error tells of folders that are missing or cannot be made; all the
-// rest is taken up.
+// socket. What the journal does not know, and is noted beside a folder that is
+// there, is taken up too, and written down again. The error tells of folders that
+// are missing or cannot be made; all the rest is taken up.
 func (s *Store) Restore(found []model.MemifAllocation, used map[string]bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
+	noted, err := s.notes.read()
+	errs := []error{err}
 	for _, a := range found {
 		var err error
 		if used[a.ID] {
@@ -73,10 +79,39 @@ func (s *Store) Restore(found []model.MemifAllocation, used map[string]bool) err
 		if err == nil {
 			err = s.dir.Make(a.ID)
 		}
+		if err == nil && !contains(noted, a.ID) { // the machine was started anew
+			err = s.notes.put(a)
+		}
 		errs = append(errs, err)
+	}
+	all := slices.Clone(found)
+	for _, a := range noted {
+		if contains(found, a.ID) {
+			continue
+		}
+		isThere, err := s.adopt(a)
+		if isThere {
+			all = append(all, a)
+		}
+		errs = append(errs, err)
+	}
+	slices.SortStableFunc(all, func(a, b model.MemifAllocation) int { return cmp.Compare(a.Given, b.Given) })
+	for _, a := range all {
 		s.add(a)
 	}
 	return errors.Join(errs...)
+}
+
+// adopt writes down what the journal lost, and forgets what has no folder.
+func (s *Store) adopt(noted model.MemifAllocation) (isThere bool, err error) {
+	if err := s.dir.Check(noted.ID); errors.Is(err, memifdir.ErrMissing) {
+		return false, s.notes.remove(noted.ID)
+	}
+	return true, s.journal.PutAllocation(noted)
+}
+
+func contains(list []model.MemifAllocation, id string) bool {
+	return slices.ContainsFunc(list, func(a model.MemifAllocation) bool { return a.ID == id })
 }
 
 // Allocate gives a container that gets these devices a folder and a secret. It
@@ -87,12 +122,12 @@ func (s *Store) Allocate(devices []string) (model.MemifAllocation, error) {
 	if len(devices) == 0 || len(slices.Compact(slices.Clone(devices))) < len(devices) {
 		return model.MemifAllocation{}, fmt.Errorf("memif devices [%s]: want at least one, and each once", strings.Join(devices, ", "))
 	}
-	a := model.MemifAllocation{ID: randomText(), Devices: devices, Secret: model.NewSecret(randomText())}
-	// Written down first: a folder that is not is never found again.
+	a := model.MemifAllocation{ID: randomText(), Devices: devices, Secret: model.NewSecret(randomText()), Given: time.Now().UnixMicro()}
+	// Written down first: a folder that is not is found again by its note alone.
 	err := s.journal.PutAllocation(a)
 	if err == nil {
-		if err = s.dir.Make(a.ID); err != nil {
-			err = errors.Join(err, s.journal.DeleteAllocation(a.ID))
+		if err = errors.Join(s.dir.Make(a.ID), s.notes.put(a)); err != nil {
+			err = errors.Join(err, s.dir.Remove(context.Background(), a.ID), s.notes.remove(a.ID), s.journal.DeleteAllocation(a.ID))
 		}
 	}
 	if err != nil {
@@ -106,9 +141,13 @@ func (s *Store) Allocate(devices []string) (model.MemifAllocation, error) {
 
 // add is called with mu held.
 func (s *Store) add(a model.MemifAllocation) {
+	since := time.Now()
+	if given := time.UnixMicro(a.Given); a.Given != 0 && given.Before(since) {
+		since = given
+	}
 	for _, older := range s.held {
 		if older.superseded.IsZero() && overlap(older.Devices, a.Devices) {
-			older.superseded = time.Now()
+			older.superseded = since
 		}
 	}
 	s.held = append(s.held, &held{MemifAllocation: a})
@@ -147,13 +186,25 @@ func overlap(a, b []string) bool {
 	return slices.ContainsFunc(a, func(d string) bool { return slices.Contains(b, d) })
 }
 
+// Secret gives the secret of an allocation; that of one that is not held is empty.
+func (s *Store) Secret(id string) model.Secret {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.held {
+		if h.ID == id {
+			return h.MemifAllocation.Secret
+		}
+	}
+	return model.Secret{}
+}
+
 // Free forgets an allocation, and removes its folder. That comes first: one that
-// is not in the journal is never found again.
+// is not written down is not found again for a while.
 func (s *Store) Free(ctx context.Context, id string) error {
 	if err := s.dir.Remove(ctx, id); err != nil {
 		return err
 	}
-	err := s.journal.DeleteAllocation(id)
+	err := errors.Join(s.notes.remove(id), s.journal.DeleteAllocation(id))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held = slices.DeleteFunc(s.held, func(h *held) bool { return h.ID == id })

@@ -6,6 +6,7 @@ package allocation
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,9 @@ import (
 // allocated together with them: that they are superseded does not mean that
 // they are done.
 const supersededLimit = 10 * time.Minute
+
+// strayLimit is how long a folder is kept that is of no allocation.
+const strayLimit = 10 * time.Minute
 
 // Sight is who needs allocations at a moment.
 type Sight struct {
@@ -32,6 +36,9 @@ type Sight struct {
 // does not list its devices, and either the same kubelet did so before (at a
 // Sweep or a Find), or the devices were given to others long since. All else is kept, at
 // the most one allocation for each device. Sweep is called by one at a time.
+//
+// Folders of no allocation, those of a lost journal, go when nobody was seen to
+// use them for ten minutes.
 func (s *Store) Sweep(ctx context.Context, sight Sight) error {
 	var errs []error
 	for _, id := range s.unneeded(sight) {
@@ -39,7 +46,40 @@ func (s *Store) Sweep(ctx context.Context, sight Sight) error {
 			errs = append(errs, err)
 		}
 	}
+	strays, err := s.strays(sight)
+	errs = append(errs, err)
+	for _, id := range strays {
+		errs = append(errs, s.dir.Remove(ctx, id))
+	}
 	return errors.Join(errs...)
+}
+
+// strays lists the folders of no allocation that nobody can have. While kubelet
+// lists devices that nothing is known of, each may be somebody's.
+func (s *Store) strays(sight Sight) ([]string, error) {
+	folders, err := s.dir.List()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	isAnybodys := slices.ContainsFunc(sight.Listed, func(devices []string) bool { return s.newest(devices) == nil })
+	now, before := time.Now(), s.stray
+	s.stray = map[string]time.Time{}
+	var ids []string
+	for _, id := range folders {
+		if isAnybodys || sight.Used[id] || slices.ContainsFunc(s.held, func(h *held) bool { return h.ID == id }) {
+			continue
+		}
+		since, ok := before[id]
+		if !ok {
+			since = now
+		}
+		if s.stray[id] = since; now.Sub(since) >= strayLimit {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
 func (s *Store) unneeded(sight Sight) []string {
@@ -75,4 +115,10 @@ func (s *Store) Held() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.held)
+}
+
+// IsEmpty reports whether there is nothing that a Sweep could be about.
+func (s *Store) IsEmpty() bool {
+	folders, err := s.dir.List()
+	return s.Held() == 0 && err == nil && len(folders) == 0
 }

@@ -71,6 +71,12 @@ func failure(code int, reason, message string) object {
 	}
 }
 
+func invalid(field, reason string) object {
+	status := failure(http.StatusUnprocessableEntity, "Invalid", field+": "+reason)
+	status["details"] = object{"causes": []object{{"reason": "FieldValueInvalid", "message": reason, "field": field}}}
+	return status
+}
+
 func tooLarge(version string, now int) object {
 	status := failure(http.StatusGatewayTimeout, "Timeout", fmt.Sprintf("Too large resource version: %s, current: %d", version, now))
 	status["details"] = object{"causes": []object{{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}}}
@@ -127,7 +133,7 @@ func (s *Server) one(r *http.Request, at string) object {
 	switch r.Method {
 	case http.MethodPatch:
 		if uid := body.field("metadata.uid"); uid != "" && uid != was.field("metadata.uid") {
-			return failure(http.StatusConflict, "Conflict", "the UID in the precondition is another")
+			return invalid("metadata.uid", "field is immutable")
 		}
 		if isStatus {
 			delete(body, "spec")
@@ -179,10 +185,11 @@ func (s *Server) put(at string, o object) object {
 	return o
 }
 
-// remove ends an object; its last state has the version of its end. The caller
-// holds s.mu.
+// remove ends an object, in two steps, as a pod on a node is: it is marked, and
+// then it goes. Its last state has the version of its end. The caller holds s.mu.
 func (s *Server) remove(at string) object {
-	was := s.objects[at]
+	mark := object{"metadata": map[string]any{"deletionTimestamp": "2026-01-01T00:00:00Z"}}
+	was := s.put(at, merged(s.objects[at], mark))
 	delete(s.objects, at)
 	s.version++
 	last := merged(was, object{"metadata": map[string]any{"resourceVersion": strconv.Itoa(s.version)}})

@@ -7,6 +7,7 @@
 package podsocket
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,8 +68,8 @@ func (s *Socket) listen() (*net.UnixListener, error) {
 	file := os.NewFile(uintptr(fd), s.path)
 	defer file.Close()
 	name := "." + s.name + temporary
-	if err := s.unlink(name); err != nil {
-		return nil, err
+	if s.unlink(name) != nil { // a folder of the pod's has it
+		name = "." + s.name + "." + rand.Text()[:8] + temporary
 	}
 	// The last part of the path is not followed if it is a link (EADDRINUSE).
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: procPath(s.folder) + "/" + name}); err != nil {

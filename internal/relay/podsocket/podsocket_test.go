@@ -107,6 +107,23 @@ func TestFolders(t *testing.T) {
 	}
 }
 
+// TestAFolderInTheWay of the socket's draft keeps it from nothing.
+func TestAFolderInTheWay(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(folder, "."+name+".new", "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		s := listen(t, folder)
+		if err := errors.Join(dial(t, folder), s.Check(), s.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	if files, err := os.ReadDir(folder); err != nil || len(files) != 2 {
+		t.Errorf("there is %v, %v, want the socket and the pod's folder", files, err)
+	}
+}
+
 func TestAnotherFileInThePlace(t *testing.T) {
 	folder := t.TempDir()
 	s := listen(t, folder)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/bits"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
@@ -87,6 +88,11 @@ type MemifPort struct {
 	// is none. Queues is how many it has, as TapPort.Queues.
 	Twin   Link `json:"twin,omitzero"`
 	Queues int  `json:"queues,omitempty"`
+	// LinkLocal is the IPv6 link-local address that the kernel has on the twin. If it
+	// is set, the application is kept from filling the kernel's table of neighbours:
+	// it has two link-local addresses of its own at a time, each for a minute at
+	// least, reaches no other, and its frames have no VLAN tags.
+	LinkLocal netip.Addr `json:"linkLocal,omitzero"`
 	// MAC is the application's for the kernel. In mode IP, where it must be set
 	// as that of the twin must, it is in every frame; else it is not looked at.
 	MAC model.MAC `json:"mac,omitzero"`
@@ -113,6 +119,8 @@ func (p MemifPort) Validate() error {
 	bad(p.Twin.Name != "" && p.Peer != "", "a twin and a peer: must be one of them")
 	bad(p.Peer == p.ID, "it cannot be its own peer")
 	bad(len(p.Peer) > maxID || !utf8.ValidString(p.Peer), "peer %q: must be at most %d bytes of text", p.Peer, maxID)
+	bad(p.LinkLocal.IsValid() && (!p.LinkLocal.Is6() || p.LinkLocal.Is4In6() || !p.LinkLocal.IsLinkLocalUnicast() || p.LinkLocal.Zone() != ""),
+		"link-local address %s: must be one of IPv6, without a zone", p.LinkLocal)
 	if p.Twin != (Link{}) {
 		errs = append(errs, p.Twin.validate())
 		bad(p.Queues < 1 || p.Queues > MaxQueues, "%d queues: must be 1 to %d", p.Queues, MaxQueues)
@@ -162,6 +170,8 @@ type MemifState struct {
 	// RxErrors were too long or empty. TxFull counts the times that a ring had no
 	// room.
 	RxErrors uint64 `json:"rxErrors"`
+	// RxDenied are packets that LinkLocal keeps from the twin.
+	RxDenied uint64 `json:"rxDenied"`
 	TxErrors uint64 `json:"txErrors"`
 	TxFull   uint64 `json:"txFull"`
 	// TwinRx is from the twin, TwinTx to it: frames, each of one packet or many.
@@ -177,7 +187,8 @@ type MemifState struct {
 	Ends     map[string]uint64 `json:"ends,omitempty"`
 	LastEnd  string            `json:"lastEnd,omitempty"`
 	// Refused counts by their reasons the processes that the socket did not
-	// connect, for this port or others. LastRefused is the last in full.
+	// connect, or cut off because they offended against the protocol, for this port
+	// or others. LastRefused is the last in full.
 	Refused     map[string]uint64 `json:"refused,omitempty"`
 	LastRefused string            `json:"lastRefused,omitempty"`
 }

@@ -134,7 +134,8 @@ const (
 	// is gone.
 	EventPortFailed EventKind = "port-failed"
 	// EventPeerRefused: a process was not connected to the socket of a memif
-	// port. Who comes again for the same reason is told of once.
+	// port, or was cut off because it offended against the protocol. Who comes again
+	// for the same reason is told of once.
 	EventPeerRefused EventKind = "peer-refused"
 )
 

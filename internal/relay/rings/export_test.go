@@ -5,11 +5,19 @@ package rings
 
 import (
 	"context"
+	"net/netip"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/polynic/polynic/memif"
 )
+
+// Within judges one frame after the other at the times that now gives.
+func Within(kernel netip.Addr, now func() time.Time) func(frame []byte) bool {
+	b := newBounds(kernel)
+	return func(frame []byte) bool { return b.within(frame, now) }
+}
 
 // RunSingly is Run for one queue, but gives every packet to the kernel in a frame
 // of its own.

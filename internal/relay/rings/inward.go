@@ -53,6 +53,10 @@ func (t *Twin) inBursts(ctx context.Context, rx *memif.RxQueue, q tap.Queue) err
 				w.packets[i] = t.frame(w.slab[i*room:], len(p))
 			}
 		}
+		if t.bounds != nil {
+			w.packets = t.bounds.pass(w.packets)
+			t.counters.deniedIn.Add(uint64(n - len(w.packets)))
+		}
 		if err := t.deliver(w, q); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ package rings
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +28,10 @@ type TwinConfig struct {
 	// tap's.
 	Mode      memif.Mode
 	Near, Far model.MAC
+	// LinkLocal is the kernel's IPv6 link-local address on the tap. Where it is
+	// given, the application has two of its own at a time, each for a minute at
+	// least, and reaches no other; and frames with VLAN tags are dropped.
+	LinkLocal netip.Addr
 }
 
 // Twin moves packets between a memif and its twin in the kernel, a tap: what the
@@ -35,9 +40,10 @@ type TwinConfig struct {
 type Twin struct {
 	TwinConfig
 	spaces workspaces
+	bounds *bounds                    // nil: none
 	conn   atomic.Pointer[memif.Conn] // nil while no application is connected
 
-	counters struct{ framesIn, dropsIn, framesOut, dropsOut atomic.Uint64 }
+	counters struct{ framesIn, dropsIn, deniedIn, framesOut, dropsOut atomic.Uint64 }
 }
 
 // Stats counts frames of the tap, and packets where the memif does not.
@@ -45,6 +51,8 @@ type Stats struct {
 	// FramesIn went to the kernel, FramesOut came from it: a frame is one packet
 	// or several.
 	FramesIn, FramesOut uint64
+	// DeniedIn are packets that TwinConfig.LinkLocal keeps from the kernel.
+	DeniedIn uint64
 	// DropsIn are packets that the kernel did not take, as when the tap is down.
 	// DropsOut are frames and packets for an application that is not connected, or
 	// has taken nothing for a while.
@@ -52,12 +60,13 @@ type Stats struct {
 }
 
 // NewTwin prepares a Twin for Run.
-func NewTwin(c TwinConfig) *Twin { return &Twin{TwinConfig: c} }
+func NewTwin(c TwinConfig) *Twin { return &Twin{TwinConfig: c, bounds: newBounds(c.LinkLocal)} }
 
 // Stats gives the counters.
 func (t *Twin) Stats() Stats {
 	return Stats{
 		FramesIn: t.counters.framesIn.Load(), DropsIn: t.counters.dropsIn.Load(),
+		DeniedIn:  t.counters.deniedIn.Load(),
 		FramesOut: t.counters.framesOut.Load(), DropsOut: t.counters.dropsOut.Load(),
 	}
 }

@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/test/harness"
+	"github.com/polynic/polynic/test/kubenode"
+)
+
+// startPolynic runs relay and agent as processes of the node and installs the
+// plugin, its configuration last.
+func (c *cluster) startPolynic() *harness.Node {
+	c.t.Helper()
+	n := harness.NewNode(c.t, func(to *config.Config) {
+		to.NodeName = c.node.Name
+		to.StateDir, to.RunDir = "/var/lib/polynic", "/run/polynic"
+		to.Memif.Enabled, to.Memif.KubeletDir = true, "/var/lib/kubelet"
+	})
+	n.StartRelay()
+	n.StartAgent()
+	n.WaitReady()
+	c.install(harness.Bin("polynic-cni"))
+	return n
+}
+
+// install puts the plugin and its configuration where containerd looks.
+func (c *cluster) install(plugin string) {
+	c.t.Helper()
+	data, err := os.ReadFile(plugin)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(kubenode.PluginDir, "polynic-cni"), data, 0o755); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(kubenode.PluginConfDir, "10-polynic.conflist"), []byte(`{"cniVersion": "1.1.0", "name": "polynic", "plugins": [
+		{"type": "polynic-cni"}, {"type": "portmap", "capabilities": {"portMappings": true}}]}`), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// needPrograms ends the test where nobody said which programs to test.
+func needPrograms(t *testing.T) {
+	t.Helper()
+	if !harness.Built() {
+		t.Fatal("POLYNIC_TEST_BIN does not say where the programs are; use make test-cluster")
+	}
+}
+
+// manifest reads one of the manifests of the tests.
+func manifest(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

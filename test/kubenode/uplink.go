@@ -1,0 +1,40 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kubenode
+
+import (
+	"testing"
+
+	"github.com/polynic/polynic/internal/netns"
+)
+
+// The addresses of the node and of the world outside.
+const (
+	UplinkAddress  = "172.30.0.2"
+	OutsideAddress = "172.30.0.1"
+)
+
+// Uplink joins the network namespace of the test, the node's, with another one
+// that is the world outside, which knows no pod and no Service.
+func Uplink(t testing.TB) (outside *netns.Handle) {
+	t.Helper()
+	for _, command := range []string{
+		"ip netns add outside",
+		"ip link add uplink type veth peer name node netns outside",
+		"ip addr add " + UplinkAddress + "/24 dev uplink",
+		"ip link set uplink up",
+		"ip -n outside addr add " + OutsideAddress + "/24 dev node",
+		"ip -n outside link set node up",
+		"ip -n outside link set lo up",
+		"ip route add default via " + OutsideAddress,
+	} {
+		run(t, command)
+	}
+	outside, err := netns.Open("/run/netns/outside")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = outside.Close() })
+	return outside
+}
