@@ -30,7 +30,7 @@ changed. The exit code is 1 where polynic would not work; warnings are about wha
 	command.Flags().StringVar(&config.NetnsDir, "netns-dir", config.NetnsDir, "`folder` of the container runtime's network namespaces")
 	command.Flags().StringVar(&config.Root, "root", config.Root, "`folder` where the node's files are, for a container")
 	command.RunE = action(func(cmd *cobra.Command, _ []string) error {
-		findings := config.Run()
+		findings := config.Run(cmd.Context())
 		write := writeFindings
 		if format.value == "json" {
 			write = func(w io.Writer, f []preflight.Finding) error { return writeJSON(w, f) }

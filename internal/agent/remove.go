@@ -31,12 +31,12 @@ func Remove(ctx context.Context, o Options) error {
 	if err := netns.Privileged(); err != nil {
 		return err
 	}
-	kept, err := openJournal(o)
+	earlier, err := openJournal(o)
 	if err != nil {
 		return err
 	}
-	defer kept.journal.Close()
-	known, err := planned(o, kept.attachments)
+	defer earlier.journal.Close()
+	known, err := planned(o, earlier.attachments)
 	if err != nil {
 		return err
 	}
@@ -60,13 +60,13 @@ func Remove(ctx context.Context, o Options) error {
 // Pods lists the pods that have interfaces here still, in order, while no agent
 // runs. Those whose sandbox is gone, with or without a DEL, have none.
 func Pods(o Options) ([]model.PodRef, error) {
-	kept, err := openJournal(o)
+	earlier, err := openJournal(o)
 	if err != nil {
 		return nil, err
 	}
-	defer kept.journal.Close()
+	defer earlier.journal.Close()
 	var pods []model.PodRef
-	for _, att := range kept.attachments {
+	for _, att := range earlier.attachments {
 		sandbox, err := netns.OpenExact(att.Netns)
 		if err != nil {
 			continue

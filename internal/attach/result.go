@@ -28,7 +28,7 @@ func (a *Attacher) result(att model.Attachment) (Result, error) {
 		if i.Type == podif.Memif {
 			i.SocketPath, i.Memif = memifdir.SocketPath, att.Interfaces[n].Memif
 		}
-		if n == 0 {
+		if n == 0 && att.ID.Main() { // who asked for another interface has a default route
 			i.Gateways, i.Routes = mainRoutes(port.Pod.Routes)
 		}
 		result.Interfaces = append(result.Interfaces, i)

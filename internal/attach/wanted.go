@@ -10,15 +10,22 @@ import (
 	"github.com/polynic/polynic/api/cniwire"
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/plan"
 )
 
 // wanted decides the sandbox's interfaces: the one the runtime asks for, and
-// those that the pod's annotation asks for.
+// those that the pod's annotation asks for. These belong to the first attachment
+// of the sandbox: a network plugin that calls others, such as Multus, may ask
+// for more, each of which has its one interface.
 func (a *Attacher) wanted(ctx context.Context, r Request) ([]model.Interface, error) {
 	interfaces := []model.Interface{a.newInterface(podif.Interface{
 		Name: r.ID.IfName, Type: a.config.MainType, Network: model.DefaultNetwork,
 	})}
-	if !r.Pod.Known() {
+	others := a.beside(r.ID)
+	if err := tableFree(r.ID, others); err != nil {
+		return nil, err
+	}
+	if !r.Pod.Known() || len(others) > 0 {
 		return interfaces, nil
 	}
 	pod, err := a.pod(ctx, r.Pod)
@@ -40,6 +47,25 @@ func (a *Attacher) wanted(ctx context.Context, r Request) ([]model.Interface, er
 		a.warn(ctx, r.Pod, Annotation, p.Error())
 	}
 	return interfaces, a.grant(ctx, pod, interfaces)
+}
+
+// beside are the sandbox's other attachments, those on their way out included.
+func (a *Attacher) beside(id model.AttachmentID) []model.Attachment {
+	return slices.DeleteFunc(a.config.Inventory.OfContainer(id.ContainerID), func(other model.Attachment) bool {
+		return other.ID == id
+	})
+}
+
+// tableFree reports that another interface of the pod has the routing table that
+// this one would have, as one pair of names in ten thousand has.
+func tableFree(id model.AttachmentID, others []model.Attachment) error {
+	for _, o := range others {
+		if !id.Main() && !o.ID.Main() && plan.AddedTable(o.ID.IfName) == plan.AddedTable(id.IfName) {
+			return refusef(cniwire.CodeRefused, "interface %s cannot be beside %s: they would share a routing table; choose another name",
+				id.IfName, o.ID.IfName)
+		}
+	}
+	return nil
 }
 
 func (a *Attacher) newInterface(i podif.Interface) model.Interface {

@@ -16,9 +16,10 @@ import (
 
 // Inventory starts empty.
 type Inventory struct {
-	mu          sync.RWMutex
-	pods        map[podName]model.Pod
-	attachments map[model.AttachmentID]model.Attachment
+	mu   sync.RWMutex
+	pods map[podName]model.Pod
+	// attachments by container id and interface name.
+	attachments map[string]map[string]model.Attachment
 	synced      chan struct{}
 	syncOnce    sync.Once
 }
@@ -29,7 +30,7 @@ type podName struct{ namespace, name string }
 func New() *Inventory {
 	return &Inventory{
 		pods:        map[podName]model.Pod{},
-		attachments: map[model.AttachmentID]model.Attachment{},
+		attachments: map[string]map[string]model.Attachment{},
 		synced:      make(chan struct{}),
 	}
 }
@@ -70,21 +71,27 @@ func (v *Inventory) Pod(ref model.PodRef) (model.Pod, bool) {
 func (v *Inventory) PutAttachment(a model.Attachment) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.attachments[a.ID] = a
+	if v.attachments[a.ID.ContainerID] == nil {
+		v.attachments[a.ID.ContainerID] = map[string]model.Attachment{}
+	}
+	v.attachments[a.ID.ContainerID][a.ID.IfName] = a
 }
 
 // DeleteAttachment forgets an attachment.
 func (v *Inventory) DeleteAttachment(id model.AttachmentID) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.attachments, id)
+	delete(v.attachments[id.ContainerID], id.IfName)
+	if len(v.attachments[id.ContainerID]) == 0 {
+		delete(v.attachments, id.ContainerID)
+	}
 }
 
 // Attachment finds one attachment.
 func (v *Inventory) Attachment(id model.AttachmentID) (model.Attachment, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	a, ok := v.attachments[id]
+	a, ok := v.attachments[id.ContainerID][id.IfName]
 	return a, ok
 }
 
@@ -92,7 +99,18 @@ func (v *Inventory) Attachment(id model.AttachmentID) (model.Attachment, bool) {
 func (v *Inventory) Attachments() []model.Attachment {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	return slices.Collect(maps.Values(v.attachments))
+	all := make([]model.Attachment, 0, len(v.attachments))
+	for _, ofOne := range v.attachments {
+		all = slices.AppendSeq(all, maps.Values(ofOne))
+	}
+	return all
+}
+
+// OfContainer lists the attachments of one container id, in no order.
+func (v *Inventory) OfContainer(containerID string) []model.Attachment {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return slices.Collect(maps.Values(v.attachments[containerID]))
 }
 
 func nameOf(ref model.PodRef) podName { return podName{ref.Namespace, ref.Name} }

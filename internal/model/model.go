@@ -87,6 +87,14 @@ type AttachmentID struct {
 // objects: CONTAINERID/IFNAME.
 func (a AttachmentID) String() string { return a.ContainerID + "/" + a.IfName }
 
+// MainInterface is the name of a pod's main interface: every container runtime
+// asks for it by this one.
+const MainInterface = "eth0"
+
+// Main reports whether the runtime asked for the pod's main interface, and not,
+// by way of another plugin such as Multus, for one more.
+func (a AttachmentID) Main() bool { return a.IfName == MainInterface }
+
 // IsZero reports whether the id is unset.
 func (a AttachmentID) IsZero() bool { return a == AttachmentID{} }
 

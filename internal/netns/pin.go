@@ -92,15 +92,15 @@ func (p Pins) Unpin(path string) error {
 	return nil
 }
 
-// seen reports that a mount made elsewhere does not come here.
+// seen takes back a mount made elsewhere that does not come here, and says so.
 func (p Pins) seen(path string) error {
 	if p.MountNamespace == "" {
 		return nil
 	}
 	h, err := Open(path)
 	if err != nil {
-		return fmt.Errorf("%w: it was mounted in %s, and that mount does not come here; mount the folder with "+
-			"mountPropagation HostToContainer, and on the node below a shared mount", err, p.MountNamespace)
+		return errors.Join(fmt.Errorf("%w: it was mounted in %s, and that mount does not come here; mount the folder with "+
+			"mountPropagation HostToContainer, and on the node below a shared mount", err, p.MountNamespace), p.Unpin(path))
 	}
 	return h.Close()
 }

@@ -12,11 +12,6 @@ import (
 	"github.com/polynic/polynic/internal/model"
 )
 
-// firstTable is the routing table of an attachment's first custom interface;
-// the n-th has firstTable+n-1. Its rules have the same number as priority,
-// which is before the main table's 32766.
-const firstTable = 1001
-
 func (n Node) port(a model.Attachment, index int) desired.Port {
 	i := a.Interfaces[index]
 	port := desired.Port{
@@ -41,10 +36,10 @@ func (n Node) port(a model.Attachment, index int) desired.Port {
 		switch {
 		case i.Type == podif.Memif: // the rest is up to the application
 			continue
-		case index == 0:
+		case index == 0 && a.ID.Main():
 			mainEnd(&port.Pod, gateway)
 		default:
-			customEnd(&port.Pod, address, gateway, firstTable+index-1)
+			customEnd(&port.Pod, address, gateway, table(a, index))
 		}
 		port.Pod.Neighbors = append(port.Pod.Neighbors,
 			desired.PodNeighbor{IP: gateway, MAC: port.SwitchMAC})

@@ -5,6 +5,7 @@ package preflight
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -21,7 +22,7 @@ import (
 // trial is something that the kernel is asked to do in a namespace of no use.
 type trial struct {
 	check, found, advice string
-	do                   func(*netns.Handle) error
+	do                   func(context.Context, *netns.Handle) error
 }
 
 func trials() []trial {
@@ -40,13 +41,13 @@ func trials() []trial {
 }
 
 // kernel tries what the dataplane needs.
-func kernel() []Finding {
+func kernel(ctx context.Context) []Finding {
 	const check = "network namespaces"
 	var findings []Finding
 	err := inNewNamespace(func(ns *netns.Handle) {
 		for _, t := range trials() {
 			f := Finding{Check: t.check, Level: OK, Found: t.found}
-			if err := t.do(ns); err != nil {
+			if err := t.do(ctx, ns); err != nil {
 				f.Level, f.Found, f.Advice = Missing, err.Error(), t.advice
 			}
 			findings = append(findings, f)
@@ -81,7 +82,7 @@ func inNewNamespace(do func(*netns.Handle)) error {
 	return errors.Join(err, netns.Unpin(path))
 }
 
-func makeTap(*netns.Handle) error {
+func makeTap(context.Context, *netns.Handle) error {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("/dev/net/tun: %w", err)
@@ -98,7 +99,7 @@ func makeTap(*netns.Handle) error {
 	return nil
 }
 
-func makeVeth(ns *netns.Handle) error {
+func makeVeth(_ context.Context, ns *netns.Handle) error {
 	socket, err := nl.NewSocket(ns)
 	if err != nil {
 		return err
@@ -117,8 +118,8 @@ const ruleset = `table inet try {
 	chain outbound { type nat hook postrouting priority 100; masquerade; }
 }`
 
-func makeTable(*netns.Handle) error {
-	cmd := exec.Command("nft", "-f", "-")
+func makeTable(ctx context.Context, _ *netns.Handle) error {
+	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
 	cmd.Stdin = bytes.NewReader([]byte(ruleset))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("nft: %w: %s", err, firstLine(out))

@@ -7,6 +7,7 @@
 package preflight
 
 import (
+	"context"
 	"path/filepath"
 
 	"github.com/polynic/polynic/internal/install"
@@ -58,9 +59,9 @@ func (c Config) path(elements ...string) string {
 }
 
 // Run looks at everything, in an order that is always the same.
-func (c Config) Run() []Finding {
+func (c Config) Run(ctx context.Context) []Finding {
 	findings := []Finding{c.capabilities()}
-	findings = append(findings, kernel()...)
+	findings = append(findings, kernel(ctx)...)
 	findings = append(findings, c.shared("namespaces of pods", c.NetnsDir), c.shared("namespaces of networks", c.RunDir))
 	findings = append(findings, c.plugins(), c.configurations(), c.kubelet(), c.contiv())
 	return findings

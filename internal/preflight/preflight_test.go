@@ -111,7 +111,7 @@ func TestFindings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config := node(t)
 			c.spoil(config)
-			findings := config.Run()
+			findings := config.Run(t.Context())
 			if usable := preflight.Usable(findings); usable != (c.level != preflight.Missing) {
 				t.Errorf("usable: %v", usable)
 			}
@@ -153,7 +153,7 @@ func TestNothingIsLeft(t *testing.T) {
 		return all
 	}
 	before := look()
-	node(t).Run()
+	node(t).Run(t.Context())
 	if diff := cmp.Diff(before, look()); diff != "" {
 		t.Errorf("(-before +after):\n%s", diff)
 	}
@@ -180,7 +180,7 @@ func TestCapabilitiesOfManifests(t *testing.T) {
 	slices.Sort(names)
 	config := node(t)
 	put(t, config, "/proc/self/status", "CapBnd:\t0\n")
-	if found, want := config.Run()[0].Found, "without "+strings.Join(names, ", "); found != want {
+	if found, want := config.Run(t.Context())[0].Found, "without "+strings.Join(names, ", "); found != want {
 		t.Errorf("with none: %s\nwant %s", found, want)
 	}
 }

@@ -112,7 +112,7 @@ func connect(t *testing.T, n *harness.Node) error {
 	if err := (netns.Pins{}).PinOpen(own, path); err != nil {
 		t.Fatal(err)
 	}
-	defer netns.Unpin(path)
+	defer func() { _ = netns.Unpin(path) }()
 	folder := filepath.Join(n.Dir, "application")
 	if err := os.Mkdir(folder, 0o777); err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func connect(t *testing.T, n *harness.Node) error {
 	if err := client.AttachMemifs(t.Context(), []relayapi.MemifPort{port})[0]; err != nil {
 		return err
 	}
-	defer client.Detach(t.Context(), []string{port.ID})
+	defer func() { _ = client.Detach(t.Context(), []string{port.ID}) }()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	application, err := memif.Dial(filepath.Join(folder, "memif.sock"), memif.Config{Secret: "secret"})

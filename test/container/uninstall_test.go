@@ -28,7 +28,7 @@ func TestUninstall(t *testing.T) {
 		RunDir: n.Config.RunDir, StateDir: n.Config.StateDir,
 	}
 	polynic := build(t)
-	before := stock(t, n, "")
+	before := stock(t, "")
 	if out, err := exec.Command(polynic, append([]string{"install"}, flags(node)...)...).CombinedOutput(); err != nil {
 		t.Fatalf("install: %v: %s", err, out)
 	}
@@ -36,7 +36,7 @@ func TestUninstall(t *testing.T) {
 	n.StartAgent()
 	n.WaitReady()
 	p := n.Pod(everything)
-	pod := stock(t, n, p.Netns)
+	pod := stock(t, p.Netns)
 	p.MustAdd()
 	n.Agent.Stop()
 	n.Relay.Stop()
@@ -64,10 +64,10 @@ func TestUninstall(t *testing.T) {
 			t.Fatalf("forced, for the %s time: %v: %s", time, err, out)
 		}
 	}
-	if diff := cmp.Diff(before, stock(t, n, "")); diff != "" {
+	if diff := cmp.Diff(before, stock(t, "")); diff != "" {
 		t.Errorf("the node (-before +after):\n%s", diff)
 	}
-	if diff := cmp.Diff(pod, stock(t, n, p.Netns)); diff != "" {
+	if diff := cmp.Diff(pod, stock(t, p.Netns)); diff != "" {
 		t.Errorf("the pod (-before +after):\n%s", diff)
 	}
 	for _, dir := range []string{node.CNIBinDir, node.CNIConfDir} {
@@ -104,7 +104,7 @@ func build(t *testing.T) string {
 }
 
 // stock is what is in the test's own network namespace, or in a pod's.
-func stock(t *testing.T, n *harness.Node, netns string) []string {
+func stock(t *testing.T, netns string) []string {
 	t.Helper()
 	script := "ip -br link; ip -br addr; ip route show table all; ip -6 route show table all; ip rule; ip -6 rule; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward"
 	cmd := exec.Command("sh", "-c", script)

@@ -41,7 +41,10 @@ func corners() []string {
 		"a/tap/" + strings.Repeat("x", 253), "a/tap/" + strings.Repeat("x", 254),
 		"a/tap\n,b/tap", "a/tap\r\nb/tap", "a\n/tap", "a/tap;b/tap", "a-b_c.d/tap", "\ufffd/tap", "a\\b/tap", `a"b/tap`, "a'b/tap",
 	}
-	values = append(values, interfaces(podif.MaxInterfaces), interfaces(podif.MaxInterfaces)+",", interfaces(podif.MaxInterfaces+1), interfaces(podif.MaxInterfaces)+",0/tap")
+	for _, n := range []int{podif.MaxInterfaces, podif.MaxInterfaces + 1} {
+		values = append(values, list(n, "tap"), list(n, "tab"), list(n, "tap")+",,", list(n-1, "tap")+",0/tap",
+			list(n, "tap/"+strings.Repeat("x", podif.MaxNetworkLen-10)))
+	}
 	for _, n := range []int{podif.MaxValueLen - 1, podif.MaxValueLen, podif.MaxValueLen + 1} {
 		values = append(values, strings.Repeat(" ", n-5)+"a/tap", strings.Repeat(",", n), many(n), strings.Repeat("a", n), strings.Repeat("a/tap,", n)[:n],
 			strings.Repeat("a\u00a0/tap,", n)[:n/7*7], strings.Repeat("/", n), strings.Repeat("ä", n/2))
@@ -49,13 +52,13 @@ func corners() []string {
 	return values
 }
 
-// interfaces is a list of so many.
-func interfaces(number int) string {
-	var list []string
-	for i := range number {
-		list = append(list, fmt.Sprintf("%d/tap", i))
+// list is one of n interfaces of a type.
+func list(n int, kind string) string {
+	elements := make([]string, n)
+	for i := range elements {
+		elements[i] = fmt.Sprintf("%d/%s", i, kind)
 	}
-	return strings.Join(list, ",")
+	return strings.Join(elements, ",")
 }
 
 // many is a list of different interfaces that has n bytes.

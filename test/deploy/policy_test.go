@@ -60,9 +60,9 @@ func loadPolicy(t testing.TB, file string) policy {
 	}
 }
 
-// oldest is what the expressions may use: an API server of version 1.33, the
+// oldest is what the expressions may use: an API server of version 1.32, the
 // oldest that the chart says it works with, takes new ones of the version before.
-func oldest() *version.Version { return version.MajorMinor(1, 32) }
+func oldest() *version.Version { return version.MajorMinor(1, 31) }
 
 // compile does with a policy what the API server does with one that is new, so
 // that expressions which it would refuse fail here.

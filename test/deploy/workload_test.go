@@ -99,6 +99,7 @@ func TestMessages(t *testing.T) {
 		"1234567890123456/tap":             `the name has 16 bytes; Linux takes at most 15`,
 		"a b/tap":                          `the name contains a space`,
 		"a/tap,b/veth,a/veth":              `name "a" is used twice`,
+		list(65, "tap"):                    `a pod has at most 64 custom interfaces, and these are 65`,
 		strings.Repeat("x", 100) + "/tap":  `"` + strings.Repeat("x", 60) + `...": the name has 100 bytes`,
 		strings.Repeat("x", 16<<10) + "/t": `the value has 16386 bytes; at most 16384 are read`,
 	} {

@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package deploy_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// every converts the objects of a kind, and gives each to check by its name.
+func every[T any](t *testing.T, kind string, check func(name string, object T)) {
+	t.Helper()
+	found := 0
+	for _, text := range [][]byte{file(t, "polynic.yaml"), file(t, "uninstall.yaml")} {
+		for key, fields := range objects(t, text) {
+			name, ok := strings.CutPrefix(key, kind+" ")
+			if !ok {
+				continue
+			}
+			var object T
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(fields, &object, true); err != nil {
+				t.Errorf("%s: %v", key, err)
+			}
+			found++
+			check(name, object)
+		}
+	}
+	if found == 0 {
+		t.Errorf("there is no %s", kind)
+	}
+}
+
+// Nobody is given everything, or a secret.
+func TestRights(t *testing.T) {
+	every(t, "ClusterRole", func(name string, role rbacv1.ClusterRole) {
+		for _, r := range role.Rules {
+			words := slices.Concat(r.APIGroups, r.Resources, r.Verbs, r.NonResourceURLs)
+			if slices.Contains(words, "*") || slices.Contains(words, "secrets") {
+				t.Errorf("%s: %v", name, r)
+			}
+		}
+	})
+}
+
+// No container is privileged or may write to its own files; of all that does not
+// pass packets the memory is bounded.
+func TestContainers(t *testing.T) {
+	every(t, "DaemonSet", func(name string, set appsv1.DaemonSet) {
+		pod := set.Spec.Template.Spec
+		if pod.PriorityClassName != "system-node-critical" || !slices.Contains(pod.Tolerations, corev1.Toleration{Operator: "Exists"}) {
+			t.Errorf("%s: priority %q, tolerations %v", name, pod.PriorityClassName, pod.Tolerations)
+		}
+		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+			s := c.SecurityContext
+			if s.Privileged != nil || *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+				t.Errorf("%s: %s: %+v", name, c.Name, s)
+			}
+			if memory := c.Resources.Limits.Memory(); c.Name == "agent" && memory.Cmp(resource.MustParse("64Mi")) != 0 {
+				t.Errorf("%s: memory limit %s", name, memory)
+			}
+			if c.Lifecycle != nil {
+				t.Errorf("%s: %s: what ends must take nothing away: %v", name, c.Name, c.Lifecycle)
+			}
+		}
+	})
+}
+
+// docs/security.md names the capabilities and annotations that there are.
+func TestSecurityPage(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "security.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string][]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (yes)? ?\\| (yes)? ?\\|").FindAllStringSubmatch(string(page), -1) {
+		for i, name := range []string{"polynic-agent", "polynic-relay"} {
+			if row[i+2] != "" {
+				told[name] = append(told[name], row[1])
+			}
+		}
+	}
+	every(t, "DaemonSet", func(name string, set appsv1.DaemonSet) {
+		name = strings.TrimPrefix(name, namespace+"/")
+		if name == "polynic-uninstall" {
+			return
+		}
+		var has []string
+		for _, c := range set.Spec.Template.Spec.Containers[0].SecurityContext.Capabilities.Add {
+			has = append(has, string(c))
+		}
+		if diff := cmp.Diff(has, told[name]); diff != "" {
+			t.Errorf("%s (-manifest +docs/security.md):\n%s", name, diff)
+		}
+	})
+	for _, v := range loadPolicy(t, "narrow-agent.yaml").Spec.Variables {
+		if v.Name != "mine" {
+			continue
+		}
+		for _, annotation := range regexp.MustCompile(`'([^']+)'`).FindAllStringSubmatch(v.Expression, -1) {
+			if !strings.Contains(string(page), "| `"+annotation[1]+"` |") {
+				t.Errorf("docs/security.md does not list %s", annotation[1])
+			}
+		}
+	}
+}
