@@ -21,11 +21,7 @@ FIGURES  ?= full
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-<<<<<<< HEAD
-.PHONY: help build setup demo test test-cluster bench check lint vet fix deadcode generated rules modules fmt clean
-=======
-.PHONY: help build portmap image setup demo test bench check lint vet fix deadcode generated rules modules fmt clean
->>>>>>> deploy
+.PHONY: help build portmap image setup demo test test-cluster bench check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
 	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
@@ -54,20 +50,16 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	failed=0
 	$(TEST) $(RACE) $$(go list ./... | grep -vE '^[^/]+/[^/]+/[^/]+(/test/.*)?$$') || failed=1
 	echo "==> test: the repository's rules, and the programs as they are shipped"
-<<<<<<< HEAD
 	$(TEST) -p 1 . $$(go list ./test/... | grep -v /test/cluster$$) || failed=1
-=======
-	$(TEST) -p 1 . ./test/... || failed=1
 	echo "==> test: the manifests, with what reads them in a cluster"
 	(cd test/deploy && timeout --foreground 20m go test ./...) || failed=1
->>>>>>> deploy
 	echo "==> test: what allocates nothing, without the race detector, which does"
 	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
 
-test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (the first run compiles Kubernetes: half an hour)
+test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (compiles Kubernetes once: half an hour)
 	test/cluster/build
-	echo "==> test-cluster"
+	echo "==> test-cluster: TestCluster has the programs as processes, TestDeployed as deploy/polynic.yaml has them"
 	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -v -timeout 29m ./test/cluster
 
 bench: setup build ## the ratios that the project promises (FIGURES=quick for a first look)
