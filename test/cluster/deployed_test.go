@@ -64,8 +64,8 @@ func (c *cluster) deploy() {
 	c.t.Helper()
 	begin := time.Now()
 	c.Kubectl("apply", "-f", "../../deploy/polynic.yaml")
-	for _, name := range []string{"polynic-relay", "polynic-agent"} {
-		c.Kubectl("rollout", "status", "-n", "polynic-system", "daemonset", name, "--timeout=2m")
+	for _, name := range []string{"relay", "agent"} {
+		c.Kubectl("wait", "-n", "polynic-system", "--for=condition=Ready", "pod", "-l", "app.kubernetes.io/component="+name, "--timeout=2m")
 	}
 	c.node.WaitReady()
 	c.t.Logf("installed and ready after %s", time.Since(begin).Round(10*time.Millisecond))
