@@ -32,6 +32,7 @@ func TestDeployed(t *testing.T) {
 	}{
 		{"multi-if-pod", suite.multiInterface},
 		{"vnf-pod", suite.memif},
+		{"walkthrough", suite.walkthrough},
 		{"host port", suite.hostPort},
 		{"refused at apply", suite.refusedAtApply},
 		{"agent replaced", suite.agentReplaced},

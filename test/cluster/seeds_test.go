@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"fmt"
 	"io"
 	"os/exec"
 	"regexp"
@@ -14,6 +15,9 @@ import (
 	"github.com/polynic/polynic/test/controlplane"
 	"github.com/polynic/polynic/test/kubenode"
 )
+
+// networkStatus is the output format that shows the annotation of this name.
+const networkStatus = `jsonpath={.metadata.annotations.k8s\.v1\.cni\.cncf\.io/network-status}`
 
 // The interfaces are those that the document shows, and the node answers on
 // each.
@@ -37,6 +41,15 @@ func (s suite) multiInterface() {
 	for _, name := range []string{"eth0", "veth1", "tap1"} {
 		s.exec("multi-if-pod", "ping", "-c", "1", "-W", "2", "-I", name, kubenode.UplinkAddress)
 	}
+	controlplane.Eventually(s.t, 5*time.Second, func() error {
+		status, err := s.TryKubectl("get", "pod", "multi-if-pod", "-o", networkStatus)
+		for _, want := range []string{`"interface":"eth0"`, `"interface":"tap1"`, `"interface":"veth1"`, s.address("multi-if-pod", "tap1")} {
+			if err == nil && !strings.Contains(strings.ReplaceAll(status, `": "`, `":"`), want) {
+				err = fmt.Errorf("network-status has no %s: %s", want, status)
+			}
+		}
+		return err
+	})
 	s.Kubectl("delete", "pod", "multi-if-pod")
 }
 
