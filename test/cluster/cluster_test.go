@@ -110,6 +110,7 @@ func (c *cluster) show() {
 		{"get", "nodes,pods,services", "-A", "-o", "wide"},
 		{"get", "events", "-A", "--sort-by=.lastTimestamp"},
 		{"describe", "nodes"},
+		{"logs", "-n", "polynic-system", "-l", "app.kubernetes.io/name=polynic", "--tail=60", "--prefix"},
 	} {
 		out, err := c.TryKubectl(args...)
 		if err != nil {
