@@ -17,19 +17,34 @@ TAGS      = grpcnotrace
 TOOL      = go tool -modfile=tools/go.mod
 # How thoroughly "bench" measures: quick takes two minutes, full some ten.
 FIGURES  ?= full
+# Architectures that package memif is compiled for, with 32 bits, with other byte
+# and memory orders.
+ELSEWHERE = 386 arm64 s390x riscv64
+# How much "fuzz" tries.
+MUTATIONS ?= 10000000
+SEQUENCES ?= 1000000
+RINGS     ?= 100000
 # The race detector needs a C compiler; "setup" installs one where it can.
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-.PHONY: help build setup demo test bench check lint vet fix deadcode generated rules modules fmt clean
+.PHONY: help build portmap image setup demo test test-cluster bench fuzz check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
-	grep -hE '^[a-z]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## /\1\t/' | expand -t 12
+	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
 
 build: ## every program, static, into bin/
 	echo "==> build: $(PROGRAMS) into $(BIN)/"
 	mkdir -p $(BIN)
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ $(PROGRAMS)
+
+portmap: ## the reference plugin for hostPort, beside the programs
+	CGO_ENABLED=0 go build -modfile=tools/go.mod -trimpath -buildvcs=false -ldflags '-s -w' -o $(BIN)/ \
+		github.com/containernetworking/plugins/plugins/meta/portmap
+
+image: ## a container image, polynic:VERSION, by docker or podman
+	$(or $(shell command -v docker),$(shell command -v podman),$(error there is neither docker nor podman)) build \
+		--build-arg VERSION=$(VERSION) --tag polynic:$(VERSION) --file deploy/Containerfile .
 
 setup: ## install, or name, the Debian packages that demo and test need
 	test/setup
@@ -42,14 +57,31 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	failed=0
 	$(TEST) $(RACE) $$(go list ./... | grep -vE '^[^/]+/[^/]+/[^/]+(/test/.*)?$$') || failed=1
 	echo "==> test: the repository's rules, and the programs as they are shipped"
-	$(TEST) -p 1 . ./test/... || failed=1
+	$(TEST) -p 1 . $$(go list ./test/... | grep -v /test/cluster$$) || failed=1
+	echo "==> test: the manifests, with what reads them in a cluster"
+	(cd test/deploy && timeout --foreground 20m go test ./...) || failed=1
 	echo "==> test: what allocates nothing, without the race detector, which does"
 	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
 
+test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (the first run compiles Kubernetes: half an hour)
+	test/cluster/build
+	echo "==> test-cluster"
+	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -v -timeout 29m ./test/cluster
+
 bench: setup build ## the ratios that the project promises (FIGURES=quick for a first look)
 	cd test/bench
 	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 20m go test -count=1 -timeout 19m -run TestFigures -figures $(FIGURES)
+
+fuzz: ## the totals of hostile memif peers: 10^7 racing descriptors, 10^6 control sequences a role (some 15 minutes)
+	echo "==> fuzz: $(MUTATIONS) descriptors rewritten while they are read, in each role"
+	timeout 10m go test ./memif -count=1 -run 'TestRacing(Slave|Master)' -mutations $(MUTATIONS) -v | grep -E 'mutations|^(---|ok|FAIL|panic)'
+	for target in FuzzMasterHandshake FuzzSlaveHandshake; do
+		echo "==> fuzz: $$target, $(SEQUENCES) control sequences"
+		timeout 30m go test ./memif -run NONE -fuzz "^$$target$$" -fuzztime $(SEQUENCES)x
+	done
+	echo "==> fuzz: FuzzRings, $(RINGS) sequences of what peers do to rings"
+	timeout 20m go test ./memif -run NONE -fuzz '^FuzzRings$$' -fuzztime $(RINGS)x
 
 check: lint vet fix deadcode generated modules rules ## everything but the tests
 	echo "==> check: all is well"
@@ -62,6 +94,13 @@ vet:
 	echo "==> check: vet"
 	timeout 10m go vet ./...
 	go vet -tags failpoints ./...
+	echo "==> check: memif elsewhere: $(ELSEWHERE)"
+	for arch in $(ELSEWHERE); do
+		GOARCH=$$arch CGO_ENABLED=0 go vet ./memif/...
+		GOARCH=$$arch CGO_ENABLED=0 go build ./memif/...
+	done
+	(cd test/deploy && go vet ./...)
+	GOARCH=arm64 CGO_ENABLED=0 go build -tags $(TAGS) ./...
 
 fix:
 	echo "==> check: modern Go (to repair: go fix ./...)"
@@ -82,7 +121,7 @@ generated:
 
 modules:
 	echo "==> check: modules (to repair: go mod tidy)"
-	for dir in . tools test/cluster/programs; do
+	for dir in . tools test/cluster/programs test/deploy; do
 		(cd $$dir && go mod tidy -diff && go mod verify >/dev/null)
 	done
 

@@ -96,7 +96,7 @@ says what a manifest would get (explain), and shows what a node has (get).`,
 	}
 	root.SetVersionTemplate(release.Line("polynic", "{{.Version}}"))
 	root.CompletionOptions.HiddenDefaultCmd = true
-	group(root, newLab(), newGet(), newExplain(), newInstall(), newUninstall(), newVersion(), newLabProcess())
+	group(root, newLab(), newGet(), newExplain(), newInstall(), newUninstall(), newPreflight(), newVersion(), newLabProcess())
 	return root
 }
 

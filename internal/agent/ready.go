@@ -18,9 +18,6 @@ import (
 	"github.com/polynic/polynic/internal/desired"
 )
 
-// sweepInterval is how often sandboxes that went without a DEL are looked for.
-const sweepInterval = 5 * time.Minute
-
 // lateStart is when a start takes longer than usual.
 const lateStart = 2 * time.Second
 
@@ -94,8 +91,9 @@ func (a *agent) await(ctx context.Context, condition <-chan struct{}, what func(
 	}
 }
 
+// sweepLoop looks for sandboxes that went without a DEL.
 func (a *agent) sweepLoop(ctx context.Context) error {
-	ticker := time.NewTicker(sweepInterval)
+	ticker := time.NewTicker(a.Config.SweepInterval.Duration)
 	defer ticker.Stop()
 	for {
 		select {

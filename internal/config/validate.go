@@ -58,6 +58,9 @@ func (c Config) Validate() error {
 	if c.RepairInterval.Duration <= 0 {
 		bad("repairInterval", "%s is not positive", c.RepairInterval)
 	}
+	if c.SweepInterval.Duration <= 0 {
+		bad("sweepInterval", "%s is not positive", c.SweepInterval)
+	}
 	if c.AwayLimit.Duration <= 0 {
 		bad("awayLimit", "%s is not positive", c.AwayLimit)
 	}

@@ -49,11 +49,12 @@ func startCluster(t *testing.T) *cluster {
 // addImages puts together what pods run.
 func (c *cluster) addImages() {
 	c.t.Helper()
-	busybox := registry.Busybox(c.t)
+	tools := registry.Program(c.t, need.Command(c.t, need.Cluster, "ip"), need.Command(c.t, need.Cluster, "curl"))
+	busybox := append(tools, registry.Busybox(c.t)...)
 	c.images.Add(registry.Image{Files: busybox, Entrypoint: []string{"/bin/sleep", "infinity"}}, kubenode.PauseImage)
 	waiting := []string{"/bin/sh", "-c", "trap exit TERM; sleep infinity & wait"}
 	c.images.Add(registry.Image{Files: busybox, Entrypoint: waiting}, shell, "docker.io/library/nginx:latest")
-	c.images.Add(registry.Image{Files: append(busybox, testpmdFiles(c.t)...), Entrypoint: waiting},
+	c.images.Add(registry.Image{Files: append(testpmdFiles(c.t), busybox...), Entrypoint: waiting},
 		"docker.io/ligato/vpp-agent:v2.1.1", "docker.io/ligato/vpp-agent:latest", "docker.io/library/debian:bookworm")
 }
 
@@ -61,9 +62,13 @@ func (c *cluster) addImages() {
 func testpmdFiles(t *testing.T) []registry.File {
 	t.Helper()
 	program := need.Command(t, need.Cluster, "dpdk-testpmd")
-	drivers, err := filepath.Glob("/usr/lib/*/dpdk/pmds-*/librte_*_*.so.*.*")
-	if err != nil {
-		t.Fatal(err)
+	var drivers []string
+	for _, name := range []string{"net_memif", "mempool_ring", "bus_vdev"} {
+		found, err := filepath.Glob("/usr/lib/*/dpdk/pmds-*/librte_" + name + ".so*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		drivers = append(drivers, found...)
 	}
 	return registry.Program(t, append(drivers, program)...)
 }
@@ -85,6 +90,13 @@ func (c *cluster) waitPods(count int, selector ...string) {
 func (c *cluster) exec(pod string, command ...string) string {
 	c.t.Helper()
 	return c.Kubectl(append([]string{"exec", pod, "--"}, command...)...)
+}
+
+// clear takes away what a part that failed left to the next one.
+func (c *cluster) clear() {
+	if c.t.Failed() {
+		_, _ = c.TryKubectl("delete", "deployments,pods", "--all", "--grace-period=1", "--timeout=30s")
+	}
 }
 
 // show prints the state of the cluster where the test failed.

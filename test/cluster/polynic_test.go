@@ -4,11 +4,14 @@
 package cluster
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/test/controlplane"
 	"github.com/polynic/polynic/test/harness"
 	"github.com/polynic/polynic/test/kubenode"
 )
@@ -20,6 +23,11 @@ func (c *cluster) startPolynic() *harness.Node {
 	n := harness.NewNode(c.t, func(to *config.Config) {
 		to.NodeName = c.node.Name
 		to.StateDir, to.RunDir = "/var/lib/polynic", "/run/polynic"
+		to.PodSource, to.Kubernetes.Kubeconfig = "kubernetes", c.Kubeconfig("admin", "system:masters")
+		to.NodeID, to.Network.Subnets = 0, nil
+		for cidr := range strings.SplitSeq(controlplane.PodRanges, ",") {
+			to.Network.Subnets = append(to.Network.Subnets, config.Subnet{CIDR: netip.MustParsePrefix(cidr)})
+		}
 		to.Memif.Enabled, to.Memif.KubeletDir = true, "/var/lib/kubelet"
 	})
 	n.StartRelay()

@@ -22,7 +22,7 @@ func (p *Plane) serverFlags(store, port string) []string {
 		"--kubelet-preferred-address-types=InternalIP",
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-signing-key-file=" + p.path("accounts.key"), "--service-account-key-file=" + p.path("accounts.key"),
-		"--service-cluster-ip-range=" + ServiceRange,
+		"--service-cluster-ip-range=" + ServiceRanges,
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged",
 		"--shutdown-delay-duration=0s", "--profiling=false",
 	}
@@ -41,7 +41,7 @@ func (p *Plane) StartControllers() {
 		"kube-controller-manager": {
 			"--use-service-account-credentials", "--service-account-private-key-file=" + p.path("accounts.key"),
 			"--root-ca-file=" + p.CA(),
-			"--allocate-node-cidrs", "--cluster-cidr=" + p.config.PodRange.String(), "--service-cluster-ip-range=" + ServiceRange,
+			"--allocate-node-cidrs", "--cluster-cidr=" + PodRanges, "--service-cluster-ip-range=" + ServiceRanges,
 		},
 		"kube-scheduler": nil,
 	} {

@@ -61,9 +61,14 @@ func (p *Plane) Command(args ...string) *exec.Cmd {
 // look that fails is told by the error.
 func Eventually(t testing.TB, limit time.Duration, condition func() error) {
 	t.Helper()
-	if err := harness.PollEvery(200*time.Millisecond, limit, condition); err != nil {
+	if err := Poll(limit, condition); err != nil {
 		t.Fatalf("not within %s: %v", limit, err)
 	}
+}
+
+// Poll is Eventually for those who decide themselves what a failure means.
+func Poll(limit time.Duration, condition func() error) error {
+	return harness.PollEvery(200*time.Millisecond, limit, condition)
 }
 
 func output(cmd *exec.Cmd) (string, error) {

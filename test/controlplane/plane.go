@@ -35,15 +35,14 @@ type Config struct {
 	// Address is where the API server listens. Pods reach one that is not on
 	// loopback by the Service "kubernetes".
 	Address netip.Addr
-	// PodRange is the cluster's pod network, by default 10.1.0.0/16, of which the
-	// controller manager gives each node a /24.
-	PodRange netip.Prefix
 }
 
-// ServiceRange is where the addresses of Services are from, and ServerService
-// the one of the Service "kubernetes".
+// The cluster's ranges: of PodRanges the controller manager gives each node a
+// /24 and a /64, Services have addresses of ServiceRanges, and the Service
+// "kubernetes" has ServerService.
 const (
-	ServiceRange  = "10.96.0.0/16"
+	PodRanges     = "10.1.0.0/16,fd10:1::/48"
+	ServiceRanges = "10.96.0.0/16,fd10:96::/112"
 	ServerService = "10.96.0.1"
 )
 
@@ -73,9 +72,6 @@ func Start(t testing.TB, c Config) *Plane {
 	etcd, server := kubebin.Need(t, "etcd"), kubebin.Need(t, "kube-apiserver")
 	if !c.Address.IsValid() {
 		c.Address = netip.MustParseAddr("127.0.0.1")
-	}
-	if !c.PodRange.IsValid() {
-		c.PodRange = netip.MustParsePrefix("10.1.0.0/16")
 	}
 	p := &Plane{Dir: t.TempDir(), t: t, config: c, kubectl: kubebin.Need(t, "kubectl")}
 	t.Cleanup(p.showLogs)

@@ -156,7 +156,7 @@ func (n *Node) Contain(agent, relay []string) {
 		n.share("/run/netns")
 		n.Config.SysctlDir = sysctl
 		n.Config.MountNamespace = fmt.Sprintf("/proc/%d/ns/mnt", os.Getpid())
-		n.writeConfig()
+		n.WriteConfig()
 	}
 	n.containers = map[string]*Container{
 		Bin("polynic-agent"): {Capabilities: agent, Volumes: []string{n.Dir}, Sysctl: filepath.Join(sysctl, "net")},

@@ -54,7 +54,7 @@ func (n *Node) configureKubelet() {
 		Args: []string{
 			"--config=/etc/kubernetes/kubelet.yaml", "--root-dir=/var/lib/kubelet",
 			"--kubeconfig=" + plane.Kubeconfig("system:node:"+n.Name, "system:nodes"),
-			"--hostname-override=" + n.Name, "--node-ip=" + n.Address.String(),
+			"--hostname-override=" + n.Name, "--node-ip=" + UplinkAddress + "," + UplinkAddress6,
 		},
 	}
 }

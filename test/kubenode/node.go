@@ -82,10 +82,19 @@ func (n *Node) StartKubelet() {
 	n.Kubelet = n.kubelet.Start(n.t)
 }
 
-// StartProxy starts kube-proxy.
+// StartProxy starts kube-proxy and waits until the Service "kubernetes" works.
 func (n *Node) StartProxy() {
 	n.t.Helper()
 	n.Proxy = n.proxy.Start(n.t)
+	controlplane.Eventually(n.t, patience, func() error {
+		for _, look := range []struct{ family, element string }{{"ip", controlplane.ServerService}, {"ip6", ""}} {
+			out, err := exec.Command("nft", "list", "map", look.family, "kube-proxy", "service-ips").CombinedOutput()
+			if err != nil || !strings.Contains(string(out), look.element) {
+				return fmt.Errorf("kube-proxy has not made the service %s: %s", look.element, out)
+			}
+		}
+		return nil
+	})
 }
 
 // Ready says why the node is not ready, if it is not.

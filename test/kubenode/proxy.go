@@ -6,6 +6,7 @@ package kubenode
 import (
 	"fmt"
 
+	"github.com/polynic/polynic/test/controlplane"
 	"github.com/polynic/polynic/test/harness"
 	"github.com/polynic/polynic/test/kubebin"
 )
@@ -15,7 +16,7 @@ kind: KubeProxyConfiguration
 mode: nftables
 clientConnection: {kubeconfig: %q}
 hostnameOverride: %s
-clusterCIDR: 10.1.0.0/16
+clusterCIDR: %s
 healthzBindAddress: ""
 metricsBindAddress: ""
 # The limits are the machine's, not the namespace's.
@@ -26,7 +27,7 @@ nftables: {syncPeriod: 30s, minSyncPeriod: 100ms}
 func (n *Node) configureProxy() {
 	n.t.Helper()
 	config := n.config.Plane.Kubeconfig("system:kube-proxy")
-	n.write("/etc/kubernetes/kube-proxy.yaml", fmt.Sprintf(proxyConfig, config, n.Name))
+	n.write("/etc/kubernetes/kube-proxy.yaml", fmt.Sprintf(proxyConfig, config, n.Name, controlplane.PodRanges))
 	n.proxy = harness.Program{
 		Path: kubebin.Need(n.t, "kube-proxy"), Log: n.log("kube-proxy"), Args: []string{"--config=/etc/kubernetes/kube-proxy.yaml"},
 	}

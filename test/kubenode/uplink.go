@@ -11,8 +11,10 @@ import (
 
 // The addresses of the node and of the world outside.
 const (
-	UplinkAddress  = "172.30.0.2"
-	OutsideAddress = "172.30.0.1"
+	UplinkAddress   = "172.30.0.2"
+	UplinkAddress6  = "fd10:30::2"
+	OutsideAddress  = "172.30.0.1"
+	OutsideAddress6 = "fd10:30::1"
 )
 
 // Uplink joins the network namespace of the test, the node's, with another one
@@ -23,11 +25,14 @@ func Uplink(t testing.TB) (outside *netns.Handle) {
 		"ip netns add outside",
 		"ip link add uplink type veth peer name node netns outside",
 		"ip addr add " + UplinkAddress + "/24 dev uplink",
+		"ip addr add " + UplinkAddress6 + "/64 dev uplink nodad",
 		"ip link set uplink up",
 		"ip -n outside addr add " + OutsideAddress + "/24 dev node",
+		"ip -n outside addr add " + OutsideAddress6 + "/64 dev node nodad",
 		"ip -n outside link set node up",
 		"ip -n outside link set lo up",
 		"ip route add default via " + OutsideAddress,
+		"ip route add default via " + OutsideAddress6,
 	} {
 		run(t, command)
 	}

@@ -121,24 +121,24 @@ func enter(root string) error {
 }
 
 // outerMounts are the mounts of this machine, beside its root, that the tests
-// should see as they are: devices, and disks that the tree may lie on.
+// should see as they are: devices, and disks that the tree may lie on. What is
+// mounted on files, or below /tmp, is other tests'.
 func outerMounts() ([]string, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("mounts: %w", err)
 	}
-	seen := map[string]bool{}
 	var paths []string
 	for line := range strings.Lines(string(data)) {
 		path := strings.Fields(line)[4]
-		top := path == "/" || seen[path]
+		info, err := os.Stat(path)
+		skip := err != nil || !info.IsDir() || path == "/" || strings.HasPrefix(path, "/tmp/")
 		for _, other := range append(paths, "/proc", "/sys", "/run", staging) {
-			top = top || path == other || strings.HasPrefix(path, other+"/")
+			skip = skip || path == other || strings.HasPrefix(path, other+"/")
 		}
-		if !top {
+		if !skip {
 			paths = append(paths, path)
 		}
-		seen[path] = true
 	}
 	return paths, nil
 }

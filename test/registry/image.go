@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -97,21 +98,36 @@ func Busybox(t testing.TB) []File {
 	return files
 }
 
-// Program is a program of this machine with the libraries that it is linked
-// with, or a library with its own, each at its own place.
+// Program is programs of this machine with the libraries that they are linked
+// with, or libraries with their own, each at its own place.
 func Program(t testing.TB, paths ...string) []File {
 	t.Helper()
 	library := regexp.MustCompile(`(?m)^\s+(?:\S+ => )?(/\S+) \(0x`)
 	var files []File
 	for _, p := range paths {
-		files = append(files, File{Path: p, From: p})
+		files = append(files, at(t, p)...)
 		out, err := exec.Command("ldd", p).CombinedOutput()
 		if err != nil && !bytes.Contains(out, []byte("not a dynamic executable")) {
 			t.Fatalf("ldd %s: %v: %s", p, err, out)
 		}
 		for _, found := range library.FindAllSubmatch(out, -1) {
-			files = append(files, File{Path: string(found[1]), From: string(found[1])})
+			files = append(files, at(t, string(found[1]))...)
 		}
+	}
+	return files
+}
+
+// at is a file at its own place, and the link to it where that is one: a library
+// that is found by two names must not be loaded twice.
+func at(t testing.TB, name string) []File {
+	t.Helper()
+	real, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []File{{Path: real, From: real}}
+	if real != name {
+		files = append(files, File{Path: name, Link: real})
 	}
 	return files
 }

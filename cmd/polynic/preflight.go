@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/polynic/polynic/internal/preflight"
+)
+
+func newPreflight() *cobra.Command {
+	config := preflight.Default()
+	format := newFormat("json")
+	command := &cobra.Command{
+		Use:   "preflight",
+		Short: "Say what this node lacks for polynic, and what to do",
+		Long: `Say what this node lacks for polynic, or has that is in the way, and what to do about it. Nothing is
+changed. The exit code is 1 where polynic would not work; warnings are about what is beside it.`,
+		Example: "  sudo polynic preflight\n  sudo polynic preflight -o json",
+		Args:    cobra.NoArgs,
+	}
+	format.flag(command)
+	nodeFlags(command.Flags(), &config.Node)
+	command.Flags().StringVar(&config.KubeletDir, "kubelet-dir", config.KubeletDir, "kubelet's `folder`")
+	command.Flags().StringVar(&config.NetnsDir, "netns-dir", config.NetnsDir, "`folder` of the container runtime's network namespaces")
+	command.Flags().StringVar(&config.Root, "root", config.Root, "`folder` where the node's files are, for a container")
+	command.RunE = action(func(cmd *cobra.Command, _ []string) error {
+		findings := config.Run()
+		write := writeFindings
+		if format.value == "json" {
+			write = func(w io.Writer, f []preflight.Finding) error { return writeJSON(w, f) }
+		}
+		if err := write(cmd.OutOrStdout(), findings); err != nil {
+			return err
+		}
+		if !preflight.Usable(findings) {
+			return exitCode(codeError)
+		}
+		return nil
+	})
+	return command
+}
+
+func writeFindings(w io.Writer, findings []preflight.Finding) error {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range findings {
+		fmt.Fprintf(out, "%s\t%s\t%s\n", f.Level, f.Check, f.Found)
+		if f.Advice != "" {
+			fmt.Fprintf(out, "\t\t→ %s\n", f.Advice)
+		}
+	}
+	return out.Flush()
+}
