@@ -14,6 +14,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -31,6 +32,9 @@ import (
 	"github.com/polynic/polynic/internal/reconcile"
 	"github.com/polynic/polynic/internal/report"
 )
+
+// adoptLimit is how long a start asks about pods that the journal does not know.
+const adoptLimit = 10 * time.Second
 
 // bootIDFile tells one run of the kernel from the next.
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
@@ -96,7 +100,10 @@ func (a *agent) takeUp(ctx context.Context, kept kept) error {
 	if err != nil {
 		return fmt.Errorf("read the dataplane: %w", err)
 	}
-	adopted := a.attacher.Adopt(ctx, found, kept.attachments)
+	// Pods are asked for the order of their interfaces, and do well without.
+	asking, cancel := context.WithTimeout(ctx, adoptLimit)
+	defer cancel()
+	adopted := a.attacher.Adopt(asking, found, kept.attachments)
 	a.reveal(adopted)
 	return a.attacher.Restore(append(kept.attachments, adopted...))
 }
