@@ -30,7 +30,6 @@ func TestCluster(t *testing.T) {
 		{"scale", suite.scale},
 		{"restarts", suite.restarts},
 		{"refusals", suite.refusals},
-		{"seen", suite.seen},
 		{"services", suite.services},
 	} {
 		t.Run(part.name, func(t *testing.T) {
