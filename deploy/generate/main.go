@@ -35,7 +35,8 @@ func run(deploy string) error {
 	if err != nil {
 		return err
 	}
-	all := header + fmt.Sprintf(notice, "the overlay linux")
+	var all strings.Builder
+	all.WriteString(header + fmt.Sprintf(notice, "the overlay linux"))
 	templates := map[string]string{}
 	for n, path := range files {
 		text, err := os.ReadFile(path)
@@ -44,9 +45,9 @@ func run(deploy string) error {
 		}
 		body := strings.TrimPrefix(string(text), header)
 		if n > 0 {
-			all += "---\n"
+			all.WriteString("---\n")
 		}
-		all += body
+		all.WriteString(body)
 		templates[filepath.Base(path)] = body
 	}
 	// Helm makes the namespace, and objects that take polynic off the nodes
@@ -58,7 +59,7 @@ func run(deploy string) error {
 	}
 	templates["uninstall.yaml"] = hooks(strings.TrimPrefix(string(uninstall), header))
 	return errors.Join(
-		os.WriteFile(filepath.Join(deploy, "polynic.yaml"), []byte(all), 0o644),
+		os.WriteFile(filepath.Join(deploy, "polynic.yaml"), []byte(all.String()), 0o644),
 		writeChart(filepath.Join(deploy, "chart"), templates),
 	)
 }
