@@ -198,7 +198,7 @@ func (s *Store) Secret(id string) model.Secret {
 	defer s.mu.Unlock()
 	for _, h := range s.held {
 		if h.ID == id {
-			return h.MemifAllocation.Secret
+			return h.Secret
 		}
 	}
 	return model.Secret{}
