@@ -33,7 +33,8 @@ type Node struct {
 	Config config.Config
 	Agent  *Process
 	Relay  *Process
-	// Kubelet is there where the configuration offers memif devices.
+	// Kubelet is there where the configuration offers memif devices and names no
+	// kubelet's folder.
 	Kubelet *kubelet.Kubelet
 
 	// Env is added to the agent's and the relay's environment.
@@ -82,7 +83,8 @@ func NewNode(t testing.TB, alter func(*config.Config)) *Node {
 	n.prepareCNI()
 	t.Cleanup(n.showLogs)
 	t.Cleanup(n.expectNoRace)
-	if c.Memif.Enabled {
+	// In another folder there is another kubelet.
+	if c.Memif.Enabled && c.Memif.KubeletDir == filepath.Join(dir, "kubelet") {
 		n.startKubelet()
 	}
 	return n
