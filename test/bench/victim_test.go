@@ -17,6 +17,7 @@ import (
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/memif"
 	"github.com/polynic/polynic/memif/memiftest"
+	"github.com/polynic/polynic/test/figure"
 )
 
 // offered is what the victim sends, in packets of 64 bytes per millisecond: so
@@ -37,15 +38,15 @@ func victim(t *testing.T, s *sheet) {
 	x.Socket.Folder, y.Socket.Folder, z.Socket.Folder = bad, bad, guarded
 	r.attach(t, a, b, x, y, z)
 	from, to := dial(t, r.socket(), 0), dial(t, r.socket(), 1)
-	alone, beside := &arm{name: "alone"}, &arm{name: "beside hostile ones"}
+	alone, beside := &figure.Arm{Name: "alone"}, &figure.Arm{Name: "beside hostile ones"}
 	var attacks atomic.Int64
 	for range s.memifs {
-		alone.add(delivered(t, s, from, to))
+		alone.Add(delivered(t, s, from, to))
 		stop := attack(t, filepath.Join(bad, x.Socket.Name), filepath.Join(guarded, z.Socket.Name), &attacks)
-		beside.add(delivered(t, s, from, to))
+		beside.Add(delivered(t, s, from, to))
 		stop()
 	}
-	s.ratio("P6b rate of a memif beside hostile ones", beside.median()/alone.median(), atLeast(0.9), "kpps", beside, alone)
+	s.Ratio("P6b rate of a memif beside hostile ones", beside.Median()/alone.Median(), figure.AtLeast(0.9), "kpps", beside, alone)
 	ends := map[string]uint64{}
 	for _, p := range r.list(t) {
 		for reason, n := range p.Ends {
@@ -58,7 +59,7 @@ func victim(t *testing.T, s *sheet) {
 	if from.Err() != nil || to.Err() != nil || len(ends) < 3 {
 		t.Errorf("the victim's connections: %v, %v; the attackers': %v", from.Err(), to.Err(), ends)
 	}
-	s.note("%d attacks; how they ended: %v", attacks.Load(), ends)
+	s.Note("%d attacks; how they ended: %v", attacks.Load(), ends)
 }
 
 func (r *memifRelay) list(t *testing.T) []relayapi.MemifState {
