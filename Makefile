@@ -15,17 +15,14 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 # code that nobody calls.
 TAGS      = grpcnotrace
 TOOL      = go tool -modfile=tools/go.mod
-# How thoroughly "bench" measures: quick takes two minutes, full some ten.
-FIGURES  ?= full
+# How thoroughly "bench" and "bench-cluster" measure, quick or full: the one takes
+# two minutes or some ten, the other some eight or twenty.
+FIGURES  ?=
 # The race detector needs a C compiler; "setup" installs one where it can.
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-<<<<<<< HEAD
-.PHONY: help build setup demo test test-cluster bench check lint vet fix deadcode generated rules modules fmt clean
-=======
-.PHONY: help build portmap image setup demo test bench check lint vet fix deadcode generated rules modules fmt clean
->>>>>>> deploy
+.PHONY: help build portmap image setup demo test test-cluster bench bench-cluster check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
 	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
@@ -54,13 +51,9 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	failed=0
 	$(TEST) $(RACE) $$(go list ./... | grep -vE '^[^/]+/[^/]+/[^/]+(/test/.*)?$$') || failed=1
 	echo "==> test: the repository's rules, and the programs as they are shipped"
-<<<<<<< HEAD
 	$(TEST) -p 1 . $$(go list ./test/... | grep -v /test/cluster$$) || failed=1
-=======
-	$(TEST) -p 1 . ./test/... || failed=1
 	echo "==> test: the manifests, with what reads them in a cluster"
 	(cd test/deploy && timeout --foreground 20m go test ./...) || failed=1
->>>>>>> deploy
 	echo "==> test: what allocates nothing, without the race detector, which does"
 	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
@@ -72,7 +65,13 @@ test-cluster: setup build ## a Kubernetes cluster of its own with the product in
 
 bench: setup build ## the ratios that the project promises (FIGURES=quick for a first look)
 	cd test/bench
-	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 20m go test -count=1 -timeout 19m -run TestFigures -figures $(FIGURES)
+	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 20m go test -count=1 -timeout 19m -run TestFigures -figures $(or $(FIGURES),full)
+
+bench-cluster: setup build ## the same in a Kubernetes cluster, beside Multus (FIGURES=full for more rounds)
+	test/cluster/build
+	echo "==> bench-cluster"
+	cd test/cluster
+	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -timeout 29m -run TestFigures -figures $(or $(FIGURES),quick)
 
 check: lint vet fix deadcode generated modules rules ## everything but the tests
 	echo "==> check: all is well"
@@ -107,7 +106,7 @@ generated:
 
 modules:
 	echo "==> check: modules (to repair: go mod tidy)"
-	for dir in . tools test/cluster/programs test/deploy; do
+	for dir in . tools test/cluster/programs test/cluster/multus test/deploy; do
 		(cd $$dir && go mod tidy -diff && go mod verify >/dev/null)
 	done
 
