@@ -58,10 +58,11 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
 
-test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (the first run compiles Kubernetes: half an hour)
+test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (compiles Kubernetes once: half an hour)
 	test/cluster/build
-	echo "==> test-cluster"
-	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -v -timeout 29m ./test/cluster
+	echo "==> test-cluster: TestCluster has the programs as processes, TestDeployed as deploy/polynic.yaml has them"
+	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -v -timeout 29m ./test/cluster \
+		$(if $(WALKTHROUGH),-walkthrough $(abspath $(WALKTHROUGH)))
 
 bench: setup build ## the ratios that the project promises (FIGURES=quick for a first look)
 	cd test/bench

@@ -77,8 +77,10 @@ func testpmdFiles(t *testing.T) []registry.File {
 func (c *cluster) waitPods(count int, selector ...string) {
 	c.t.Helper()
 	controlplane.Eventually(c.t, 2*time.Minute, func() error {
-		out, err := c.TryKubectl(append([]string{"get", "pods", "-o",
-			`jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`}, selector...)...)
+		out, err := c.TryKubectl(append([]string{
+			"get", "pods", "-o",
+			`jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}`,
+		}, selector...)...)
 		if ready := strings.Count(out, " True\n"); err == nil && (ready != count || strings.Count(out, "\n") != count) {
 			err = fmt.Errorf("want %d pods, have:\n%s", count, out)
 		}
@@ -108,6 +110,7 @@ func (c *cluster) show() {
 		{"get", "nodes,pods,services", "-A", "-o", "wide"},
 		{"get", "events", "-A", "--sort-by=.lastTimestamp"},
 		{"describe", "nodes"},
+		{"logs", "-n", "polynic-system", "-l", "app.kubernetes.io/name=polynic", "--tail=60", "--prefix"},
 	} {
 		out, err := c.TryKubectl(args...)
 		if err != nil {

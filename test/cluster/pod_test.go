@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -28,13 +29,23 @@ spec:
 // address is the IPv4 address of a pod's interface.
 func (s suite) address(pod, name string) string {
 	s.t.Helper()
-	for _, i := range s.agent.Interfaces() {
+	for _, i := range s.interfaces() {
 		if i.Pod == pod && i.Name == name {
 			return i.IPs[0].Addr().String()
 		}
 	}
 	s.t.Fatalf("%s has no interface %s", pod, name)
 	return ""
+}
+
+// interfaces asks the agent, as "polynic get interfaces" does.
+func (s suite) interfaces() []inspect.Interface {
+	s.t.Helper()
+	list, err := inspect.NewClient("/run/polynic/inspect.sock").Interfaces(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return list
 }
 
 // expectClean waits until the node is as it was.

@@ -10,10 +10,11 @@ import (
 	"time"
 
 	"github.com/polynic/polynic/test/controlplane"
+	"github.com/polynic/polynic/test/harness"
 )
 
-// refusals are pods that ask for what cannot be given: their events say which
-// interface and why, and they start once that is mended.
+// refusals are pods that ask for what cannot be given: an event of the agent says
+// which interface and why, and they start once that is mended.
 func (s suite) refusals() {
 	for _, part := range []struct{ name, asks, says string }{
 		{"no-such-network", "tap1/tap/nowhere", "nowhere"},
@@ -23,15 +24,17 @@ func (s suite) refusals() {
 	} {
 		s.t.Run(part.name, func(t *testing.T) {
 			s.Apply(shellPod(part.name, part.asks))
-			controlplane.Eventually(t, 30*time.Second, func() error {
-				out, err := s.TryKubectl("get", "events", "--field-selector", "involvedObject.name="+part.name,
-					"-o", `jsonpath={range .items[?(@.type=="Warning")]}{.message}{"\n"}{end}`)
+			begin := time.Now()
+			controlplane.Eventually(t, harness.Patience(5*time.Second), func() error {
+				out, err := s.TryKubectl("get", "events", "--field-selector", "reason=InterfaceRefused,involvedObject.name="+part.name,
+					"-o", `jsonpath={range .items[*]}{.message}{"\n"}{end}`)
 				if err == nil && !strings.Contains(out, part.says) {
 					err = fmt.Errorf("no event says %q:\n%s", part.says, out)
 				}
 				return err
 			})
-			begin := time.Now()
+			t.Logf("the event is there %s after the pod was applied", time.Since(begin).Round(10*time.Millisecond))
+			begin = time.Now()
 			s.Kubectl("annotate", "--overwrite", "pod", part.name, "contivpp.io/custom-if=tap1/tap")
 			s.waitPods(1, "-l", "app="+part.name)
 			t.Logf("it is ready %s after it was mended", time.Since(begin).Round(10*time.Millisecond))

@@ -39,7 +39,7 @@ func (s suite) scale() {
 	s.Kubectl("scale", "deployment", "many", fmt.Sprint("--replicas=", replicas))
 	s.waitPods(replicas, "-l", "app=many")
 	s.t.Logf("%d pods with 5 interfaces each are ready after %s", replicas, time.Since(begin).Round(10*time.Millisecond))
-	if have := len(s.agent.Interfaces()); have != replicas*5 {
+	if have := len(s.interfaces()); have != replicas*5 {
 		s.t.Errorf("%d interfaces, want %d", have, replicas*5)
 	}
 	begin = time.Now()

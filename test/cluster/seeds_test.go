@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"fmt"
 	"io"
 	"os/exec"
 	"regexp"
@@ -15,10 +16,12 @@ import (
 	"github.com/polynic/polynic/test/kubenode"
 )
 
+// networkStatus is the output format that shows the annotation of this name.
+const networkStatus = `jsonpath={.metadata.annotations.k8s\.v1\.cni\.cncf\.io/network-status}`
+
 // The interfaces are those that the document shows, and the node answers on
 // each.
 func (s suite) multiInterface() {
-	baseline := s.agent.MustLook()
 	s.Apply(manifest(s.t, "multi-if-pod.yaml"))
 	s.waitPods(1)
 	out := s.exec("multi-if-pod", "ip", "addr")
@@ -38,8 +41,16 @@ func (s suite) multiInterface() {
 	for _, name := range []string{"eth0", "veth1", "tap1"} {
 		s.exec("multi-if-pod", "ping", "-c", "1", "-W", "2", "-I", name, kubenode.UplinkAddress)
 	}
+	controlplane.Eventually(s.t, 5*time.Second, func() error {
+		status, err := s.TryKubectl("get", "pod", "multi-if-pod", "-o", networkStatus)
+		for _, want := range []string{`"interface":"eth0"`, `"interface":"tap1"`, `"interface":"veth1"`, s.address("multi-if-pod", "tap1")} {
+			if err == nil && !strings.Contains(strings.ReplaceAll(status, `": "`, `":"`), want) {
+				err = fmt.Errorf("network-status has no %s: %s", want, status)
+			}
+		}
+		return err
+	})
 	s.Kubectl("delete", "pod", "multi-if-pod")
-	s.expectClean(baseline)
 }
 
 // testpmd answers pings at the memif whose socket and secret it was given.
