@@ -16,7 +16,7 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 TAGS      = grpcnotrace
 TOOL      = go tool -modfile=tools/go.mod
 # How thoroughly "bench" and "bench-cluster" measure, quick or full: the one takes
-# two minutes or some ten, the other some eight or twenty.
+# two minutes or some ten, the other some five or fifteen.
 FIGURES  ?=
 # The race detector needs a C compiler; "setup" installs one where it can.
 RACE      = $(if $(shell command -v gcc),-race)
@@ -70,6 +70,7 @@ bench: setup build ## the ratios that the project promises (FIGURES=quick for a 
 
 bench-cluster: setup build ## the same in a Kubernetes cluster, beside Multus (FIGURES=full for more rounds)
 	test/cluster/build
+	test/cluster/build multus
 	echo "==> bench-cluster"
 	cd test/cluster
 	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -timeout 29m -run TestFigures -figures $(or $(FIGURES),quick)

@@ -96,9 +96,13 @@ func (b *bench) memory(burst func()) {
 			}
 		}
 	}()
-	burst()
-	close(stop)
-	<-done
+	func() {
+		defer func() {
+			close(stop)
+			<-done
+		}()
+		burst()
+	}()
 	steady := b.anonymous()
 	b.Value(fmt.Sprintf("C2 agent's peak in a burst of %d pods vs after it", b.many), float64(peak)/float64(steady), "x", figure.AtMost(1.3))
 	b.Value("C2 agents killed for want of memory", float64(b.limit.value(b.t, "memory.oom_control", "oom_kill ")), "", figure.AtMost(0))

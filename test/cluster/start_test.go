@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/polynic/polynic/test/controlplane"
 	"github.com/polynic/polynic/test/figure"
-	"github.com/polynic/polynic/test/harness"
 )
 
 // benchPod is a manifest of a pod that needs nothing but its network.
@@ -33,37 +33,27 @@ func (b *bench) alone(c *contender) {
 	b.t.Helper()
 	b.use(c)
 	for range b.singles {
-		for _, took := range b.run(c, 1) {
-			c.alone.Took(took)
-		}
+		add(&c.alone, b.run(c, 1))
 		b.expectNetworks(c, 1)
 		b.remove()
 	}
-	for _, took := range b.adds(c) {
-		c.addAlone.Took(took)
-	}
+	add(&c.addAlone, b.adds(c))
 }
 
 // burst measures pods that start at once, and leaves them there: the time in CNI
-// ADD, and their way from created to Ready, each if there is an arm for it.
-func (b *bench) burst(c *contender, count int, adds, starts *figure.Arm) {
+// ADD, and their way from created to Ready.
+func (b *bench) burst(c *contender, count int) (adds, starts []time.Duration) {
 	b.t.Helper()
-	begin := time.Now()
-	tookStarts := b.run(c, count)
-	b.t.Logf("%s: %d pods are ready after %s, load %s", c.name, count, time.Since(begin).Round(time.Millisecond), figure.Load())
+	begin, before := time.Now(), figure.Load()
+	starts = b.run(c, count)
+	took := time.Since(begin).Round(10 * time.Millisecond)
 	b.expectNetworks(c, count)
-	tookAdds := b.adds(c)
-	if len(tookAdds) != count {
-		b.t.Errorf("%s: %d ADDs for %d pods", c.name, len(tookAdds), count)
+	adds = b.adds(c)
+	if len(adds) != count {
+		b.t.Errorf("%s: %d ADDs for %d pods", c.name, len(adds), count)
 	}
-	for i := range count {
-		if starts != nil {
-			starts.Took(tookStarts[i])
-		}
-		if adds != nil && i < len(tookAdds) {
-			adds.Took(tookAdds[i])
-		}
-	}
+	b.Note("%s: %d pods are ready after %s; load before %s, after %s", c.name, count, took, before, figure.Load())
+	return adds, starts
 }
 
 // run creates pods and gives how long each took to be ready.
@@ -82,7 +72,7 @@ func (b *bench) run(c *contender, count int) []time.Duration {
 		b.t.Fatalf("create pods: %v: %s", err, out)
 	}
 	var took []time.Duration
-	harness.Eventually(b.t, 5*time.Minute, func() (err error) {
+	controlplane.Eventually(b.t, 5*time.Minute, func() (err error) {
 		took, err = b.pods.took(names)
 		return err
 	})
@@ -115,5 +105,11 @@ func (b *bench) expectNetworks(c *contender, count int) {
 		if out, err := exec.Command("ping", "-c", "1", "-W", "3", address).CombinedOutput(); err != nil {
 			b.t.Errorf("%s: %s at %s: %v\n%s", c.name, fields[1], address, err, out)
 		}
+	}
+}
+
+func add(to *figure.Arm, durations []time.Duration) {
+	for _, d := range durations {
+		to.Took(d)
 	}
 }
