@@ -18,11 +18,18 @@ TOOL      = go tool -modfile=tools/go.mod
 # How thoroughly "bench" and "bench-cluster" measure, quick or full: the one takes
 # two minutes or some ten, the other some five or fifteen.
 FIGURES  ?=
+# Architectures that package memif is compiled for, with 32 bits, with other byte
+# and memory orders.
+ELSEWHERE = 386 arm64 s390x riscv64
+# How much "fuzz" tries.
+MUTATIONS ?= 10000000
+SEQUENCES ?= 1000000
+RINGS     ?= 100000
 # The race detector needs a C compiler; "setup" installs one where it can.
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-.PHONY: help build portmap image setup demo test test-cluster bench bench-cluster check lint vet fix deadcode generated rules modules fmt clean
+.PHONY: help build portmap image setup demo test test-cluster bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
 	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
@@ -75,6 +82,16 @@ bench-cluster: setup build ## the same in a Kubernetes cluster, beside Multus (F
 	cd test/cluster
 	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -timeout 29m -run TestFigures -figures $(or $(FIGURES),quick)
 
+fuzz: ## the totals of hostile memif peers: 10^7 racing descriptors, 10^6 control sequences a role (some 15 minutes)
+	echo "==> fuzz: $(MUTATIONS) descriptors rewritten while they are read, in each role"
+	timeout 10m go test ./memif -count=1 -run 'TestRacing(Slave|Master)' -mutations $(MUTATIONS) -v | grep -E 'mutations|^(---|ok|FAIL|panic)'
+	for target in FuzzMasterHandshake FuzzSlaveHandshake; do
+		echo "==> fuzz: $$target, $(SEQUENCES) control sequences"
+		timeout 30m go test ./memif -run NONE -fuzz "^$$target$$" -fuzztime $(SEQUENCES)x
+	done
+	echo "==> fuzz: FuzzRings, $(RINGS) sequences of what peers do to rings"
+	timeout 20m go test ./memif -run NONE -fuzz '^FuzzRings$$' -fuzztime $(RINGS)x
+
 check: lint vet fix deadcode generated modules rules ## everything but the tests
 	echo "==> check: all is well"
 
@@ -86,6 +103,11 @@ vet:
 	echo "==> check: vet"
 	timeout 10m go vet ./...
 	go vet -tags failpoints ./...
+	echo "==> check: memif elsewhere: $(ELSEWHERE)"
+	for arch in $(ELSEWHERE); do
+		GOARCH=$$arch CGO_ENABLED=0 go vet ./memif/...
+		GOARCH=$$arch CGO_ENABLED=0 go build ./memif/...
+	done
 	(cd test/deploy && go vet ./...)
 	GOARCH=arm64 CGO_ENABLED=0 go build -tags $(TAGS) ./...
 

@@ -65,7 +65,7 @@ func layers() []layer {
 		{"internal/cniserver/recorder", []string{"api/...", "internal/attach", "internal/model"}, "what stands in for the pod path speaks as the pod path does"},
 		{"internal/cniserver", []string{"api/cniwire", "internal/attach", "internal/failpoint", "internal/model", "internal/openfiles", "internal/unixsock"}, "a request goes to the pod path and nowhere else"},
 		{"internal/deviceplugin", []string{"api/podif", "internal/deviceplugin/...", "internal/memifdir", "internal/model", "internal/unixsock"}, "the device plugin knows kubelet and allocations, and nothing of how a memif is made"},
-		{"internal/deviceplugin/allocation", []string{"internal/memifdir", "internal/model"}, "an allocation is a folder, a secret, and a record of both"},
+		{"internal/deviceplugin/allocation", []string{"internal/failpoint", "internal/memifdir", "internal/model"}, "an allocation is a folder, a secret, and a record of both"},
 		{"internal/deviceplugin/podresources", []string{"internal/model", "internal/unixsock"}, "it asks kubelet and judges nothing"},
 		{"internal/memifdir", []string{"internal/model"}, "a folder that is shared with a container is files and no more"},
 		{"internal/watch", []string{"api/podif", "internal/inventory", "internal/kube", "internal/manifest", "internal/model"}, "a source of pods fills the inventory and knows no consequence"},
@@ -219,10 +219,10 @@ func TestModulesStayAtTheirPlace(t *testing.T) {
 		where   []string
 		why     string
 	}{
-		{"k8s.io/...", []string{"api/v1", "internal/watch", "internal/manifest", "internal/explain", "internal/kube/...", "internal/lab/...", "internal/report", "internal/deviceplugin/..."}, "Kubernetes types stop at the edge; convert there"},
+		{"k8s.io/...", []string{"api/v1", "internal/watch", "internal/manifest", "internal/explain", "internal/kube/...", "internal/lab/...", "internal/report", "internal/deviceplugin/...", "test/harness"}, "Kubernetes types stop at the edge; convert there"},
 		{"github.com/vishvananda/netns", []string{"internal/netns", "internal/nl"}, "a thread enters a namespace only through internal/netns"},
 		{"github.com/vishvananda/netlink/...", []string{"internal/nl", "internal/dataplane/linux/...", "internal/relay/...", "internal/lab/...", "test/..."}, "only what makes links knows netlink"},
-		{"google.golang.org/grpc/...", []string{"internal/deviceplugin/...", "internal/lab/kubelet"}, "kubelet alone is spoken to by gRPC"},
+		{"google.golang.org/grpc/...", []string{"internal/deviceplugin/...", "internal/lab/kubelet", "test/harness"}, "kubelet alone is spoken to by gRPC"},
 		{"github.com/spf13/cobra", []string{"cmd/polynic", "cmd/polynic-agent"}, "only programs with commands have use for it"},
 	} {
 		for _, s := range sources(t) {

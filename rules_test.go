@@ -83,11 +83,36 @@ func sources(t *testing.T) []source {
 	return all
 }
 
+// license says whose a file is, below its language's sign of a comment.
+func license(comment string) string {
+	return comment + " SPDX-FileCopyrightText: The polynic authors\n" + comment + " SPDX-License-Identifier: Apache-2.0\n"
+}
+
 func TestHeaders(t *testing.T) {
-	const header = "// SPDX-FileCopyrightText: The polynic authors\n// SPDX-License-Identifier: Apache-2.0\n"
 	for _, s := range sources(t) {
-		if !strings.HasPrefix(s.text, header) {
-			t.Errorf("%s: put these two lines first:\n%s", s.path, header)
+		if !strings.HasPrefix(s.text, license("//")) {
+			t.Errorf("%s: put these two lines first:\n%s", s.path, license("//"))
+		}
+	}
+}
+
+// Scripts and YAML have it too, but what tests read: that is written as users
+// write it. Documents are prose, and go.mod and its like are a tool's.
+func TestHeadersOfScripts(t *testing.T) {
+	for _, path := range files(t) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(data)
+		names := []string{".yaml", ".yml", ".sh", "Makefile", "Containerfile"}
+		if strings.HasPrefix(text, "#!") {
+			_, text, _ = strings.Cut(text, "\n")
+		} else if strings.Contains(path, "testdata/") || !slices.ContainsFunc(names, func(n string) bool { return strings.HasSuffix(path, n) }) {
+			continue
+		}
+		if !strings.HasPrefix(text, license("#")) {
+			t.Errorf("%s: put these two lines first:\n%s", path, license("#"))
 		}
 	}
 }

@@ -6,6 +6,7 @@ package memif_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -99,8 +100,11 @@ func TestPeerCheck(t *testing.T) {
 			t.Error("no pidfd")
 		}
 		asked <- c
-		if len(asked) == 1 {
+		switch len(asked) {
+		case 1:
 			return secretly
+		case 2:
+			return fmt.Errorf("%w: it ended meanwhile", memif.ErrPeerGone)
 		}
 		return nil
 	}}
@@ -110,11 +114,14 @@ func TestPeerCheck(t *testing.T) {
 	if r := next(t, told); !errors.Is(r.Err, memif.ErrProcess) || !errors.Is(r.Err, secretly) {
 		t.Errorf("refused because %v", r.Err)
 	}
-	both(t, master, slave, mixed(5, 100)) // the second time
+	if r := next(t, told); errors.Is(r.Err, memif.ErrProcess) || !errors.Is(r.Err, memif.ErrPeerGone) {
+		t.Errorf("refused because %v", r.Err)
+	}
+	both(t, master, slave, mixed(5, 100)) // the third time
 	if c := next(t, asked); c.PID != os.Getpid() {
 		t.Errorf("asked about process %+v", c)
 	}
-	if got := slave.Status().Ends; got[memif.ErrDisconnected] != 1 {
+	if got := slave.Status().Ends; got[memif.ErrDisconnected] != 1 || got[memif.ErrPeerGone] != 1 {
 		t.Errorf("the slave's ends: %v", got)
 	}
 }

@@ -30,7 +30,8 @@ type ListenConfig struct {
 	HandshakeTimeout time.Duration
 
 	// PeerCheck, if set, is asked about each process that connects, before it
-	// is told anything. An error refuses it; its text stays here.
+	// is told anything. An error refuses it; its text stays here. It counts as the
+	// Reason that it wraps, or as ErrProcess.
 	PeerCheck func(Candidate) error
 	// OnRefuse, if set, is told of every peer that was not connected. It is
 	// called from the goroutines of connections and must return soon.

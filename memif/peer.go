@@ -4,6 +4,7 @@
 package memif
 
 import (
+	"errors"
 	"fmt"
 	"net"
 
@@ -70,10 +71,10 @@ func (p Process) check(control *net.UnixConn, hook func(Candidate) error) error 
 	if c.PIDFD >= 0 {
 		unix.Close(c.PIDFD)
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrProcess, err)
+	if reason := Reason(0); err == nil || errors.As(err, &reason) {
+		return err
 	}
-	return nil
+	return fmt.Errorf("%w: %w", ErrProcess, err)
 }
 
 // controlFD runs f with the descriptor of the control channel.

@@ -35,6 +35,11 @@ func rangesOf(c config.Config, n model.Node) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", c.NodeName, err)
 	}
+	for _, r := range ranges {
+		if err := config.CheckReserved(r); err != nil {
+			return nil, fmt.Errorf("node %s: pod range %w", c.NodeName, err)
+		}
+	}
 	addresses, err := ipam.New(ranges...)
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", c.NodeName, err)

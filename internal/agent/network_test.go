@@ -51,6 +51,7 @@ func TestRangesOfANode(t *testing.T) {
 		{"no split", inCluster(0, subnet("10.1.0.0/16", 0)), model.Node{ID: 7}, "node n: pod range 10.1.0.0/16: a node's prefix length 0 is not longer"},
 		{"too small", inCluster(0), model.Node{PodRanges: prefixes("10.9.0.0/30")}, "node n: pod range 10.9.0.0/30: no room for pods"},
 		{"one family twice", inCluster(0), model.Node{PodRanges: prefixes("10.9.0.0/24", "10.9.0.0/25")}, "is of the same family"},
+		{"reserved", inCluster(0), model.Node{PodRanges: prefixes("169.254.8.0/24")}, "node n: pod range 169.254.8.0/24 overlaps 169.254.0.0/16"},
 		{"host bits", inCluster(0), model.Node{PodRanges: prefixes("10.9.0.1/24")}, "pod range 10.9.0.1/24: not a network"},
 	} {
 		got, err := rangesOf(test.config, test.node)

@@ -18,16 +18,13 @@ import (
 	"github.com/polynic/polynic/internal/desired"
 )
 
-// sweepInterval is how often sandboxes that went without a DEL are looked for.
-const sweepInterval = 5 * time.Minute
-
 // lateStart is when a start takes longer than usual.
 const lateStart = 2 * time.Second
 
 // waitUntilReady waits until the dataplane was read, the node's own part of it
 // made, and every pod there is listed. It reports false when ctx ends first.
 func (a *agent) waitUntilReady(ctx context.Context) bool {
-	if !a.await(ctx, a.reconciler.Synced(), "the dataplane is read") ||
+	if !a.await(ctx, a.reconciler.Synced(), func() string { return "the dataplane is read" }) ||
 		!a.awaitPods(ctx) {
 		return false
 	}
@@ -57,7 +54,12 @@ func (a *agent) waitUntilReady(ctx context.Context) bool {
 // the API server is away, nobody waits: what is attached is known, and a pod that
 // is not known is asked for when its ADD comes.
 func (a *agent) awaitPods(ctx context.Context) bool {
-	what := "the pods are listed (" + a.Config.PodSource + ")"
+	what := func() string {
+		if why := a.cluster.away(); why != nil {
+			return "the pods are listed: " + why.Error()
+		}
+		return "the pods are listed (" + a.Config.PodSource + ")"
+	}
 	if _, err := os.Stat(readyFile(a.Config)); a.cluster == nil || err != nil {
 		return a.await(ctx, a.inventory.PodsSynced(), what)
 	}
@@ -70,30 +72,28 @@ func (a *agent) awaitPods(ctx context.Context) bool {
 }
 
 // await waits for one condition, and says so where that takes its time.
-func (a *agent) await(ctx context.Context, condition <-chan struct{}, what string) bool {
-	a.readiness.until(what)
+func (a *agent) await(ctx context.Context, condition <-chan struct{}, what func() string) bool {
 	late := time.NewTimer(lateStart)
 	defer late.Stop()
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
 	for {
+		a.readiness.until(what())
 		select {
 		case <-condition:
 			return true
 		case <-look.C:
-			if why := a.cluster.away(); why != nil {
-				a.readiness.until(what + ": " + why.Error())
-			}
 		case <-late.C:
-			a.Log.WarnContext(ctx, "requests wait, and DELs are only noted down", slog.String("until", what))
+			a.Log.WarnContext(ctx, "requests wait, and DELs are only noted down", slog.String("until", what()))
 		case <-ctx.Done():
 			return false
 		}
 	}
 }
 
+// sweepLoop looks for sandboxes that went without a DEL.
 func (a *agent) sweepLoop(ctx context.Context) error {
-	ticker := time.NewTicker(sweepInterval)
+	ticker := time.NewTicker(a.Config.SweepInterval.Duration)
 	defer ticker.Stop()
 	for {
 		select {

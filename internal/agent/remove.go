@@ -86,7 +86,7 @@ func planned(o Options, attachments []model.Attachment) (desired.Set, error) {
 	ranges, err := rangesKnown(o.Config)
 	if err != nil || ranges == nil {
 		o.Log.Warn("the node's pod ranges are not known: only what bears a mark is removed", slog.Any("error", err))
-		return nil, nil //nolint:nilerr // a set may be empty
+		return nil, nil
 	}
 	node, _, err := network(o.Config, ranges)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +21,12 @@ import (
 	"github.com/polynic/polynic/internal/attach"
 	"github.com/polynic/polynic/internal/cniserver/recorder"
 	"github.com/polynic/polynic/internal/config"
+	dataplanefake "github.com/polynic/polynic/internal/dataplane/fake"
+	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/inventory"
 	"github.com/polynic/polynic/internal/kube/fake"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/reconcile"
 )
 
 // What becomes of ADDs reaches the API server, and requests reach the pod path.
@@ -96,6 +100,33 @@ func TestNobodyIsTold(t *testing.T) {
 	verbs := &recorder.Recorder{}
 	if a.warner() != nil || a.tellOf(verbs) != verbs {
 		t.Error("somebody is told")
+	}
+}
+
+// Rounds see how the reconciler fares with a sandbox.
+func TestRoundsSeeWhatFails(t *testing.T) {
+	driver := dataplanefake.New()
+	r := reconcile.New(driver, reconcile.Options{Log: slog.New(slog.DiscardHandler), RepairInterval: time.Minute})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	id := model.AttachmentID{ContainerID: "c", IfName: "eth0"}
+	n := rounds{&agent{reconciler: r, inventory: inventory.New()}}
+	n.inventory.PutAttachment(model.Attachment{ID: id})
+	if err := n.Failing(id); err != nil {
+		t.Errorf("failing before anything is wanted: %v", err)
+	}
+	neighbour := desired.Neighbor{Owner: id, Network: "nowhere", Interface: "eth0", IP: netip.MustParseAddr("10.1.1.2")}
+	if err := r.Apply(ctx, id, []desired.Object{neighbour}); err == nil {
+		t.Error("a neighbour in no network is made")
+	}
+	if err := n.Failing(id); err == nil || len(n.Attachments()) != 1 {
+		t.Errorf("failing: %v, of %v", err, n.Attachments())
+	}
+	r.Set(id, nil)
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

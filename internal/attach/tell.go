@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/failpoint"
 	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 )
@@ -38,6 +39,7 @@ func (a *Attacher) tellApplications(objects []desired.Object) (written []string,
 		isNew := false
 		if err == nil {
 			isNew, err = a.config.Memif.Folders.WriteInterfaces(id, text)
+			failpoint.Hit("tell-interfaces")
 		}
 		if isNew {
 			written = append(written, id)

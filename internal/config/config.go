@@ -52,6 +52,9 @@ type Config struct {
 	// RepairInterval is how often everything is compared with the dataplane,
 	// beside the comparisons that events cause.
 	RepairInterval Duration `json:"repairInterval"`
+	// SweepInterval is how often sandboxes are looked for whose namespace went
+	// without a DEL.
+	SweepInterval Duration `json:"sweepInterval"`
 	// AwayLimit is how long agent or dataplane may be away before the CNI verb
 	// STATUS says so (and the node turns NotReady), and memif devices are
 	// unhealthy.
@@ -158,6 +161,7 @@ func Default() Config {
 		Kubernetes:     Kubernetes{NetworkStatus: true},
 		Memif:          Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: Duration{30 * time.Second},
+		SweepInterval:  Duration{5 * time.Minute},
 		AwayLimit:      Duration{time.Minute},
 	}
 }

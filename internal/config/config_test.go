@@ -62,6 +62,7 @@ func TestDefaults(t *testing.T) {
 		Kubernetes:     config.Kubernetes{NetworkStatus: true},
 		Memif:          config.Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
 		RepairInterval: config.Duration{Duration: 30 * time.Second},
+		SweepInterval:  config.Duration{Duration: 5 * time.Minute},
 		AwayLimit:      config.Duration{Duration: time.Minute},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
@@ -81,6 +82,7 @@ mountNamespace: /proc/1/ns/mnt
 sysctlDir: /host/proc/sys
 podSource: dir:/pods
 repairInterval: 10s
+sweepInterval: 20s
 awayLimit: 1m30s
 network:
   subnets:
@@ -90,7 +92,7 @@ network:
   eth0: tap
   tapQueues: 4
   masquerade: false
-memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1}
+memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1, acceptUnsealed: true}
 kubernetes: {networkStatus: false}
 `)
 	if err != nil {
@@ -107,8 +109,9 @@ kubernetes: {networkStatus: false}
 			},
 			MTU: 9000, Eth0: "tap", TapQueues: 4, Masquerade: &no,
 		},
-		Memif:          config.Memif{Enabled: true, KubeletDir: "/kubelet", Devices: 7, FirstID: 1},
+		Memif:          config.Memif{Enabled: true, KubeletDir: "/kubelet", Devices: 7, FirstID: 1, AcceptUnsealed: true},
 		RepairInterval: config.Duration{Duration: 10 * time.Second},
+		SweepInterval:  config.Duration{Duration: 20 * time.Second},
 		AwayLimit:      config.Duration{Duration: 90 * time.Second},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{})); diff != "" {

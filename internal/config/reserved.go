@@ -24,8 +24,9 @@ var reserved = []struct{ cidr, use string }{
 	{"ff00::/8", "multicast"},
 }
 
-// checkReserved says with which reserved range a subnet overlaps.
-func checkReserved(subnet netip.Prefix) error {
+// CheckReserved says with which reserved range pods could not have addresses of a
+// subnet; nil where it overlaps none.
+func CheckReserved(subnet netip.Prefix) error {
 	for _, r := range reserved {
 		if subnet.Overlaps(netip.MustParsePrefix(r.cidr)) {
 			return fmt.Errorf("%s overlaps %s, which is reserved for %s; choose a private range such as 10.1.0.0/16 or fd00:10:1::/48",

@@ -58,6 +58,9 @@ func (c Config) Validate() error {
 	if c.RepairInterval.Duration <= 0 {
 		bad("repairInterval", "%s is not positive", c.RepairInterval)
 	}
+	if c.SweepInterval.Duration <= 0 {
+		bad("sweepInterval", "%s is not positive", c.SweepInterval)
+	}
 	if c.AwayLimit.Duration <= 0 {
 		bad("awayLimit", "%s is not positive", c.AwayLimit)
 	}
@@ -100,7 +103,7 @@ func (n Network) validate(nodeID int) []error {
 		if s.CIDR != s.CIDR.Masked() {
 			bad(field+".cidr", "%s has bits set beyond its length", s.CIDR)
 		}
-		if err := checkReserved(s.CIDR); err != nil {
+		if err := CheckReserved(s.CIDR); err != nil {
 			bad(field+".cidr", "%w", err)
 		}
 		// A cluster that gives nodes their ranges says nothing of how they are cut.

@@ -32,6 +32,7 @@ func TestRefusedSettings(t *testing.T) {
 		{"mount namespace", minimal + "mountNamespace: proc/1/ns/mnt", `mountNamespace: "proc/1/ns/mnt" is not an absolute path`},
 		{"settings", minimal + `sysctlDir: ""`, `sysctlDir: "" is not an absolute path`},
 		{"no repair", minimal + "repairInterval: 0s", "repairInterval: 0s is not positive"},
+		{"no sweep", minimal + "sweepInterval: -1s", "sweepInterval: -1s is not positive"},
 		{"away", minimal + "awayLimit: -1s", "awayLimit: -1s is not positive"},
 		{"duration", minimal + "awayLimit: soon", `duration: time: invalid duration "soon"`},
 		{"small MTU", minimal + "network: {mtu: 1279}", "network.mtu: 1279 is not between 1280 and 65513"},

@@ -5,5 +5,9 @@ package kube
 
 import "errors"
 
-// errCut is a watch that was over before anything could come of it.
-var errCut = errors.New("the API server, or something before it, ends the connection at once")
+var (
+	// errCut is a watch that was over before anything could come of it.
+	errCut = errors.New("the API server, or something before it, ends the connection at once")
+
+	errNoVersion = errors.New("the API server does not say of which version its list is")
+)

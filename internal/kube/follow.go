@@ -81,12 +81,13 @@ func (f *Feed[T]) Follow(ctx context.Context, sink Sink[T]) {
 	state := position{listFrom: anyVersion}
 	pause := firstPause
 	for ctx.Err() == nil {
-		began := time.Now()
+		began, watched := time.Now(), state.watchFrom != ""
 		err := f.advance(ctx, &state, sink)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(began) > steady {
+		// That a list succeeds says nothing: the watch after it may fail each time.
+		if watched && err == nil || time.Since(began) > steady {
 			pause = firstPause
 		}
 		if isLost(err) {
@@ -174,7 +175,9 @@ func (f *Feed[T]) list(ctx context.Context, at *position, sink Sink[T]) error {
 	if err != nil {
 		return err
 	}
-	at.watchFrom = accessor.GetResourceVersion()
+	if at.watchFrom = accessor.GetResourceVersion(); at.watchFrom == "" {
+		return errNoVersion
+	}
 	sink.Listed(objects)
 	return nil
 }

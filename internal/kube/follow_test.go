@@ -23,7 +23,7 @@ func started(t *testing.T) (*fake.Server, *cluster, *recorder) {
 	c := newCluster(t, s.Kubeconfig())
 	c.pod("a", "here", "1")
 	r := follow(t, c.client())
-	r.await(t, 1, `listed ["a 1"]`)
+	r.await(t, `listed ["a 1"]`)
 	return s, c, r
 }
 
@@ -38,7 +38,7 @@ func TestConnectionIsLost(t *testing.T) {
 	for _, wish := range []string{"2", "3", "4"} {
 		s.Cut()
 		c.wish("a", wish)
-		r.await(t, 1, "put a "+wish)
+		r.await(t, "put a "+wish)
 	}
 	want := []string{`listed ["a 1"]`, "put a 2", "put a 3", "put a 4"}
 	if diff := cmp.Diff(want, r.told()); diff != "" {
@@ -54,12 +54,12 @@ func TestConnectionIsLost(t *testing.T) {
 func TestVersionIsForgotten(t *testing.T) {
 	s, c, r := started(t)
 	c.wish("a", "2")
-	r.await(t, 1, "put a 2")
+	r.await(t, "put a 2")
 	c.pod("other", "there", "1")
 	s.Forget()
-	r.await(t, 1, `listed ["a 2"]`)
+	r.await(t, `listed ["a 2"]`)
 	c.wish("a", "3")
-	r.await(t, 1, "put a 3")
+	r.await(t, "put a 3")
 	asked := s.Requests(lists)
 	if len(asked) != 2 || strings.Contains(asked[1], "resourceVersion=0") || !strings.Contains(asked[1], "NotOlderThan") {
 		t.Errorf("lists: %q", asked)
@@ -76,27 +76,53 @@ func TestStoreIsRestored(t *testing.T) {
 	s, c, r := started(t)
 	for _, wish := range []string{"2", "3"} {
 		c.wish("a", wish)
-		r.await(t, 1, "put a "+wish)
+		r.await(t, "put a "+wish)
 	}
 	s.Restore()
-	r.await(t, 1, `listed ["a 3"]`)
+	r.await(t, `listed ["a 3"]`)
 	c.wish("a", "4")
-	r.await(t, 1, "put a 4")
+	r.await(t, "put a 4")
 }
 
 // A bookmark spares the list that would be needed for what is too old.
 func TestBookmarks(t *testing.T) {
 	s, c, r := started(t)
 	c.wish("a", "2")
-	r.await(t, 1, "put a 2")
+	r.await(t, "put a 2")
 	c.pod("other", "there", "1")
 	s.Bookmark()
 	s.Forget()
 	c.wish("a", "3")
-	r.await(t, 1, "put a 3")
+	r.await(t, "put a 3")
 	if n := len(s.Requests(lists)); n != 1 {
 		t.Errorf("%d lists", n)
 	}
+}
+
+// One that forgets what it has just listed is not listed again and again at once.
+func TestForgettingIsNoStorm(t *testing.T) {
+	s, _, _ := started(t)
+	s.RememberNothing()
+	began := waitForRequests(t, s, lists, 1+3)
+	// Each attempt to watch fails, after a pause of at least half of 0.25, 0.5 and 1 s.
+	if took := time.Since(began); took < 875*time.Millisecond {
+		t.Errorf("3 lists in %s", took)
+	}
+}
+
+// waitForRequests waits until so many were made, and gives when it began.
+func waitForRequests(t *testing.T, s *fake.Server, prefix string, count int) time.Time {
+	t.Helper()
+	began := time.Now()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for len(s.Requests(prefix)) < count {
+		<-ticker.C
+		if time.Since(began) > limit {
+			t.Fatalf("%q was not asked %d times", prefix, count)
+		}
+	}
+	return began
 }
 
 // An API server that refuses is asked again, more and more seldom.
@@ -104,20 +130,12 @@ func TestRefusalIsNoStorm(t *testing.T) {
 	s, c, r := started(t)
 	s.Refuse()
 	s.Cut()
-	began, before := time.Now(), len(s.Requests(watches))
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for len(s.Requests(watches)) < before+4 {
-		<-ticker.C
-		if time.Since(began) > limit {
-			t.Fatal("it is not asked again")
-		}
-	}
+	began := waitForRequests(t, s, watches, len(s.Requests(watches))+4)
 	// The three pauses are at least half of 0.25, 0.5 and 1 s.
 	if took := time.Since(began); took < 875*time.Millisecond {
 		t.Errorf("4 attempts in %s", took)
 	}
 	s.Accept()
 	c.wish("a", "2")
-	r.await(t, 1, "put a 2")
+	r.await(t, "put a 2")
 }

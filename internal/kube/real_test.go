@@ -16,6 +16,7 @@ import (
 // TestReal has the real API server pass what the fake passes.
 func TestReal(t *testing.T) {
 	suite(t, func(t testing.TB) (string, outage) {
+		t.Helper()
 		plane := controlplane.Start(t, controlplane.Config{})
 		// No controller makes the one that every pod has.
 		plane.Kubectl("create", "serviceaccount", "default")

@@ -43,6 +43,7 @@ func suite(t *testing.T, start func(testing.TB) (kubeconfig string, server outag
 
 func TestFake(t *testing.T) {
 	suite(t, func(t testing.TB) (string, outage) {
+		t.Helper()
 		s := fake.New(t)
 		return s.Kubeconfig(), s
 	})
@@ -50,10 +51,11 @@ func TestFake(t *testing.T) {
 
 // Everything is listed first, and then told in order: pods of this node alone.
 func testChanges(t *testing.T, c *cluster) {
+	t.Helper()
 	c.pod("a", "here", "1")
 	c.pod("other", "there", "1")
 	r := follow(t, c.client())
-	r.await(t, 1, `listed ["a 1"]`)
+	r.await(t, `listed ["a 1"]`)
 	c.wish("a", "2")
 	c.wish("other", "2")
 	c.pod("b", "here", "1")
@@ -62,7 +64,7 @@ func testChanges(t *testing.T, c *cluster) {
 	c.remove("b")
 	c.remove("other")
 	c.remove("a")
-	r.await(t, 1, "deleted a 3")
+	r.await(t, "deleted a 3")
 	// A pod on a node is marked before it goes.
 	want := []string{
 		`listed ["a 1"]`, "put a 2", "put b 1", "put a 2", "deleted a 2", "put a 3",
@@ -74,6 +76,7 @@ func testChanges(t *testing.T, c *cluster) {
 }
 
 func testOneByOne(t *testing.T, c *cluster) {
+	t.Helper()
 	client := c.client()
 	made := c.pod("one", "here", "1")
 	defer c.remove("one")
@@ -95,6 +98,7 @@ func testOneByOne(t *testing.T, c *cluster) {
 }
 
 func testNode(t *testing.T, c *cluster) {
+	t.Helper()
 	client := c.client()
 	ranges := []string{"10.244.7.0/24", "fd00:10:244:7::/64"}
 	c.do(http.MethodPost, "nodes", &corev1.Node{
@@ -135,6 +139,7 @@ func (nodeSink) Reached(error)        {}
 
 // A pod is annotated by way of its status, if it still is the one that is meant.
 func testAnnotate(t *testing.T, c *cluster) {
+	t.Helper()
 	client := c.client()
 	made := c.pod("noted", "here", "1")
 	defer c.remove("noted")
@@ -157,6 +162,7 @@ func testAnnotate(t *testing.T, c *cluster) {
 }
 
 func testEvents(t *testing.T, c *cluster) {
+	t.Helper()
 	client := c.client()
 	event := &corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{Namespace: "default", Name: "web.1"},
@@ -180,21 +186,22 @@ func testEvents(t *testing.T, c *cluster) {
 
 // What happened while nobody was connected is told afterwards, and nothing twice.
 func testOutage(t *testing.T, c *cluster, server outage) {
+	t.Helper()
 	c.pod("a", "here", "1")
 	client := c.client()
 	r := follow(t, client)
-	r.await(t, 1, `listed ["a 1"]`)
+	r.await(t, `listed ["a 1"]`)
 	c.pod("b", "here", "1")
-	r.await(t, 1, "put b 1")
+	r.await(t, "put b 1")
 	server.Stop()
-	r.await(t, 1, "reached not")
+	r.await(t, "reached not")
 	if _, _, err := client.Pod(t.Context(), "default", "a"); err == nil {
 		t.Error("a pod is read from an API server that is away")
 	}
 	server.Start()
 	c.wish("a", "2")
 	c.remove("b")
-	r.await(t, 1, "deleted b 1")
+	r.await(t, "deleted b 1")
 	want := []string{`listed ["a 1"]`, "put b 1", "put a 2", "put b 1", "deleted b 1"}
 	if diff := cmp.Diff(want, r.told()); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)

@@ -61,9 +61,9 @@ type Pod struct {
 	// for none.
 	MicroserviceLabel string
 	ServiceEndpointIf string
-	// NetworkStatus is the annotation that lists the interfaces that it has, as the
-	// cluster knows it; empty where there is none.
-	NetworkStatus string
+	// NetworkStatus is of the annotation that lists the interfaces that it has, as
+	// the cluster knows it.
+	NetworkStatus Digest
 }
 
 // Node is what the cluster says of the node that an agent is on.

@@ -23,6 +23,8 @@ type Link struct {
 	// Up is what was asked for (IFF_UP); Running that the link can send
 	// (IF_OPER_UP).
 	Up, Running bool
+	// OwnSources is as in LinkChange.
+	OwnSources bool
 	// Peer is the number of a veth's other end in its namespace, and
 	// PeerNamespace the id of that namespace here, OwnNamespace if it is this one
 	// or has none.
@@ -51,6 +53,8 @@ func ParseLink(data []byte) (l Link, ok bool) {
 		case unix.IFLA_OPERSTATE:
 			const operUp = 6 // IF_OPER_UP (linux/if.h)
 			l.Running = len(value) > 0 && value[0] == operUp
+		case unix.IFLA_AF_SPEC:
+			l.OwnSources = hasOwnSources(value)
 		default:
 			if len(value) >= 4 {
 				l.number(kind, binary.NativeEndian.Uint32(value))
@@ -71,6 +75,24 @@ func (l *Link) number(kind uint16, value uint32) {
 	case unix.IFLA_LINK_NETNSID:
 		l.PeerNamespace = int(int32(value))
 	}
+}
+
+// The numbers of a link's settings of IPv4 (IPV4_DEVCONF_RP_FILTER and
+// IPV4_DEVCONF_ARPFILTER in linux/ip.h), which count from 1.
+const rpFilter, arpFilter = 8, 13
+
+// hasOwnSources looks at the settings of IPv4, one 32-bit number after the other.
+func hasOwnSources(families []byte) bool {
+	for family, value := range attributes(families) {
+		for kind, settings := range attributes(value) {
+			if family != unix.AF_INET || kind != unix.IFLA_INET_CONF || len(settings) < 4*arpFilter {
+				continue
+			}
+			of := func(n int) uint32 { return binary.NativeEndian.Uint32(settings[4*(n-1):]) }
+			return of(rpFilter) == 1 && of(arpFilter) == 1
+		}
+	}
+	return false
 }
 
 func linkKind(info []byte) string {

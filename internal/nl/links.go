@@ -183,7 +183,7 @@ func (b *Batch) SetLink(index int, c LinkChange) *Request {
 // families writes what a LinkChange has for IPv4 and IPv6.
 func (m *message) families(c LinkChange) {
 	if c.OwnSources {
-		const rpFilter, arpFilter, on = 8, 13, 1 // IPV4_DEVCONF_RP_FILTER (linux/ip.h)
+		const on = 1
 		m.nest(unix.AF_INET, func() {
 			m.nest(unix.IFLA_INET_CONF, func() {
 				m.uint32(rpFilter, on)

@@ -25,14 +25,14 @@ func inNetns(inode uint64) func(memif.Candidate) error {
 			return errors.New("it is not visible from here: the relay must share the node's PID namespace (hostPID)")
 		}
 		var st unix.Stat_t
-		if err := unix.Stat(fmt.Sprintf("/proc/%d/ns/net", c.PID), &st); err != nil {
+		err := unix.Stat(fmt.Sprintf("/proc/%d/ns/net", c.PID), &st)
+		switch {
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ESRCH), c.PIDFD >= 0 && ended(c.PIDFD):
+			return fmt.Errorf("%w: the process has ended", memif.ErrPeerGone)
+		case err != nil:
 			return fmt.Errorf("its network namespace: %w", err)
-		}
-		if st.Ino != inode {
+		case st.Ino != inode:
 			return errors.New("it is in another network namespace than the pod's")
-		}
-		if c.PIDFD >= 0 && ended(c.PIDFD) {
-			return errors.New("it has ended")
 		}
 		return nil
 	}

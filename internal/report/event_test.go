@@ -194,31 +194,27 @@ func TestWarnings(t *testing.T) {
 			b.Warn(podRef(1), attach.Annotation, fmt.Sprint(n))
 		}
 		b.Warn(podRef(2), attach.Annotation, "hear me")
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if n := b.remembered(); n != maxJobsOfPod+1 {
-			b.t.Errorf("%d jobs are remembered, want %d of one pod and 1 of the other", n, maxJobsOfPod)
+		b.refuse("no", time.Minute)
+		if n := b.remembered(); n != maxAlike+3 {
+			b.t.Errorf("%d Events are remembered, want %d warnings of one pod, two others of it and one of another", n, maxAlike)
 		}
 	})
 }
 
 // Events go first: somebody waits for them.
 func TestEventsOvertakeAnnotations(t *testing.T) {
-	bubble(t, func(b *bench) {
-		for n := range 100 {
-			b.cluster.addPod(podRef(n))
-			b.Added(b.t.Context(), ask(podRef(n)), wired("10.1.1.2/32"), nil)
-		}
-		time.Sleep(settle)
-		b.mu.Lock()
-		b.jobs[key{podRef(7), InterfaceRefused, ""}] = &entry{job: &series{pod: podRef(7), first: time.Now()}}
-		b.mu.Unlock()
-		k, _, _ := b.take(time.Now())
-		if k.reason != InterfaceRefused {
-			b.t.Errorf("%v is sent first", k)
-		}
-		delete(b.jobs, k)
-	})
+	r := New(Config{API: newCluster(), Pods: &pods{}, NetworkStatus: true}) // it does not run
+	for n := range 100 {
+		r.Added(t.Context(), ask(podRef(n)), wired("10.1.1.2/32"), nil)
+	}
+	r.Added(t.Context(), ask(podRef(7)), attach.Result{}, refusal(cniwire.CodeRefused, "no"))
+	later := time.Now().Add(time.Minute)
+	if k, _, _ := r.take(later); k.reason != InterfaceRefused {
+		t.Errorf("%v is sent first", k)
+	}
+	if k, _, _ := r.take(later); k.reason != "" {
+		t.Errorf("%v is sent next", k)
+	}
 }
 
 func FuzzCut(f *testing.F) {

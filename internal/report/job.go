@@ -132,11 +132,11 @@ func (r *Reporter) say(ctx context.Context, k key, o outcome, err error) {
 // add takes a job up, or says once that there is no room for it. The caller
 // holds r.mu.
 func (r *Reporter) add(k key, j job) {
-	var ofPod int
+	alike := 0
 	var idle []key
 	for other, e := range r.jobs {
-		if other.pod == k.pod {
-			ofPod++
+		if other.pod == k.pod && other.reason == k.reason {
+			alike++
 		}
 		if !e.running && e.due().IsZero() {
 			idle = append(idle, other)
@@ -145,7 +145,7 @@ func (r *Reporter) add(k key, j job) {
 	if len(r.jobs) >= maxJobs && len(idle) > 0 { // what was sent is remembered only to count
 		delete(r.jobs, idle[0])
 	}
-	if len(r.jobs) >= maxJobs || ofPod >= maxJobsOfPod {
+	if len(r.jobs) >= maxJobs || alike >= maxAlike {
 		if !r.full {
 			r.full = true
 			r.config.Log.Warn("too much to report: something is left out", slog.String("pod", k.pod.String()), slog.Int("waiting", len(r.jobs)))

@@ -56,9 +56,9 @@ const (
 	maxRequests = 4
 	// requestLimit bounds one of them.
 	requestLimit = 10 * time.Second
-	// maxJobs bounds what is remembered, and maxJobsOfPod how much of it concerns
-	// one pod: some 2 MB, and room for every pod of a large node.
-	maxJobs, maxJobsOfPod = 1024, 8
+	// maxJobs bounds what is remembered, and maxAlike how many Events of one reason
+	// a pod has: some 2 MB, and room for every pod of a large node.
+	maxJobs, maxAlike = 1024, 8
 	// firstRetry doubles with every failure in a row, up to lastRetry, or up to
 	// lastDenied where the agent lacks the right.
 	firstRetry, lastRetry, lastDenied = 250 * time.Millisecond, 30 * time.Second, 5 * time.Minute

@@ -83,7 +83,7 @@ func TestAnnotationsAreComparedAtTheStart(t *testing.T) {
 			ref := podRef(i)
 			pods = append(pods, b.cluster.addPod(ref))
 			n.attachments = append(n.attachments, attachmentOf(ref))
-			b.known.put(model.Pod{Ref: ref, NetworkStatus: has})
+			b.known.put(model.Pod{Ref: ref, NetworkStatus: model.DigestOf(has)})
 		}
 		n.attachments[3].Leaving = true
 		n.attachments[4].Network = "" // cannot be described

@@ -45,7 +45,7 @@ func (r *Reporter) setStatus(pod model.PodRef, id model.AttachmentID, value stri
 	if e, waits := r.jobs[k]; waits {
 		s := e.job.(*status) // a key without a reason has no other
 		s.pod, s.id, s.value = pod, id, value
-	} else if !ok || known.NetworkStatus != value {
+	} else if !ok || known.NetworkStatus != model.DigestOf(value) {
 		r.add(k, &status{pod: pod, id: id, value: value, from: time.Now().Add(settle), pods: r.config.Pods})
 	}
 	r.poke()

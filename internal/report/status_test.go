@@ -57,7 +57,7 @@ func TestWhatIsThereIsNotWritten(t *testing.T) {
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		b.known.put(model.Pod{Ref: pod, NetworkStatus: value})
+		b.known.put(model.Pod{Ref: pod, NetworkStatus: model.DigestOf(value)})
 		b.Added(b.t.Context(), ask(pod), wired("10.1.1.2/32"), nil)
 		if _, patches := b.written(p); patches != 0 {
 			b.t.Errorf("%d patches of what is there", patches)

@@ -173,8 +173,8 @@ func TestGetReadsThePodAsItIs(t *testing.T) {
 		if err != nil || found != (test.want != "") || got.Ref.UID != test.want {
 			t.Errorf("%s %s: %+v, %t, %v; want %q", test.name, test.uid, got, found, err, test.want)
 		}
-		if isMirror := test.want == "hash"; (got.ObjectUID == "mirror") != isMirror || (got.NetworkStatus == "[]") != isMirror {
-			t.Errorf("%s %s: the API has it as %q, annotated with %q", test.name, test.uid, got.ObjectUID, got.NetworkStatus)
+		if isMirror := test.want == "hash"; (got.ObjectUID == "mirror") != isMirror || (got.NetworkStatus == model.DigestOf("[]")) != isMirror {
+			t.Errorf("%s %s: the API has it as %q, or other annotations are known", test.name, test.uid, got.ObjectUID)
 		}
 	}
 	a.Stop()

@@ -52,6 +52,6 @@ func modelPod(pod *metav1.ObjectMeta) model.Pod {
 		Problems:          problems,
 		MicroserviceLabel: a.MicroserviceLabel,
 		ServiceEndpointIf: a.ServiceEndpointIf,
-		NetworkStatus:     pod.Annotations[podif.NetworkStatusAnnotation],
+		NetworkStatus:     model.DigestOf(pod.Annotations[podif.NetworkStatusAnnotation]),
 	}
 }

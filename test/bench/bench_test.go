@@ -9,6 +9,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/polynic/polynic/test/harness"
 	"github.com/polynic/polynic/test/need"
 )
 
@@ -21,7 +22,7 @@ func TestMovesAreCounted(t *testing.T) {
 	defer inNode.Close()
 	defer inPod.Close()
 	path := fmt.Sprintf("/proc/self/fd/%d", pod.FD())
-	seen := watch(t, node, path)
+	seen := harness.Watch(t, node, path)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "there"
 	link := &netlink.Veth{LinkAttrs: attrs, PeerName: "stays"}
@@ -38,8 +39,8 @@ func TestMovesAreCounted(t *testing.T) {
 	if err := inPod.LinkSetNsFd(back, node.FD()); err != nil {
 		t.Fatal(err)
 	}
-	seen.done(t)
-	if seen.moved != 2 {
-		t.Errorf("%d moves are counted, want 2", seen.moved)
+	seen.End()
+	if seen.Moved != 2 {
+		t.Errorf("%d moves are counted, want 2", seen.Moved)
 	}
 }

@@ -21,15 +21,15 @@ func burst(t *testing.T, s *sheet) {
 	for range s.bursts {
 		pods, sandboxes := n.pool(s.pods), r.pool(s.pods)
 
-		counted := watch(t, n.Inside, paths(pods, func(p *harness.Pod) string { return p.Netns })...)
+		counted := harness.Watch(t, n.Inside, paths(pods, func(p *harness.Pod) string { return p.Netns })...)
 		runBurst(ours, pods, n.add)
-		counted.done(t)
-		ours.moved += counted.moved
+		counted.End()
+		ours.moved += counted.Moved
 
-		counted = watch(t, r.node, paths(sandboxes, referencePod.netns)...)
+		counted = harness.Watch(t, r.node, paths(sandboxes, referencePod.netns)...)
 		runBurst(theirs, sandboxes, func(p referencePod) (time.Duration, error) { return r.run("ADD", p) })
-		counted.done(t)
-		theirs.moved += counted.moved
+		counted.End()
+		theirs.moved += counted.Moved
 
 		if err := inParallel(pods, func(p *harness.Pod) error { _, err := n.del(p); return err }); err != nil {
 			t.Error(err)
@@ -44,6 +44,9 @@ func burst(t *testing.T, s *sheet) {
 	s.Note("of the reference: %d errors, %d links moved", theirs.failed, theirs.moved)
 	if ours.err != nil {
 		t.Error(ours.err)
+	}
+	if ours.moved > 0 {
+		t.Errorf("%d links were moved between namespaces", ours.moved)
 	}
 }
 

@@ -66,7 +66,7 @@ func (c *cluster) deploy() {
 	begin := time.Now()
 	c.Kubectl("apply", "-f", "../../deploy/polynic.yaml")
 	for _, name := range []string{"relay", "agent"} {
-		c.Kubectl("wait", "-n", "polynic-system", "--for=condition=Ready", "pod", "-l", "app.kubernetes.io/component="+name, "--timeout=2m")
+		c.waitPods(1, "-n", "polynic-system", "-l", "app.kubernetes.io/component="+name)
 	}
 	c.node.WaitReady()
 	c.t.Logf("installed and ready after %s", time.Since(begin).Round(10*time.Millisecond))

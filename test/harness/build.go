@@ -51,14 +51,15 @@ func Main(m *testing.M) int {
 }
 
 func build(dir string) error {
-	for _, program := range []string{"polynic-agent", "polynic-relay", "polynic-cni"} {
+	for _, program := range []string{"cmd/polynic-agent", "cmd/polynic-relay", "cmd/polynic-cni", "examples/memif-echo"} {
+		lives := program == "cmd/polynic-agent" || program == "cmd/polynic-relay"
 		args := []string{"build", "-tags", "failpoints", "-o", dir + "/"}
-		if os.Getenv(RaceEnv) != "" && program != "polynic-cni" {
+		if os.Getenv(RaceEnv) != "" && lives {
 			args = append(args, "-race")
 		}
-		cmd := exec.Command("go", append(args, "github.com/polynic/polynic/cmd/"+program)...)
+		cmd := exec.Command("go", append(args, "github.com/polynic/polynic/"+program)...)
 		cmd.Env = append(os.Environ(), "GOFLAGS=-buildvcs=false")
-		if os.Getenv(RaceEnv) == "" || program == "polynic-cni" {
+		if os.Getenv(RaceEnv) == "" || !lives {
 			cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
 		}
 		if out, err := cmd.CombinedOutput(); err != nil {

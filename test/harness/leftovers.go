@@ -31,8 +31,9 @@ func looks() []string {
 	}
 }
 
-// Look takes stock now.
-func (n *Node) Look() (Leftovers, error) {
+// LookAtKernel takes stock of what the kernel has outside of pods, whether agent
+// and relay run or not.
+func (n *Node) LookAtKernel() (Leftovers, error) {
 	var b strings.Builder
 	for _, command := range append(looks(), "nft --stateless list ruleset",
 		"cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding") {
@@ -43,14 +44,23 @@ func (n *Node) Look() (Leftovers, error) {
 		}
 		fmt.Fprintf(&b, "# %s\n%s", command, volatile(out))
 	}
-	if err := n.stub(&b); err != nil {
+	err := n.stub(&b)
+	return Leftovers(b.String()), err
+}
+
+// Look takes stock now.
+func (n *Node) Look() (Leftovers, error) {
+	var b strings.Builder
+	kernel, err := n.LookAtKernel()
+	if err != nil {
 		return "", err
 	}
+	b.WriteString(string(kernel))
 	if err := n.files(&b); err != nil {
 		return "", err
 	}
 	if status, err := n.Status(); err == nil {
-		fmt.Fprintf(&b, "# agent\n%+v %v\n%s\n", status.Counts, status.Problems, n.openFiles())
+		fmt.Fprintf(&b, "# agent\n%+v %v\n%+v\n", status.Counts, status.Problems, n.OpenFiles())
 	}
 	return Leftovers(b.String()), nil
 }
@@ -100,7 +110,7 @@ func (n *Node) files(b *strings.Builder) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
-			if err == nil && !strings.HasSuffix(path, ".new") {
+			if err == nil && !strings.HasSuffix(path, ".new") && !n.isContainers(path) {
 				fmt.Fprintln(b, strings.TrimPrefix(path, n.Dir))
 			}
 			return err
@@ -112,9 +122,12 @@ func (n *Node) files(b *strings.Builder) error {
 	return nil
 }
 
-// openFiles counts the open files of the agent and the relay that keep
-// something of a pod alive: namespaces and taps.
-func (n *Node) openFiles() string {
+// OpenFiles is how many files that keep something of a pod alive are open:
+// namespaces, taps, and the folders of sockets.
+type OpenFiles struct{ AgentNamespaces, RelayNamespaces, Taps, Folders int }
+
+// OpenFiles counts what agent and relay have open now.
+func (n *Node) OpenFiles() OpenFiles {
 	count := func(pid int, what string) int {
 		matches := 0
 		entries, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
@@ -128,8 +141,11 @@ func (n *Node) openFiles() string {
 		return matches
 	}
 	relay, _ := child(n.Relay.PID())
-	return fmt.Sprintf("agent: %d namespaces, relay: %d namespaces, %d taps",
-		count(n.Agent.PID(), "net:*"), count(relay, "net:*"), count(relay, "/dev/net/tun"))
+	return OpenFiles{
+		AgentNamespaces: count(n.Agent.PID(), "net:*"),
+		RelayNamespaces: count(relay, "net:*"), Taps: count(relay, "/dev/net/tun"),
+		Folders: count(relay, n.Config.MemifDir()+"/*"),
+	}
 }
 
 // volatile takes out what differs between two looks at the same thing: numbers
@@ -139,14 +155,19 @@ func volatile(text string) string {
 	return regexp.MustCompile(`(?m)^\d+: |link-netnsid \d+|@if\d+| state [A-Z]+|NO-CARRIER,`).ReplaceAllString(text, "")
 }
 
-// MustLook is Look that must succeed.
+// MustLook is Look that must succeed, and see the same twice in succession: the
+// agent's own repairs open namespaces for a moment.
 func (n *Node) MustLook() Leftovers {
 	n.TB.Helper()
-	l, err := n.Look()
-	if err != nil {
-		n.TB.Fatal(err)
-	}
-	return l
+	var seen Leftovers
+	Eventually(n.TB, Patience(2*time.Second), func() error {
+		now, err := n.Look()
+		if err == nil && now != seen {
+			seen, err = now, errors.New("things change")
+		}
+		return err
+	})
+	return seen
 }
 
 // ExpectClean waits until the node is as it was at an earlier look; 2 s is what

@@ -19,6 +19,7 @@ import (
 
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/inspect"
+	"github.com/polynic/polynic/internal/lab/kubelet"
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/test/need"
@@ -31,6 +32,8 @@ type Node struct {
 	Config config.Config
 	Agent  *Process
 	Relay  *Process
+	// Kubelet is there where the configuration offers memif devices.
+	Kubelet *kubelet.Kubelet
 
 	// Env is added to the agent's and the relay's environment.
 	Env []string
@@ -46,6 +49,7 @@ type Node struct {
 	containers map[string]*Container
 
 	pods    atomic.Int64 // made so far, for names
+	lists   atomic.Int64 // that kubelet was asked for
 	removed bool
 }
 
@@ -61,6 +65,7 @@ func NewNode(t testing.TB, alter func(*config.Config)) *Node {
 	c.NodeName = "node1"
 	c.StateDir, c.RunDir = filepath.Join(dir, "state"), filepath.Join(dir, "run")
 	c.PodSource = "dir:" + filepath.Join(dir, "pods")
+	c.Memif.KubeletDir = filepath.Join(dir, "kubelet")
 	c.Network.Subnets = append(c.Network.Subnets,
 		config.Subnet{CIDR: netip.MustParsePrefix("fd10:1::/48"), NodePrefixLen: 64})
 	if alter != nil {
@@ -75,6 +80,9 @@ func NewNode(t testing.TB, alter func(*config.Config)) *Node {
 	n.WriteConfig()
 	n.prepareCNI()
 	t.Cleanup(n.showLogs)
+	if c.Memif.Enabled {
+		n.startKubelet()
+	}
 	return n
 }
 

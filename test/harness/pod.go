@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/containernetworking/cni/libcni"
@@ -70,6 +71,7 @@ type Pod struct {
 	ContainerID string
 	Netns       string // path
 	IfName      string // of the main interface
+	memifs      int    // that it asks for
 	// List is the network that the pod is attached to.
 	List *libcni.NetworkConfigList
 }
@@ -90,7 +92,11 @@ func (n *Node) NewPod(annotation string) (*Pod, error) {
 	if err := n.putPod(name, "uid-"+name, annotation); err != nil {
 		return nil, err
 	}
-	return n.newSandbox(name, "uid-"+name)
+	p, err := n.newSandbox(name, "uid-"+name)
+	if err == nil {
+		p.memifs = strings.Count(annotation, "/memif")
+	}
+	return p, err
 }
 
 // WritePod puts a pod's manifest where the agent reads them.
@@ -165,10 +171,13 @@ func (p *Pod) Runtime() *libcni.RuntimeConf {
 	}
 }
 
-// Add is CNI ADD.
+// Add is CNI ADD, after kubelet has admitted the pod.
 func (p *Pod) Add() (*types100.Result, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), cniLimit)
 	defer cancel()
+	if err := p.admit(ctx); err != nil {
+		return nil, err
+	}
 	result, err := p.node.cni.AddNetworkList(ctx, p.List, p.Runtime())
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func runRole(role string) int {
 	roles := map[string]func() error{
 		"udp-sink": udpSink, "udp-source": udpSource,
 		containerRole: becomeContainer, RemoveFolderRole: removeFolder,
-		"tcp-sink": tcpSink, "tcp-source": tcpSource,
+		"tcp-sink": tcpSink, "tcp-source": tcpSource, "memif": memifPeer,
 	}
 	run, ok := roles[role]
 	if !ok {

@@ -26,12 +26,17 @@ type Flow struct {
 type Report struct {
 	// Sent and Received count datagrams, or bytes of a TCP connection.
 	Sent, Received uint64
+	// Seconds is how long the source of datagrams sent.
+	Seconds float64
 	// LongestGapMS is the longest time without an arrival, in milliseconds.
 	LongestGapMS float64
 }
 
 // Lost is what did not arrive.
 func (r Report) Lost() uint64 { return r.Sent - r.Received }
+
+// Rate is how many datagrams were sent each second.
+func (r Report) Rate() float64 { return float64(r.Sent) / max(r.Seconds, 1e-9) }
 
 // UDP starts a flow of datagrams per second between two namespaces, to an
 // address at which the sink listens.
@@ -62,7 +67,7 @@ func startFlow(t testing.TB, protocol string, w way, rate string) *Flow {
 func (f *Flow) Stop() Report {
 	f.t.Helper()
 	sent, received := f.source.finish(f.t), f.sink.finish(f.t)
-	return Report{Sent: sent.Sent, Received: received.Received, LongestGapMS: received.LongestGapMS}
+	return Report{Sent: sent.Sent, Received: received.Received, Seconds: sent.Seconds, LongestGapMS: received.LongestGapMS}
 }
 
 // helper is a process in a traffic role: it says one line when it works, and

@@ -102,5 +102,6 @@ func udpSource() error {
 			}
 		}
 	}
+	r.Seconds = time.Since(begin).Seconds()
 	return json.NewEncoder(os.Stdout).Encode(r)
 }

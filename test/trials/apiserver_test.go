@@ -40,7 +40,7 @@ func newAPINode(t *testing.T, subnets ...config.Subnet) *apiNode {
 }
 
 // ranges are those of the node, where a test does not care.
-var ranges = []string{"10.244.3.0/24", "fd00:10:244:3::/64"} //nolint:gochecknoglobals // a constant
+var ranges = []string{"10.244.3.0/24", "fd00:10:244:3::/64"}
 
 func (n *apiNode) putNode(annotations map[string]string, podCIDRs ...string) {
 	n.api.Put("nodes/node1", &corev1.Node{
@@ -75,6 +75,9 @@ func (n *apiNode) problem(words string) {
 // their order.
 func TestNodeGetsItsRanges(t *testing.T) {
 	n := newAPINode(t)
+	n.api.Stop()
+	n.problem("the API server does not tell")
+	n.api.Start()
 	n.problem("no such node")
 	n.putNode(nil)
 	n.problem("node node1: no spec.podCIDRs")
@@ -141,6 +144,16 @@ func TestAPIServerIsAway(t *testing.T) {
 		t.Errorf("refused after %s", took)
 	}
 	second.MustDel()
+	n.api.Start()
+	n.api.Stall()
+	began = time.Now()
+	_, err = n.Sandbox("unknown", "u4").Add()
+	expectRefused(t, err, cniwire.CodeTryAgainLater, "the API server does not tell", "deadline exceeded")
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("refused after %s", took)
+	}
+	n.api.Stop()
+	n.api.Resume()
 
 	n.RestartAgent()
 	if err := n.CNIStatus(); err != nil {

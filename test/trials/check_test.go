@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os/exec"
@@ -230,18 +231,20 @@ func TestCheckAgainstPrevious(t *testing.T) {
 	n.ExpectClean(baseline)
 }
 
+var checks = flag.Int("checks", 200, "how often pods in order are checked while others come and go")
+
 // TestCheckWithoutFalseAlarm checks pods that are in order, while others come
 // and go.
 func TestCheckWithoutFalseAlarm(t *testing.T) {
 	n := harness.Start(t, nil)
 	baseline := n.MustLook()
-	const checks, checkers = 200, 4
+	const checkers = 4
 	var running sync.WaitGroup
 	for range checkers {
 		pod := n.Pod(mixed)
 		pod.MustAdd()
 		running.Go(func() {
-			for range checks / checkers {
+			for range *checks / checkers {
 				if err := pod.Check(); err != nil {
 					t.Error(err)
 				}

@@ -9,11 +9,13 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -229,6 +231,27 @@ func TestSweepAtStart(t *testing.T) {
 	now, err := replaced.Look()
 	if diff := cmp.Diff(before, now); diff != "" || err != nil {
 		t.Errorf("the other namespace was changed: %v (-before +now):\n%s", err, diff)
+	}
+	all.expect(t, n, stays)
+	stays[0].MustDel()
+	n.ExpectClean(baseline)
+}
+
+// TestSweep: a sandbox that goes without a DEL while the agent runs is removed
+// by and by, and nobody else.
+func TestSweep(t *testing.T) {
+	n := harness.Start(t, func(c *config.Config) {
+		c.SweepInterval.Duration, c.RepairInterval.Duration = 200*time.Millisecond, time.Hour
+	})
+	baseline := n.MustLook()
+	all := flock{}
+	stays := all.add(n, 1, mixed)
+	inUse := n.MustLook()
+	for range 2 { // sweeping goes on
+		gone := n.Pod(mixed)
+		gone.MustAdd()
+		gone.Destroy()
+		n.ExpectClean(inUse)
 	}
 	all.expect(t, n, stays)
 	stays[0].MustDel()

@@ -14,19 +14,28 @@ import (
 	"github.com/polynic/polynic/test/harness"
 )
 
-// TestRemove takes polynic off a node whose pods run on: these have nothing of
-// it any more. The journal knows their namespaces; where it is lost they are
-// found in the runtime's folder.
+// TestRemove takes polynic off a node whose pods run on: these and the node have
+// nothing of it any more, and the node forwards if it did before. The journal
+// knows the pods' namespaces; where it is lost they are found in the runtime's
+// folder.
 func TestRemove(t *testing.T) {
 	for name, test := range map[string]struct {
 		podNetnsDir string
 		journalLost bool
+		forwarding  string // before
 	}{
-		"with the journal":    {podNetnsDir: "/nowhere"},
-		"without the journal": {podNetnsDir: "/run/netns", journalLost: true},
+		"with the journal":    {podNetnsDir: "/nowhere", forwarding: "0"},
+		"without the journal": {podNetnsDir: "/run/netns", journalLost: true, forwarding: "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := harness.Start(t, func(c *config.Config) { c.PodNetnsDir = test.podNetnsDir })
+			n := harness.NewNode(t, func(c *config.Config) { c.PodNetnsDir = test.podNetnsDir })
+			forward(t, test.forwarding)
+			node, err := n.LookAtKernel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.StartRelay()
+			startAgent(t, n, nil)
 			before := map[*harness.Pod]string{}
 			for _, annotation := range []string{mixed, "veth1/veth"} {
 				p := n.Pod(annotation)
@@ -44,6 +53,10 @@ func TestRemove(t *testing.T) {
 				}
 			}
 			n.Remove()
+			now, err := n.LookAtKernel()
+			if diff := cmp.Diff(strings.Split(string(node), "\n"), strings.Split(string(now), "\n")); diff != "" || err != nil {
+				t.Errorf("the node: %v (-before +after):\n%s", err, diff)
+			}
 			for p, want := range before {
 				look, err := p.Look()
 				if err != nil {
@@ -54,5 +67,20 @@ func TestRemove(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// forward has the node forward, in both families, or not.
+func forward(t *testing.T, value string) {
+	t.Helper()
+	for _, setting := range []string{"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"} {
+		before, err := os.ReadFile(setting)
+		if err == nil {
+			err = os.WriteFile(setting, []byte(value), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.WriteFile(setting, before, 0o644) })
 	}
 }

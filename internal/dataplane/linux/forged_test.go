@@ -16,6 +16,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
@@ -228,5 +230,40 @@ func (w *wired) floods(f *forger, most int) {
 		if len(known) > most {
 			w.t.Errorf("%s, %s: the node knows %d neighbours, such as %s", f.name, name, len(known), known[0].IP)
 		}
+	}
+}
+
+// What a sysctl service or a person makes of the settings that keep pods from
+// speaking in others' names is found, and undone.
+func TestFiltersAreMissed(t *testing.T) {
+	w := newWired(t)
+	objects := w.objects(1, w.pod(), model.Interface{Name: "tap1", Type: podif.Tap, Queues: 1})
+	owner := objects[0].Key().Owner
+	w.apply(owner, objects)
+	want := desired.NewSet(objects...)
+	for _, name := range []string{"eth0", "tap1"} {
+		for setting, value := range map[string]string{"rp_filter": "2", "arp_filter": "0"} {
+			path := filepath.Join("/proc/sys/net/ipv4/conf", w.driver.PortName(owner, name), setting)
+			if err := os.WriteFile(path, []byte(value), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			found, err := w.driver.Observe(t.Context(), dataplane.Scope{Want: want})
+			changes := desired.Diff(found, want)
+			others := slices.ContainsFunc(changes, func(c desired.Change) bool { return c.Interface() != name })
+			if err != nil || len(changes) == 0 || others {
+				t.Errorf("%s of %s: missed are %v, %v", setting, name, changes, err)
+			}
+			w.driver.Apply(t.Context(), []dataplane.Work{{Owner: owner, Changes: changes}}, func(_ desired.Owner, err error) {
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			if now, err := os.ReadFile(path); err != nil || string(now) != "1\n" {
+				t.Errorf("%s of %s is %s, %v", setting, name, now, err)
+			}
+		}
+	}
+	if found, err := w.driver.Observe(t.Context(), dataplane.Scope{Want: want}); err != nil || len(desired.Diff(found, want)) > 0 {
+		t.Errorf("afterwards there is\n%s, %v", found, err)
 	}
 }

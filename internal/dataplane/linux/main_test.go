@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/dataplane"
@@ -27,7 +28,15 @@ import (
 	"github.com/polynic/polynic/test/need"
 )
 
-func TestMain(m *testing.M) { os.Exit(isolate.Main(m)) }
+func TestMain(m *testing.M) {
+	if code := isolate.Main(m); code != 0 {
+		os.Exit(code)
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
 
 // lab is a node made of the test's own namespace: a running relay, a folder,
 // and pods.

@@ -26,8 +26,8 @@ func (v *view) port(want desired.Port) (desired.Port, *nl.Link) {
 	got := want
 	got.SwitchMAC = link.MAC
 	got.MTU = link.MTU
-	if !link.Up {
-		got.SwitchMAC = model.MAC{} // down is as good as not configured
+	if !link.Up || !link.OwnSources {
+		got.SwitchMAC = model.MAC{} // as good as not configured
 	}
 	if alias(want) != link.Alias || link.Group != portGroup {
 		got.PodName = ""

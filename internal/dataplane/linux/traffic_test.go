@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/polynic/polynic/api/podif"
@@ -58,7 +59,8 @@ func (w *wired) tryApply(owner desired.Owner, objects []desired.Object) (err err
 	return err
 }
 
-// add makes a pod with eth0 (10.1.1.N1), tap1 (10.1.1.N2) and a stub veth.
+// add makes a pod with eth0 (10.1.1.N1), tap1 (10.1.1.N2), and a veth and a tap in
+// the stub network.
 func (w *wired) add(n int) model.Netns {
 	w.t.Helper()
 	ns := w.pod()
@@ -68,7 +70,7 @@ func (w *wired) add(n int) model.Netns {
 }
 
 // objects are what the n-th pod should have: a veth eth0, a custom interface in
-// the default network, and a stub veth.
+// the default network, and a veth and a tap in the stub network.
 func (w *wired) objects(n int, ns model.Netns, custom model.Interface) []desired.Object {
 	w.t.Helper()
 	address := func(i int) []netip.Addr {
@@ -86,6 +88,7 @@ func (w *wired) objects(n int, ns model.Netns, custom model.Interface) []desired
 			{Name: "eth0", Type: podif.Veth, Network: model.DefaultNetwork, Addresses: address(1)},
 			custom,
 			{Name: "veth1", Type: podif.Veth, Network: model.StubNetwork},
+			{Name: "tap2", Type: podif.Tap, Queues: 1, Network: model.StubNetwork},
 		},
 	}
 	objects, err := w.node.Attachment(a)
@@ -175,14 +178,24 @@ func TestSpoofedSourcesAreDropped(t *testing.T) {
 func TestStubReachesNothing(t *testing.T) {
 	w := newWired(t)
 	a, b := w.add(1), w.add(2)
-	w.mustRun(a, "ip addr add 10.1.1.50/24 dev veth1; ip addr add fd10:1:0:1::50/64 dev veth1 nodad")
-	w.mustRun(b, "ip addr add 10.1.1.51/24 dev veth1; ip addr add fd10:1:0:1::51/64 dev veth1 nodad")
-	for _, target := range []string{"10.1.1.1", "10.1.1.21", "10.1.1.51", "fd10:1:0:1::1", "fd10:1:0:1::21", "fd10:1:0:1::51"} {
-		if w.run(a, unanswered+"-I veth1 "+target) == nil {
-			t.Errorf("%s answers on a stub interface", target)
+	for _, dev := range []string{"veth1", "tap2"} {
+		w.mustRun(a, "ip addr add 10.1.1.50/24 dev "+dev+"; ip addr add fd10:1:0:1::50/64 dev "+dev+" nodad")
+		for _, other := range []string{"veth1", "tap2"} {
+			w.mustRun(b, "ip addr add 10.1.1.51/24 dev "+other+"; ip addr add fd10:1:0:1::51/64 dev "+other+" nodad")
+			var pings sync.WaitGroup
+			for _, target := range []string{"10.1.1.1", "10.1.1.21", "10.1.1.51", "fd10:1:0:1::1", "fd10:1:0:1::21", "fd10:1:0:1::51"} {
+				pings.Go(func() {
+					if w.run(a, unanswered+"-I "+dev+" "+target) == nil {
+						t.Errorf("%s answers on the stub interface %s", target, dev)
+					}
+				})
+			}
+			pings.Wait()
+			w.mustRun(b, "ip addr del 10.1.1.51/24 dev "+other+"; ip addr del fd10:1:0:1::51/64 dev "+other)
 		}
+		w.mustRun(a, "ip addr del 10.1.1.50/24 dev "+dev+"; ip addr del fd10:1:0:1::50/64 dev "+dev)
+		w.mustRun(a, "ip -o link show "+dev+" | grep -q LOWER_UP") // the carrier is up all the same
 	}
-	w.mustRun(a, "ip -o link show veth1 | grep -q LOWER_UP") // the carrier is up all the same
 }
 
 // Every address answers, also one that another interface of the asking pod

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/polynic/polynic/internal/failpoint"
 	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 )
@@ -125,11 +126,13 @@ func (s *Store) Allocate(devices []string) (model.MemifAllocation, error) {
 	a := model.MemifAllocation{ID: randomText(), Devices: devices, Secret: model.NewSecret(randomText()), Given: time.Now().UnixMicro()}
 	// Written down first: a folder that is not is found again by its note alone.
 	err := s.journal.PutAllocation(a)
+	failpoint.Hit("allocate-journaled")
 	if err == nil {
 		if err = errors.Join(s.dir.Make(a.ID), s.notes.put(a)); err != nil {
 			err = errors.Join(err, s.dir.Remove(context.Background(), a.ID), s.notes.remove(a.ID), s.journal.DeleteAllocation(a.ID))
 		}
 	}
+	failpoint.Hit("allocate-folder")
 	if err != nil {
 		return model.MemifAllocation{}, fmt.Errorf("memif devices [%s]: %w", strings.Join(devices, ", "), err)
 	}
@@ -204,7 +207,9 @@ func (s *Store) Free(ctx context.Context, id string) error {
 	if err := s.dir.Remove(ctx, id); err != nil {
 		return err
 	}
+	failpoint.Hit("free-folder")
 	err := errors.Join(s.notes.remove(id), s.journal.DeleteAllocation(id))
+	failpoint.Hit("free-journaled")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held = slices.DeleteFunc(s.held, func(h *held) bool { return h.ID == id })

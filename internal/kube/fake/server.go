@@ -35,6 +35,7 @@ type Server struct {
 	cuts     int           // how often watches were cut
 	marked   int           // the version of the last bookmark
 	refusing bool
+	stalled  chan struct{} // where set, nothing is answered before it is closed
 	held     bool
 	requests []string
 }
@@ -136,6 +137,21 @@ func (s *Server) Refuse() { s.setRefusing(true) }
 // Accept ends Refuse.
 func (s *Server) Accept() { s.setRefusing(false) }
 
+// Stall has the server take requests and not answer them, until Resume.
+func (s *Server) Stall() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stalled = make(chan struct{})
+}
+
+// Resume ends Stall.
+func (s *Server) Resume() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.stalled)
+	s.stalled = nil
+}
+
 func (s *Server) setRefusing(to bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,8 +162,15 @@ func (s *Server) setRefusing(to bool) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.requests = append(s.requests, r.Method+" "+r.URL.RequestURI())
-	refusing := s.refusing
+	refusing, stalled := s.refusing, s.stalled
 	s.mu.Unlock()
+	if stalled != nil {
+		select {
+		case <-stalled:
+		case <-r.Context().Done():
+			return
+		}
+	}
 	if refusing {
 		answer(w, failure(http.StatusServiceUnavailable, "ServiceUnavailable", "not now"))
 		return
@@ -161,7 +184,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet && query.Get("watch") == "true":
 		s.watch(w, r, path)
 	case r.Method == http.MethodGet && isCollection(path):
-		answer(w, s.list(path, query, metadataOnly(r)))
+		answer(w, s.list(path, query, formOf(r)))
 	default:
 		answer(w, s.one(r, path))
 	}
@@ -171,10 +194,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func isCollection(path string) bool {
 	parts := strings.Split(path, "/")
 	return len(parts)%2 == 1
-}
-
-func metadataOnly(r *http.Request) bool {
-	return strings.Contains(r.Header.Get("Accept"), "as=PartialObjectMetadata")
 }
 
 func answer(w http.ResponseWriter, o object) {

@@ -56,9 +56,24 @@ func (o object) matches(selector string) bool {
 	return o != nil && (!ok || o.field(name) == value)
 }
 
-// shown is the object, or only its metadata.
-func (o object) shown(metadata bool) object {
-	if !metadata {
+// form is how objects are asked for.
+type form string
+
+const (
+	whole    form = ""
+	metadata form = "PartialObjectMetadata"
+)
+
+func formOf(r *http.Request) form {
+	if strings.Contains(r.Header.Get("Accept"), "as="+string(metadata)) {
+		return metadata
+	}
+	return whole
+}
+
+// shown is the object as it was asked for.
+func (o object) shown(f form) object {
+	if f == whole {
 		return o
 	}
 	return object{"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": o["metadata"]}
@@ -84,7 +99,7 @@ func tooLarge(version string, now int) object {
 }
 
 // list answers for all objects of a resource, whatever their namespace.
-func (s *Server) list(resource string, query url.Values, metadata bool) object {
+func (s *Server) list(resource string, query url.Values, f form) object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	asked := query.Get("resourceVersion")
@@ -97,11 +112,11 @@ func (s *Server) list(resource string, query url.Values, metadata bool) object {
 	items := []object{}
 	for _, p := range slices.Sorted(maps.Keys(s.objects)) {
 		if o := s.objects[p]; resourceOf(p) == resource && o.matches(query.Get("fieldSelector")) {
-			items = append(items, o.shown(metadata))
+			items = append(items, o.shown(f))
 		}
 	}
 	kind, group := kindOf(resource)+"List", "v1"
-	if metadata {
+	if f == metadata {
 		kind, group = "PartialObjectMetadataList", "meta.k8s.io/v1"
 	}
 	return object{

@@ -5,6 +5,7 @@ package fake
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -24,6 +25,16 @@ func (s *Server) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.known, s.history = s.version, nil
+	s.cuts++
+	s.tell()
+}
+
+// RememberNothing is Forget for ever: no version is known to a watch, not even the
+// one of a list that was just made.
+func (s *Server) RememberNothing() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = math.MaxInt
 	s.cuts++
 	s.tell()
 }
@@ -66,6 +77,19 @@ func (s *Server) tell() {
 	s.news = make(chan struct{})
 }
 
+// stream is one watch.
+type stream struct {
+	*Server
+	w        http.ResponseWriter
+	resource string
+	selector string
+	form     form
+
+	from   int // the version of what was told last
+	marked int // and of the bookmark; that of a watch without bookmarks is none
+	cuts   int // as they were when it began
+}
+
 // watch streams the changes of a resource after a version.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, resource string) {
 	query := r.URL.Query()
@@ -73,50 +97,28 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, resource string) 
 	seconds, _ := strconv.Atoi(query.Get("timeoutSeconds"))
 	end := time.After(time.Duration(seconds) * time.Second)
 	w.Header().Set("Content-Type", "application/json")
-	write := func(kind string, o object) {
-		_ = json.NewEncoder(w).Encode(object{"type": kind, "object": o})
-	}
 	s.mu.Lock()
-	began, cuts, now, known := s.marked, s.cuts, s.version, s.known
+	f := &stream{
+		Server: s, w: w, resource: resource, selector: query.Get("fieldSelector"), form: formOf(r),
+		from: from, marked: s.marked, cuts: s.cuts,
+	}
+	now, known := s.version, s.known
 	s.mu.Unlock()
+	if query.Get("allowWatchBookmarks") != "true" {
+		f.marked = math.MaxInt
+	}
 	switch {
 	case from < known:
-		write("ERROR", failure(http.StatusGone, "Expired", "too old resource version"))
+		f.write("ERROR", failure(http.StatusGone, "Expired", "too old resource version"))
 		return
 	case from > now:
 		answer(w, tooLarge(query.Get("resourceVersion"), now))
 		return
 	}
 	for {
-		s.mu.Lock()
-		news, marked, cut := s.news, s.marked, s.cuts != cuts
-		if s.held {
-			marked = began
-		}
-		var changes []change
-		for _, c := range s.history {
-			if c.version > from && c.resource == resource && !s.held {
-				changes = append(changes, c)
-			}
-		}
-		s.mu.Unlock()
-		for _, c := range changes {
-			from = c.version
-			if kind, o := c.seen(query.Get("fieldSelector")); kind != "" {
-				write(kind, o.shown(metadataOnly(r)))
-			}
-		}
-		if marked > began && query.Get("allowWatchBookmarks") == "true" {
-			began, from = marked, max(from, marked)
-			mark := object{"apiVersion": "v1", "kind": kindOf(resource), "metadata": object{"resourceVersion": strconv.Itoa(from)}}
-			write("BOOKMARK", mark.shown(metadataOnly(r)))
-		}
-		if cut {
-			_, _ = w.Write([]byte(`{"type": "MODI`))
+		news, goesOn := f.advance()
+		if !goesOn {
 			return
-		}
-		if f, ok := w.(http.Flusher); ok {
-			f.Flush()
 		}
 		select {
 		case <-news:
@@ -126,6 +128,46 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, resource string) 
 			return
 		}
 	}
+}
+
+// advance tells what has happened, and reports whether the watch goes on, when news
+// is closed.
+func (f *stream) advance() (news chan struct{}, goesOn bool) {
+	f.mu.Lock()
+	news, marked, cut := f.news, f.Server.marked, f.Server.cuts != f.cuts
+	var changes []change
+	for _, c := range f.history {
+		if c.version > f.from && c.resource == f.resource && !f.held {
+			changes = append(changes, c)
+		}
+	}
+	if f.held {
+		marked = 0
+	}
+	f.mu.Unlock()
+	for _, c := range changes {
+		f.from = c.version
+		if kind, o := c.seen(f.selector); kind != "" {
+			f.write(kind, o.shown(f.form))
+		}
+	}
+	if marked > f.marked {
+		f.marked, f.from = marked, max(f.from, marked)
+		mark := object{"apiVersion": "v1", "kind": kindOf(f.resource), "metadata": object{"resourceVersion": strconv.Itoa(f.from)}}
+		f.write("BOOKMARK", mark.shown(f.form))
+	}
+	if cut {
+		_, _ = f.w.Write([]byte(`{"type": "MODI`))
+		return nil, false
+	}
+	if w, ok := f.w.(http.Flusher); ok {
+		w.Flush()
+	}
+	return news, true
+}
+
+func (f *stream) write(kind string, o object) {
+	_ = json.NewEncoder(f.w).Encode(object{"type": kind, "object": o})
 }
 
 // seen is how a watch with a selector sees a change: an object that begins to

@@ -27,6 +27,8 @@ type Demo struct {
 	Out     io.Writer
 	// Manifest is the file with the pods.
 	Manifest string
+	// IPFamily is that of the pods' addresses; empty for the lab's own choice.
+	IPFamily string
 }
 
 // Run runs the demo in a new folder. The error names what did not work; the lab
@@ -65,7 +67,11 @@ func (d Demo) Run(ctx context.Context) error {
 
 // show is the demo from the start of the lab to the pings.
 func (d Demo) show(ctx context.Context, stateDir string) error {
-	if err := d.polynic(ctx, stateDir, "lab up", "--eth0", "tap"); err != nil {
+	up := []string{"--eth0", "tap"}
+	if d.IPFamily != "" {
+		up = append(up, "--ip-family", d.IPFamily)
+	}
+	if err := d.polynic(ctx, stateDir, "lab up", up...); err != nil {
 		return err
 	}
 	if err := d.polynic(ctx, stateDir, "lab apply", "-f", d.Manifest); err != nil {

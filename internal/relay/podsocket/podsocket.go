@@ -17,6 +17,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/failpoint"
 )
 
 // beneath is how files below the folder are opened (openat2(2)).
@@ -75,6 +77,7 @@ func (s *Socket) listen() (*net.UnixListener, error) {
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: procPath(s.folder) + "/" + name}); err != nil {
 		return nil, fmt.Errorf("bind: %w", err)
 	}
+	failpoint.Hit("worker-socket-bound")
 	if err := s.settle(fd, name); err != nil {
 		return nil, errors.Join(err, s.unlink(name))
 	}
@@ -108,6 +111,7 @@ func (s *Socket) settle(fd int, name string) error {
 	if err := unix.Renameat(int(s.folder.Fd()), name, int(s.folder.Fd()), s.name); err != nil {
 		return fmt.Errorf("rename into place: %w", err)
 	}
+	failpoint.Hit("worker-socket-named")
 	return nil
 }
 
@@ -154,6 +158,7 @@ func (s *Socket) Remove() error {
 	if s.Check() == nil {
 		err = s.unlink(s.name)
 	}
+	failpoint.Hit("worker-socket-removed")
 	return errors.Join(err, s.Close())
 }
 

@@ -4,7 +4,10 @@
 package rings_test
 
 import (
+	"context"
+	"errors"
 	"math/rand/v2"
+	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -101,6 +104,100 @@ func nonsense(t *testing.T, r memiftest.Ring) {
 func kick(t *testing.T, r memiftest.Ring) {
 	t.Helper()
 	if _, err := unix.Write(r.Eventfd, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestShrunkRegions: an application takes the memory behind its buffers away, or
+// all of it, after it is connected, whatever the relay is doing with it. That ends
+// its connection, and nothing else.
+func TestShrunkRegions(t *testing.T) {
+	w := newWay(t, memif.Config{}, 1)
+	address := filepath.Join(t.TempDir(), "memif.sock")
+	l, err := memif.Listen(memif.ListenConfig{Address: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	twin, err := l.Add(memif.Config{MaxPacket: maxPacket, AcceptUnsealed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	crossed, err := l.Add(memif.Config{ID: 1, MaxPacket: maxPacket, AcceptUnsealed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, other := pair(t, memif.Config{})
+	for _, way := range [][2]*memif.Interface{{master, crossed}, {crossed, master}} {
+		during(t, func(ctx context.Context) error {
+			rings.Forward(ctx, way[0], way[1])
+			return nil
+		})
+	}
+	d := device(t, w.network, "twin2", twinMAC, 1)
+	run(t, rings.TwinConfig{Interface: twin, Queues: d.Queues(), MaxPacket: maxPacket})
+	const hostile = "10.80.0.2"
+	w.network.Address(t, "twin2", "10.80.0.1", hostile)
+	w.network.Neighbor(t, "twin2", hostile, appMAC)
+	to := &net.UDPAddr{IP: net.ParseIP(hostile), Port: 9}
+	sends := func(p *memiftest.Slave) {
+		for i := range 200 {
+			p.S2M[0].Descriptor(uint16(i)).Length = 64
+		}
+		*p.S2M[0].Head() = 200
+	}
+	for name, attack := range map[string]struct {
+		bad    *memif.Interface
+		sends  func(*memiftest.Slave)
+		during func()
+	}{
+		"it sends to the kernel":    {twin, sends, func() {}},
+		"it gets packets":           {twin, func(*memiftest.Slave) {}, func() { relaytest.SendSegmented(t, w.network, to, make([]byte, 100), 100) }},
+		"it gets large frames":      {twin, func(*memiftest.Slave) {}, func() { relaytest.SendSegmented(t, w.network, to, make([]byte, 20_000), 1000) }},
+		"it sends to another memif": {crossed, sends, func() {}},
+		"it gets another memif's":   {crossed, func(*memiftest.Slave) {}, func() { write(t, other) }},
+	} {
+		for what, left := range map[string]int64{"buffers": 3 << 12, "all": 0} {
+			t.Run(what+" while "+name, func(t *testing.T) {
+				id := uint32(0)
+				if attack.bad == crossed {
+					id = 1
+				}
+				// Rings of 256 slots: they are in the first three pages.
+				p, err := memiftest.NewSlave(address, memiftest.SlaveConfig{Unsealed: true, Log2: 8, Init: memiftest.Init{ID: id}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer p.Close()
+				*p.M2S[0].Head() = 200
+				before := attack.bad.Status().Ends[memif.ErrFault]
+				if err := p.Handshake(); err != nil {
+					t.Fatal(err)
+				}
+				connected(t, attack.bad)
+				if err := unix.Ftruncate(p.File, left); err != nil {
+					t.Fatal(err)
+				}
+				if left > 0 { // there are rings to write to
+					attack.sends(p)
+				}
+				kick(t, p.S2M[0])
+				attack.during()
+				relaytest.Eventually(t, "its connection is ended", 5*time.Second, func() bool {
+					return attack.bad.Status().Ends[memif.ErrFault] > before
+				})
+				w.pod.Ping(t, twinV4)
+			})
+		}
+	}
+	if err := errors.Join(connected(t, w.master).Err(), connected(t, master).Err()); err != nil {
+		t.Errorf("the others' connections: %v", err)
+	}
+}
+
+func write(t *testing.T, i *memif.Interface) {
+	t.Helper()
+	if _, err := connected(t, i).TxQueues()[0].Transmit([][]byte{make([]byte, 64)}); err != nil {
 		t.Error(err)
 	}
 }

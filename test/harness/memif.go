@@ -1,0 +1,137 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"bufio"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/memif/memiftest"
+)
+
+// MemifPeer is what an application asks a memif's socket for, rightly or not.
+type MemifPeer struct {
+	Socket, Secret string
+	ID             uint32
+	// Unsealed shares memory that the application could take away.
+	Unsealed bool
+	// File, if set, is a descriptor that the application inherits, as its number 3.
+	File *os.File `json:"-"`
+}
+
+// MemifApp is a process in a pod that has asked for a memif.
+type MemifApp struct {
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	Answer string // "connected", or why not
+}
+
+// Connect runs an application in the pod's network namespace, and is back when it
+// is connected or refused. It sees the node's files, so that no path is out of its
+// reach.
+func (p *Pod) Connect(peer MemifPeer) *MemifApp {
+	t := p.node.TB
+	t.Helper()
+	asked, err := json.Marshal(peer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := netns.Open(p.Netns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	a := &MemifApp{cmd: exec.Command("/proc/self/exe")}
+	a.cmd.Env = append(os.Environ(), roleEnv+"=memif", "PEER="+string(asked))
+	a.cmd.Stderr = t.Output()
+	if peer.File != nil {
+		a.cmd.ExtraFiles = []*os.File{peer.File}
+	}
+	if a.stdin, err = a.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := a.cmd.StdoutPipe()
+	if err == nil {
+		err = h.Do(a.cmd.Start)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.End)
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatalf("a memif's application: %v", err)
+	}
+	a.Answer = line[:len(line)-1]
+	return a
+}
+
+// PID is the process id.
+func (a *MemifApp) PID() int { return a.cmd.Process.Pid }
+
+// Send sends an Ethernet frame of at most 2048 bytes.
+func (a *MemifApp) Send(frame []byte) error {
+	_, err := fmt.Fprintln(a.stdin, hex.EncodeToString(frame))
+	return err
+}
+
+// End kills the application.
+func (a *MemifApp) End() {
+	if a.cmd.ProcessState == nil {
+		_ = a.cmd.Process.Kill()
+		_ = a.cmd.Wait()
+	}
+}
+
+// memifPeer is the application's side: it sends the frames that it is told to.
+func memifPeer() error {
+	var asked MemifPeer
+	if err := json.Unmarshal([]byte(os.Getenv("PEER")), &asked); err != nil {
+		return err
+	}
+	s, err := memiftest.NewSlave(asked.Socket, memiftest.SlaveConfig{
+		Init: memiftest.Init{ID: asked.ID, Secret: memiftest.Secret(asked.Secret)}, Unsealed: asked.Unsealed,
+	})
+	if err == nil {
+		defer s.Close()
+		err = s.Handshake()
+	}
+	if err != nil {
+		fmt.Println(err)
+		return nil
+	}
+	fmt.Println("connected")
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		frame, err := hex.DecodeString(lines.Text())
+		if err == nil {
+			err = sendFrame(s, frame)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sendFrame(s *memiftest.Slave, frame []byte) error {
+	ring := s.S2M[0]
+	head := *ring.Head()
+	if head-*ring.Tail() == uint16(ring.Slots()) {
+		return errors.New("the relay takes no frame")
+	}
+	at := ring.Buffers + uint32(head)%uint32(ring.Slots())*2048
+	*ring.Descriptor(head) = memiftest.Descriptor{Offset: at, Length: uint32(copy(s.Region[at:], frame))}
+	*ring.Head() = head + 1
+	_, err := unix.Write(ring.Eventfd, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	return err
+}
