@@ -112,9 +112,9 @@ func (b *bench) memory(burst func()) {
 }
 
 func (b *bench) anonymous() int {
-	bytes, err := figure.Anonymous(b.agent.Agent.PID())
+	own, err := figure.Anonymous(b.agent.Agent.PID())
 	if err != nil {
 		b.t.Error(err)
 	}
-	return bytes
+	return own
 }
