@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ type Node struct {
 	Config config.Config
 	Agent  *Process
 	Relay  *Process
-	// Kubelet is there where the configuration offers memif devices.
+	// Kubelet stands in where memif devices are offered and nobody named a kubelet.
 	Kubelet *kubelet.Kubelet
 
 	// Env is added to the agent's and the relay's environment.
@@ -80,7 +81,7 @@ func NewNode(t testing.TB, alter func(*config.Config)) *Node {
 	n.WriteConfig()
 	n.prepareCNI()
 	t.Cleanup(n.showLogs)
-	if c.Memif.Enabled {
+	if c.Memif.Enabled && strings.HasPrefix(c.Memif.KubeletDir, dir) {
 		n.startKubelet()
 	}
 	return n
