@@ -15,8 +15,9 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 # code that nobody calls.
 TAGS      = grpcnotrace
 TOOL      = go tool -modfile=tools/go.mod
-# How thoroughly "bench" measures: quick takes two minutes, full some ten.
-FIGURES  ?= full
+# How thoroughly "bench" and "bench-cluster" measure, quick or full: the one takes
+# two minutes or some ten, the other some five or fifteen.
+FIGURES  ?=
 # Architectures that package memif is compiled for, with 32 bits, with other byte
 # and memory orders.
 ELSEWHERE = 386 arm64 s390x riscv64
@@ -28,7 +29,7 @@ RINGS     ?= 100000
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-.PHONY: help build portmap image setup demo test test-cluster bench fuzz check lint vet fix deadcode generated rules modules fmt clean
+.PHONY: help build portmap image setup demo test test-cluster bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
 	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
@@ -77,7 +78,14 @@ test-cluster: setup build ## a Kubernetes cluster of its own with the product in
 
 bench: setup build ## the ratios that the project promises (FIGURES=quick for a first look)
 	cd test/bench
-	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 20m go test -count=1 -timeout 19m -run TestFigures -figures $(FIGURES)
+	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 20m go test -count=1 -timeout 19m -run TestFigures -figures $(or $(FIGURES),full)
+
+bench-cluster: setup build ## the same in a Kubernetes cluster, beside Multus (FIGURES=full for more rounds)
+	test/cluster/build
+	test/cluster/build multus
+	echo "==> bench-cluster"
+	cd test/cluster
+	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -timeout 29m -run TestFigures -figures $(or $(FIGURES),quick)
 
 fuzz: ## the totals of hostile memif peers: 10^7 racing descriptors, 10^6 control sequences a role (some 15 minutes)
 	echo "==> fuzz: $(MUTATIONS) descriptors rewritten while they are read, in each role"
@@ -127,7 +135,7 @@ generated:
 
 modules:
 	echo "==> check: modules (to repair: go mod tidy)"
-	for dir in . tools test/cluster/programs test/deploy; do
+	for dir in . tools test/cluster/programs test/cluster/multus test/deploy; do
 		(cd $$dir && go mod tidy -diff && go mod verify >/dev/null)
 	done
 

@@ -6,6 +6,8 @@ package bench
 import (
 	"testing"
 	"time"
+
+	"github.com/polynic/polynic/test/figure"
 )
 
 // gateway answers for every pod of ours.
@@ -19,27 +21,27 @@ func delegates(t *testing.T, s *sheet) {
 	n := startNode(t)
 	ours, theirs := n.pool(s.pairs+1), r.pool(s.pairs)
 	n.mustAdd(ours[s.pairs]) // reads the program from disk
-	polynic, reference := &arm{name: "polynic"}, &arm{name: "reference"}
+	polynic, reference := &figure.Arm{Name: "polynic"}, &figure.Arm{Name: "reference"}
 	for i := range s.pairs {
-		polynic.took(n.mustAdd(ours[i]))
-		reference.took(r.mustRun("ADD", theirs[i]))
+		polynic.Took(n.mustAdd(ours[i]))
+		reference.Took(r.mustRun("ADD", theirs[i]))
 	}
 	for i := range s.pairs {
 		ns := open(t, ours[i])
 		expectAnswers(t, ns, map[string]string{"eth0": gateway, "tap1": gateway, "tap2": gateway, "veth1": gateway, "veth2": gateway})
 		r.expectAnswers(theirs[i])
 	}
-	s.ratio("P1 ADD vs 5 reference delegates", reference.median()/polynic.median(), atLeast(8), "ms", polynic, reference)
+	s.Ratio("P1 ADD vs 5 reference delegates", reference.Median()/polynic.Median(), figure.AtLeast(8), "ms", polynic, reference)
 
-	polynic, reference = &arm{name: "polynic"}, &arm{name: "reference"}
-	gone := &arm{name: "all gone"}
+	polynic, reference = &figure.Arm{Name: "polynic"}, &figure.Arm{Name: "reference"}
+	gone := &figure.Arm{Name: "all gone"}
 	for i := range s.pairs {
 		begin := time.Now()
-		polynic.took(n.mustDel(ours[i]))
+		polynic.Took(n.mustDel(ours[i]))
 		n.waitGone(s.pairs - i) // so that the reaping does not disturb the reference
-		gone.took(time.Since(begin))
-		reference.took(r.mustRun("DEL", theirs[i]))
+		gone.Took(time.Since(begin))
+		reference.Took(r.mustRun("DEL", theirs[i]))
 	}
-	s.ratio("P1 DEL vs 5 reference delegates", reference.median()/polynic.median(), atLeast(10), "ms", polynic, reference)
-	s.note("from DEL until nothing of the pod is left (a reap begins after 50 ms): min/med/max ms %s", gone)
+	s.Ratio("P1 DEL vs 5 reference delegates", reference.Median()/polynic.Median(), figure.AtLeast(10), "ms", polynic, reference)
+	s.Note("from DEL until nothing of the pod is left (a reap begins after 50 ms): min/med/max ms %s", gone)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/polynic/polynic/test/figure"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -16,7 +17,7 @@ func burst(t *testing.T, s *sheet) {
 	t.Helper()
 	r := newReference(t, s, "P3")
 	n := startNode(t)
-	ours, theirs := &burstArm{rate: arm{name: "polynic"}}, &burstArm{rate: arm{name: "reference"}}
+	ours, theirs := &burstArm{rate: figure.Arm{Name: "polynic"}}, &burstArm{rate: figure.Arm{Name: "reference"}}
 	for range s.bursts {
 		pods, sandboxes := n.pool(s.pods), r.pool(s.pods)
 
@@ -35,12 +36,12 @@ func burst(t *testing.T, s *sheet) {
 		}
 		n.waitGone(0)
 	}
-	s.ratio("P3 pods per second, 16 at once, vs the reference delegates", ours.rate.median()/theirs.rate.median(), atLeast(10), "pods/s", &ours.rate, &theirs.rate)
-	s.value("P3 errors", float64(ours.failed), "", atMost(0))
-	s.value("P3 links moved between namespaces", float64(ours.moved), "", atMost(0))
-	s.value("P3 p99 of ADD in a burst over its p50", ours.each.percentile(99)/ours.each.median(), "x", atMost(4))
-	s.note("ADD in a burst, ms: %s, p99 %s; reference %s, p99 %s", &ours.each, number(ours.each.percentile(99)), &theirs.each, number(theirs.each.percentile(99)))
-	s.note("of the reference: %d errors, %d links moved", theirs.failed, theirs.moved)
+	s.Ratio("P3 pods per second, 16 at once, vs the reference delegates", ours.rate.Median()/theirs.rate.Median(), figure.AtLeast(10), "pods/s", &ours.rate, &theirs.rate)
+	s.Value("P3 errors", float64(ours.failed), "", figure.AtMost(0))
+	s.Value("P3 links moved between namespaces", float64(ours.moved), "", figure.AtMost(0))
+	s.Value("P3 p99 of ADD in a burst over its p50", ours.each.Percentile(99)/ours.each.Median(), "x", figure.AtMost(4))
+	s.Note("ADD in a burst, ms: %s, p99 %s; reference %s, p99 %s", &ours.each, figure.Number(ours.each.Percentile(99)), &theirs.each, figure.Number(theirs.each.Percentile(99)))
+	s.Note("of the reference: %d errors, %d links moved", theirs.failed, theirs.moved)
 	if ours.err != nil {
 		t.Error(ours.err)
 	}
@@ -59,7 +60,7 @@ func paths[T any](pods []T, path func(T) string) []string {
 
 // burstArm is how bursts of one side went.
 type burstArm struct {
-	rate, each arm
+	rate, each figure.Arm
 	failed     int
 	moved      int
 	err        error // the last
@@ -77,8 +78,8 @@ func runBurst[T any](b *burstArm, pods []T, add func(T) (time.Duration, error)) 
 			b.err = err
 			return nil
 		}
-		b.each.took(took)
+		b.each.Took(took)
 		return nil
 	})
-	b.rate.add(float64(len(pods)) / time.Since(begin).Seconds())
+	b.rate.Add(float64(len(pods)) / time.Since(begin).Seconds())
 }

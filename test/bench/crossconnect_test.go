@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/polynic/polynic/internal/relay/relayapi"
+	"github.com/polynic/polynic/test/figure"
 	"github.com/polynic/polynic/test/harness"
 	"github.com/polynic/polynic/test/need"
 	"github.com/polynic/polynic/test/testpmd"
@@ -29,27 +30,27 @@ import (
 func crossConnect(t *testing.T, s *sheet) {
 	t.Helper()
 	if _, err := exec.LookPath("dpdk-testpmd"); err != nil {
-		s.skip("P6", err)
+		s.Skip("P6", err)
 	}
 	need.Command(t, need.Peers, "dpdk-testpmd")
 	ours, theirs := relayed(t), forwarded(t)
 	for _, f := range []struct {
 		size int
-		goal goal
-	}{{64, atLeast(0.7)}, {512, goal{}}, {1518, atLeast(0.9)}} {
-		ours.values, theirs.values = nil, nil
+		goal figure.Goal
+	}{{64, figure.AtLeast(0.7)}, {512, figure.Goal{}}, {1518, figure.AtLeast(0.9)}} {
+		ours.Values, theirs.Values = nil, nil
 		for range s.memifs {
-			ours.add(ours.rate(t, s, f.size))
-			theirs.add(theirs.rate(t, s, f.size))
+			ours.Add(ours.rate(t, s, f.size))
+			theirs.Add(theirs.rate(t, s, f.size))
 		}
-		s.ratio(fmt.Sprintf("P6 memif–memif, %d bytes, vs testpmd's io mode", f.size),
-			ours.median()/theirs.median(), f.goal, "Mpps", &ours.arm, &theirs.arm)
+		s.Ratio(fmt.Sprintf("P6 memif–memif, %d bytes, vs testpmd's io mode", f.size),
+			ours.Median()/theirs.Median(), f.goal, "Mpps", &ours.Arm, &theirs.Arm)
 	}
 }
 
 // crossing is an arm of P6.
 type crossing struct {
-	arm
+	figure.Arm
 	start, stop func() // what passes packets on
 	generator   *testpmd.Process
 }
@@ -63,7 +64,7 @@ func relayed(t *testing.T) *crossing {
 	a.Peer, b.Peer = b.ID, a.ID
 	r.attach(t, a, b)
 	return &crossing{
-		arm: arm{name: "relay"}, start: func() {}, stop: func() {},
+		Arm: figure.Arm{Name: "relay"}, start: func() {}, stop: func() {},
 		generator: generator(t, r.device(0), r.device(1)),
 	}
 }
@@ -76,7 +77,7 @@ func forwarded(t *testing.T) *crossing {
 	client := "role=client,socket-abstract=no,id=0,socket=" + dir
 	p := testpmd.Start(t, testpmd.Config{Ports: []string{server + "/a", server + "/b"}, Lcores: "0@0,1@0", App: []string{"--forward-mode=io"}})
 	return &crossing{
-		arm: arm{name: "testpmd"}, start: func() { p.Do(t, "start") }, stop: func() { p.Do(t, "stop") },
+		Arm: figure.Arm{Name: "testpmd"}, start: func() { p.Do(t, "start") }, stop: func() { p.Do(t, "stop") },
 		generator: generator(t, client+"/a", client+"/b"),
 	}
 }
@@ -111,7 +112,7 @@ func (c *crossing) rate(t *testing.T, s *sheet, size int) float64 {
 	took := time.Since(begin)
 	packets := c.generator.Count(t, 0, "RX-packets") + c.generator.Count(t, 1, "RX-packets")
 	if packets == 0 {
-		t.Fatalf("nothing comes back by way of %s", c.name)
+		t.Fatalf("nothing comes back by way of %s", c.Name)
 	}
 	return float64(packets) / took.Seconds() / 1e6
 }

@@ -15,8 +15,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 
+	"github.com/polynic/polynic/test/figure"
 	"github.com/polynic/polynic/test/harness"
 	"github.com/polynic/polynic/test/need"
 )
@@ -24,6 +27,12 @@ import (
 // figures is how thoroughly to measure. The ordinary tests only try whether
 // everything can still be measured.
 var figures = flag.String("figures", "trial", "how thoroughly to measure: trial, quick (two minutes) or full (some ten)")
+
+// sheet is where figures are written, and how much is measured for them.
+type sheet struct {
+	size
+	*figure.Sheet
+}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -41,8 +50,10 @@ func TestFigures(t *testing.T) {
 	if !ok {
 		t.Fatalf("-figures %s: want trial, quick or full", *figures)
 	}
-	s := &sheet{size: how, out: os.Stdout}
-	s.machine(t)
+	s := &sheet{size: how, Sheet: &figure.Sheet{Out: os.Stdout}}
+	iperf, _ := exec.Command("iperf3", "--version").Output()
+	version, _, _ := strings.Cut(string(iperf), "\n")
+	s.Machine(t, version)
 	for _, f := range []struct {
 		name    string
 		measure func(*testing.T, *sheet)
@@ -61,5 +72,5 @@ func TestFigures(t *testing.T) {
 	} {
 		t.Run(f.name, func(t *testing.T) { f.measure(t, s) })
 	}
-	s.sum()
+	s.Sum()
 }

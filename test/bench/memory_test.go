@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/polynic/polynic/test/figure"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -34,7 +35,7 @@ func relayMemory(t *testing.T, p *harness.Process) int {
 			if err != nil {
 				t.Fatal(err)
 			}
-			bytes, err := anonymous(number)
+			bytes, err := figure.Anonymous(number)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -48,23 +49,12 @@ func relayMemory(t *testing.T, p *harness.Process) int {
 // resident memory.
 func memory(t *testing.T, p *harness.Process) int {
 	t.Helper()
-	bytes, err := anonymous(p.PID())
+	bytes, err := figure.Anonymous(p.PID())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return bytes
 }
-
-func anonymous(pid int) (int, error) {
-	text, _, _ := strings.Cut(field(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Anonymous"), " ")
-	kib, err := strconv.Atoi(text)
-	if err != nil {
-		return 0, fmt.Errorf("memory of process %d: %w", pid, err)
-	}
-	return kib << 10, nil
-}
-
-func mib(bytes int) float64 { return float64(bytes) / (1 << 20) }
 
 // burstMemory is the moving part of P10: a burst needs hardly more than what
 // its pods need afterwards.
@@ -96,11 +86,11 @@ func burstMemory(t *testing.T, s *sheet) {
 	steady := memory(t, n.Agent)
 	n.RestartAgent()
 	fresh := memory(t, n.Agent)
-	s.value(fmt.Sprintf("P10 agent's peak in a burst of %d pods vs after it", len(pods)), float64(peak)/float64(steady), "x", atMost(1.3))
-	s.note("RssAnon in MiB: idle %.1f, peak %.1f, after the burst %.1f, of a restarted agent %.1f", mib(idle), mib(peak), mib(steady), mib(fresh))
+	s.Value(fmt.Sprintf("P10 agent's peak in a burst of %d pods vs after it", len(pods)), float64(peak)/float64(steady), "x", figure.AtMost(1.3))
+	s.Note("RssAnon in MiB: idle %.1f, peak %.1f, after the burst %.1f, of a restarted agent %.1f", figure.MiB(idle), figure.MiB(peak), figure.MiB(steady), figure.MiB(fresh))
 	info, err := os.Stat(harness.Bin("polynic-cni"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.value("P10 size of polynic-cni", float64(info.Size())/1e6, " MB", atMost(4))
+	s.Value("P10 size of polynic-cni", float64(info.Size())/1e6, " MB", figure.AtMost(4))
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/polynic/polynic/test/figure"
 	"github.com/polynic/polynic/test/need"
 )
 
@@ -21,7 +22,7 @@ import (
 func offload(t *testing.T, s *sheet) {
 	t.Helper()
 	if _, err := exec.LookPath("ethtool"); err != nil {
-		s.skip("P7b", err)
+		s.Skip("P7b", err)
 	}
 	need.Command(t, need.Kernel, "ethtool")
 	program := filepath.Join(t.TempDir(), "rings.test")
@@ -34,12 +35,12 @@ func offload(t *testing.T, s *sheet) {
 		{"to the application", "kernel–memif"},
 		{"to the kernel", "memif–kernel"},
 	} {
-		whole, cut := &arm{name: "with offload"}, &arm{name: "without"}
+		whole, cut := &figure.Arm{Name: "with offload"}, &figure.Arm{Name: "without"}
 		for range s.memifs {
-			whole.add(throughput(t, s, program, "TCP/"+way.benchmark+"/whole"))
-			cut.add(throughput(t, s, program, "TCP/"+way.benchmark+"/cut"))
+			whole.Add(throughput(t, s, program, "TCP/"+way.benchmark+"/whole"))
+			cut.Add(throughput(t, s, program, "TCP/"+way.benchmark+"/cut"))
 		}
-		s.ratio("P7b TCP "+way.name+" with segmentation offload vs without", whole.median()/cut.median(), atLeast(4), "Gb/s", whole, cut)
+		s.Ratio("P7b TCP "+way.name+" with segmentation offload vs without", whole.Median()/cut.Median(), figure.AtLeast(4), "Gb/s", whole, cut)
 	}
 }
 

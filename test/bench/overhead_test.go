@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/polynic/polynic/test/figure"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -20,13 +21,13 @@ func bareCalls(t *testing.T, s *sheet) {
 	t.Helper()
 	empty := emptyProgram(t)
 	n, b := startNode(t), newBare(t)
-	whole, agent := &arm{name: "polynic"}, &arm{name: "agent"}
-	floor, calls := &arm{name: "calls and exec"}, &arm{name: "calls"}
+	whole, agent := &figure.Arm{Name: "polynic"}, &figure.Arm{Name: "agent"}
+	floor, calls := &figure.Arm{Name: "calls and exec"}, &figure.Arm{Name: "calls"}
 	ours, theirs := n.pool(s.pairs+1), n.pool(s.pairs)
 	n.mustAdd(ours[s.pairs])
 	for i := range s.pairs {
-		whole.took(n.mustAdd(ours[i]))
-		agent.took(n.agentTook("ADD", ours[i]))
+		whole.Took(n.mustAdd(ours[i]))
+		agent.Took(n.agentTook("ADD", ours[i]))
 
 		ns := open(t, theirs[i])
 		started := execTime(t, empty)
@@ -36,22 +37,22 @@ func bareCalls(t *testing.T, s *sheet) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		calls.took(took)
-		floor.took(took + started)
+		calls.Took(took)
+		floor.Took(took + started)
 	}
 	for i := range s.pairs { // the bare taps have no relay behind them
 		expectAnswers(t, open(t, theirs[i]), map[string]string{"eth0": gateway, "veth1": gateway, "veth2": gateway})
 		expectAnswers(t, open(t, ours[i]), map[string]string{"eth0": gateway, "tap1": gateway, "veth1": gateway})
 	}
-	s.ratio("P2 ADD vs the bare calls and an empty exec", whole.median()/floor.median(), atMost(1.5), "ms", whole, floor)
-	s.ratio("P2 the agent's part of ADD vs the bare calls", agent.median()/calls.median(), atMost(1.3), "ms", agent, calls)
+	s.Ratio("P2 ADD vs the bare calls and an empty exec", whole.Median()/floor.Median(), figure.AtMost(1.5), "ms", whole, floor)
+	s.Ratio("P2 the agent's part of ADD vs the bare calls", agent.Median()/calls.Median(), figure.AtMost(1.3), "ms", agent, calls)
 
-	version, nothing := &arm{name: "polynic-cni VERSION"}, &arm{name: "empty program"}
+	version, nothing := &figure.Arm{Name: "polynic-cni VERSION"}, &figure.Arm{Name: "empty program"}
 	for range 5 * s.pairs {
-		version.took(execTime(t, harness.Bin("polynic-cni"), "CNI_COMMAND=VERSION"))
-		nothing.took(execTime(t, empty))
+		version.Took(execTime(t, harness.Bin("polynic-cni"), "CNI_COMMAND=VERSION"))
+		nothing.Took(execTime(t, empty))
 	}
-	s.ratio("P2 exec of polynic-cni vs an empty Go program", version.median()/nothing.median(), atMost(1.5), "ms", version, nothing)
+	s.Ratio("P2 exec of polynic-cni vs an empty Go program", version.Median()/nothing.Median(), figure.AtMost(1.5), "ms", version, nothing)
 }
 
 // emptyProgram builds the least that a Go program can be, as ours are built.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/nl"
+	"github.com/polynic/polynic/test/figure"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -26,7 +27,7 @@ const (
 // of a burst of DELs.
 func reap(t *testing.T, s *sheet) {
 	t.Helper()
-	bulk, ones := &arm{name: "group of 400"}, &arm{name: "single"}
+	bulk, ones := &figure.Arm{Name: "group of 400"}, &figure.Arm{Name: "single"}
 	group, lone := space(t, freshName("bulk")), space(t, freshName("single"))
 	for range max(1, s.pairs/2) {
 		const leaving = 0x4243
@@ -37,7 +38,7 @@ func reap(t *testing.T, s *sheet) {
 		if err := nl.DeleteGroup(group, leaving); err != nil {
 			t.Fatal(err)
 		}
-		bulk.add(perLink(begin, reaped))
+		bulk.Add(perLink(begin, reaped))
 
 		handle := rtnl(t, lone)
 		begin = time.Now()
@@ -46,10 +47,10 @@ func reap(t *testing.T, s *sheet) {
 				t.Fatal(err)
 			}
 		}
-		ones.add(perLink(begin, single))
+		ones.Add(perLink(begin, single))
 		handle.Close()
 	}
-	s.ratio("P4 bulk reap vs single deletes, per link", ones.median()/bulk.median(), atLeast(20), "ms", bulk, ones)
+	s.Ratio("P4 bulk reap vs single deletes, per link", ones.Median()/bulk.Median(), figure.AtLeast(20), "ms", bulk, ones)
 	delBurst(t, s)
 }
 
@@ -95,7 +96,7 @@ func rtnl(t *testing.T, ns *netns.Handle) *nl.Handle {
 func delBurst(t *testing.T, s *sheet) {
 	t.Helper()
 	n := startNode(t)
-	each, gone := &arm{name: "DEL"}, &arm{name: "until nothing is left"}
+	each, gone := &figure.Arm{Name: "DEL"}, &figure.Arm{Name: "until nothing is left"}
 	for range s.bursts {
 		pods := n.fill(s.pods)
 		took := make(chan time.Duration, len(pods))
@@ -111,12 +112,12 @@ func delBurst(t *testing.T, s *sheet) {
 			t.Fatal(err)
 		}
 		n.waitGone(0)
-		gone.took(time.Since(begin))
+		gone.Took(time.Since(begin))
 		for range pods {
-			each.took(<-took)
+			each.Took(<-took)
 		}
-		s.note("P4 DEL of %d pods, %d links, 16 at once: answered after %s, nothing left after %s",
+		s.Note("P4 DEL of %d pods, %d links, 16 at once: answered after %s, nothing left after %s",
 			len(pods), len(pods)*interfaces, answered.Round(time.Millisecond), time.Since(begin).Round(time.Millisecond))
 	}
-	s.note("%s ms, p99 %s", each, number(each.percentile(99)))
+	s.Note("%s ms, p99 %s", each, figure.Number(each.Percentile(99)))
 }

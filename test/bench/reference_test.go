@@ -25,7 +25,7 @@ const referencePlugins = "/usr/lib/cni"
 
 func newReference(t *testing.T, s *sheet, figure string) *reference {
 	t.Helper()
-	s.needFiles(t, figure, filepath.Join(referencePlugins, "bridge"), filepath.Join(referencePlugins, "host-local"))
+	s.NeedFiles(t, figure, filepath.Join(referencePlugins, "bridge"), filepath.Join(referencePlugins, "host-local"))
 	node, leases := space(t, freshName("reference")), t.TempDir()
 	r := &reference{t: t, node: node, names: [interfaces]string{"eth0", "net1", "net2", "net3", "net4"}}
 	for i := range r.plugins {

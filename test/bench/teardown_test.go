@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/test/figure"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -23,13 +24,13 @@ func teardown(t *testing.T, s *sheet) {
 	t.Helper()
 	n := startNode(t)
 	holder := space(t, freshName("holder"))
-	quiet, busy := &arm{name: "quiet"}, &arm{name: "during teardown"}
+	quiet, busy := &figure.Arm{Name: "quiet"}, &figure.Arm{Name: "during teardown"}
 	const adds = 5 // per round
 	for range max(1, s.pairs*2/adds) {
 		pods := n.pool(2 * adds)
 		doomed := makeDoomed(t, holder)
 		for _, p := range pods[:adds] {
-			quiet.took(n.mustAdd(p))
+			quiet.Took(n.mustAdd(p))
 		}
 		for _, path := range doomed {
 			if err := netns.Unpin(path); err != nil {
@@ -39,7 +40,7 @@ func teardown(t *testing.T, s *sheet) {
 		for _, p := range pods[adds:] {
 			took := n.mustAdd(p)
 			if linksLeft(t, holder) > 0 {
-				busy.took(took)
+				busy.Took(took)
 			}
 		}
 		for _, p := range pods {
@@ -54,8 +55,8 @@ func teardown(t *testing.T, s *sheet) {
 			return nil
 		})
 	}
-	s.ratio("P5 p99 of ADD during the teardown of 100 namespaces vs the quiet p50", busy.percentile(99)/quiet.median(), atMost(4), "ms", quiet, busy)
-	s.note("p99 %s ms during teardown, %s ms quiet", number(busy.percentile(99)), number(quiet.percentile(99)))
+	s.Ratio("P5 p99 of ADD during the teardown of 100 namespaces vs the quiet p50", busy.Percentile(99)/quiet.Median(), figure.AtMost(4), "ms", quiet, busy)
+	s.Note("p99 %s ms during teardown, %s ms quiet", figure.Number(busy.Percentile(99)), figure.Number(quiet.Percentile(99)))
 }
 
 // makeDoomed makes namespaces with a link each to the holder, where it tells

@@ -9,6 +9,7 @@ import (
 
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/nl"
+	"github.com/polynic/polynic/test/figure"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -18,43 +19,43 @@ func thousand(t *testing.T, s *sheet) {
 	t.Helper()
 	big, small := startNode(t), startNode(t)
 	idle := memory(t, big.Agent)
-	s.value("P10 agent idle, RssAnon", mib(idle), " MiB", atMost(30))
+	s.Value("P10 agent idle, RssAnon", figure.MiB(idle), " MiB", figure.AtMost(30))
 	begin := time.Now()
 	there := big.fill(s.existing)
 	built := time.Since(begin)
 	filled := memory(t, big.Agent)
 	count := float64(s.existing * interfaces)
-	s.value("P10 agent per interface, RssAnon", float64(filled-idle)/1024/count, " KiB", atMost(16))
-	s.note("with %.0f interfaces: agent %.1f MiB, relay %.1f MiB; built in %s", count, mib(filled), mib(relayMemory(t, big.Relay)), built.Round(time.Millisecond))
+	s.Value("P10 agent per interface, RssAnon", float64(filled-idle)/1024/count, " KiB", figure.AtMost(16))
+	s.Note("with %.0f interfaces: agent %.1f MiB, relay %.1f MiB; built in %s", count, figure.MiB(filled), figure.MiB(relayMemory(t, big.Relay)), built.Round(time.Millisecond))
 	small.fill(2)
 
 	flat(t, s, big, small)
 	restart(t, s, big, there, built)
 	rested := memory(t, big.Agent)
-	s.value("P10 agent per interface, RssAnon, after a restart", float64(rested-idle)/1024/count, " KiB", atMost(16))
+	s.Value("P10 agent per interface, RssAnon, after a restart", float64(rested-idle)/1024/count, " KiB", figure.AtMost(16))
 }
 
 // flat is P5: what is there already does not make an ADD dearer.
 func flat(t *testing.T, s *sheet, big, small *node) {
 	t.Helper()
-	many, few := &arm{name: "with 1,000 interfaces"}, &arm{name: "with 10"}
+	many, few := &figure.Arm{Name: "with 1,000 interfaces"}, &figure.Arm{Name: "with 10"}
 	onBig, onSmall := big.pool(s.pairs), small.pool(s.pairs)
 	for i := range s.pairs {
-		many.took(big.mustAdd(onBig[i]))
-		few.took(small.mustAdd(onSmall[i]))
+		many.Took(big.mustAdd(onBig[i]))
+		few.Took(small.mustAdd(onSmall[i]))
 		// So that both nodes stay as full as they are.
 		big.mustDel(onBig[i])
 		small.mustDel(onSmall[i])
 		big.waitGone(s.existing)
 		small.waitGone(2)
 	}
-	s.ratio("P5 ADD with 1,000 interfaces vs with 10", many.median()/few.median(), atMost(1.3), "ms", many, few)
+	s.Ratio("P5 ADD with 1,000 interfaces vs with 10", many.Median()/few.Median(), figure.AtMost(1.3), "ms", many, few)
 }
 
 // restart is P8: a new agent reads everything back, and changes nothing.
 func restart(t *testing.T, s *sheet, n *node, pods []*harness.Pod, built time.Duration) {
 	t.Helper()
-	ready, dump := &arm{name: "agent ready"}, &arm{name: "dump"}
+	ready, dump := &figure.Arm{Name: "agent ready"}, &figure.Arm{Name: "dump"}
 	changes := 0
 	for range s.restarts {
 		n.Agent.Kill()
@@ -62,23 +63,23 @@ func restart(t *testing.T, s *sheet, n *node, pods []*harness.Pod, built time.Du
 		begin := time.Now()
 		n.StartAgent()
 		n.WaitReady()
-		ready.took(time.Since(begin))
+		ready.Took(time.Since(begin))
 		seen.End()
 		for kind, count := range seen.Kinds {
-			s.note("P8: %d events of type %d (RTM_, or of nftables)", count, kind)
+			s.Note("P8: %d events of type %d (RTM_, or of nftables)", count, kind)
 			changes += count
 		}
 
 		begin = time.Now()
 		dumpAll(t, n, pods)
-		dump.took(time.Since(begin))
+		dump.Took(time.Since(begin))
 	}
-	s.ratio("P8 agent restart with 1,000 interfaces vs one netlink dump of them", ready.median()/dump.median(), atMost(5), "ms", ready, dump)
-	s.value("P8 changes in the kernel by restarts", float64(changes), "", atMost(0))
+	s.Ratio("P8 agent restart with 1,000 interfaces vs one netlink dump of them", ready.Median()/dump.Median(), figure.AtMost(5), "ms", ready, dump)
+	s.Value("P8 changes in the kernel by restarts", float64(changes), "", figure.AtMost(0))
 	if changes > 0 {
 		t.Errorf("%d changes in the kernel by restarts", changes)
 	}
-	s.value("P8 building them vs the restart", float64(built.Milliseconds())/ready.median(), "x", atLeast(20))
+	s.Value("P8 building them vs the restart", float64(built.Milliseconds())/ready.Median(), "x", figure.AtLeast(20))
 }
 
 // dumpAll lists everything that an agent has to compare, in the node and in

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/polynic/polynic/test/figure"
 	"github.com/polynic/polynic/test/harness"
 	"github.com/polynic/polynic/test/need"
 )
@@ -24,30 +25,30 @@ import (
 func traffic(t *testing.T, s *sheet) {
 	t.Helper()
 	if _, err := exec.LookPath("iperf3"); err != nil {
-		s.skip("P7", err)
+		s.Skip("P7", err)
 	}
 	need.Command(t, need.Peers, "iperf3")
 	_, hand := byHand(t)
 	tracked := masqueraded(t)
 	veths, taps := ourEnds(t)
-	base := &flowArm{arm: arm{name: "by hand"}, from: hand[0], to: hand[1]}
+	base := &flowArm{Arm: figure.Arm{Name: "by hand"}, from: hand[0], to: hand[1]}
 	arms := []*flowArm{
-		{arm: arm{name: "veth–veth"}, from: veths[0], to: veths[1], goal: atLeast(0.97)},
-		{arm: arm{name: "veth–tap"}, from: veths[0], to: taps[1], goal: atLeast(0.5)},
-		{arm: arm{name: "tap–veth"}, from: taps[0], to: veths[1], goal: atLeast(0.5)},
-		{arm: arm{name: "tap–tap"}, from: taps[0], to: taps[1], goal: atLeast(0.35)},
-		{arm: arm{name: "by hand and masqueraded"}, from: tracked[0], to: tracked[1]},
+		{Arm: figure.Arm{Name: "veth–veth"}, from: veths[0], to: veths[1], goal: figure.AtLeast(0.97)},
+		{Arm: figure.Arm{Name: "veth–tap"}, from: veths[0], to: taps[1], goal: figure.AtLeast(0.5)},
+		{Arm: figure.Arm{Name: "tap–veth"}, from: taps[0], to: veths[1], goal: figure.AtLeast(0.5)},
+		{Arm: figure.Arm{Name: "tap–tap"}, from: taps[0], to: taps[1], goal: figure.AtLeast(0.35)},
+		{Arm: figure.Arm{Name: "by hand and masqueraded"}, from: tracked[0], to: tracked[1]},
 	}
 	for _, a := range append(arms, base) {
 		a.serve(t)
 	}
 	inTurns(t, s, base, arms, (*flowArm).tcp)
 	for _, a := range arms {
-		s.ratio("P7 TCP "+a.name+" vs veth–veth by hand", a.median()/base.median(), a.goal, "Gb/s", &a.arm, &base.arm)
+		s.Ratio("P7 TCP "+a.Name+" vs veth–veth by hand", a.Median()/base.Median(), a.goal, "Gb/s", &a.Arm, &base.Arm)
 	}
 	inTurns(t, s, base, arms, (*flowArm).udp)
 	for _, a := range arms {
-		s.ratio("P7 UDP of 64 bytes "+a.name+" vs veth–veth by hand", a.median()/base.median(), goal{}, "kpps", &a.arm, &base.arm)
+		s.Ratio("P7 UDP of 64 bytes "+a.Name+" vs veth–veth by hand", a.Median()/base.Median(), figure.Goal{}, "kpps", &a.Arm, &base.Arm)
 	}
 }
 
@@ -56,11 +57,11 @@ func inTurns(t *testing.T, s *sheet, base *flowArm, arms []*flowArm, measure fun
 	t.Helper()
 	all := append([]*flowArm{base}, arms...)
 	for _, a := range all {
-		a.values = nil
+		a.Values = nil
 	}
 	for range s.flows {
 		for _, a := range all {
-			a.add(measure(a, t, s))
+			a.Add(measure(a, t, s))
 		}
 	}
 }
@@ -81,10 +82,10 @@ func ourEnds(t *testing.T) (veths, taps [2]flowEnd) {
 
 // flowArm is a way between two pods.
 type flowArm struct {
-	arm
+	figure.Arm
 	from, to flowEnd
 	port     string
-	goal     goal // of its TCP
+	goal     figure.Goal // of its TCP
 }
 
 // serve starts the receiving side, and waits until it listens.
@@ -118,7 +119,7 @@ func (a *flowArm) serve(t *testing.T) {
 	select {
 	case <-listens:
 	case <-drained:
-		t.Fatalf("iperf3 of %s does not listen", a.name)
+		t.Fatalf("iperf3 of %s does not listen", a.Name)
 	}
 }
 
@@ -158,7 +159,7 @@ func (a *flowArm) client(t *testing.T, s *sheet, more ...string) report {
 	}, more...)...)
 	var r report
 	if err := json.Unmarshal([]byte(out), &r); err != nil || r.Error != "" {
-		t.Fatalf("iperf3 of %s: %v %s", a.name, err, r.Error)
+		t.Fatalf("iperf3 of %s: %v %s", a.Name, err, r.Error)
 	}
 	return r
 }

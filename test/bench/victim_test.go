@@ -18,6 +18,7 @@ import (
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/memif"
 	"github.com/polynic/polynic/memif/memiftest"
+	"github.com/polynic/polynic/test/figure"
 )
 
 // pace is what the victim is offered, in packets of 64 bytes: so many a
@@ -42,22 +43,22 @@ func victim(t *testing.T, s *sheet) {
 	x.Socket.Folder, y.Socket.Folder, z.Socket.Folder = bad, bad, guarded
 	r.attach(t, a, b, x, y, z)
 	from, to := dial(t, r.socket(), 0), dial(t, r.socket(), 1)
-	alone, beside, busy := &arm{name: "alone"}, &arm{name: "beside hostile ones"}, &arm{name: "beside as many that compute"}
+	alone, beside, busy := &figure.Arm{Name: "alone"}, &figure.Arm{Name: "beside hostile ones"}, &figure.Arm{Name: "beside as many that compute"}
 	var attacks atomic.Int64
 	most := delivered(t, s, from, to, flood)
 	half := pace(most / 2)
-	s.note("P6b: the victim carries %.0f kpps at most, and is offered %d", most, half)
+	s.Note("P6b: the victim carries %.0f kpps at most, and is offered %d", most, half)
 	for range s.memifs {
-		alone.add(delivered(t, s, from, to, half))
+		alone.Add(delivered(t, s, from, to, half))
 		stop := attack(t, filepath.Join(bad, x.Socket.Name), filepath.Join(guarded, z.Socket.Name), &attacks)
-		beside.add(delivered(t, s, from, to, half))
+		beside.Add(delivered(t, s, from, to, half))
 		stop()
 		stop = compute(t)
-		busy.add(delivered(t, s, from, to, half))
+		busy.Add(delivered(t, s, from, to, half))
 		stop()
 	}
-	s.ratio("P6b rate of a memif beside hostile ones", beside.median()/alone.median(), atLeast(0.9), "kpps", beside, alone)
-	s.ratio("P6b the same against neighbours that only take CPUs", beside.median()/busy.median(), goal{}, "kpps", beside, busy)
+	s.Ratio("P6b rate of a memif beside hostile ones", beside.Median()/alone.Median(), figure.AtLeast(0.9), "kpps", beside, alone)
+	s.Ratio("P6b the same against neighbours that only take CPUs", beside.Median()/busy.Median(), figure.Goal{}, "kpps", beside, busy)
 	ends := map[string]uint64{}
 	for _, p := range r.list(t) {
 		for reason, n := range p.Ends {
@@ -70,7 +71,7 @@ func victim(t *testing.T, s *sheet) {
 	if from.Err() != nil || to.Err() != nil || len(ends) < 3 {
 		t.Errorf("the victim's connections: %v, %v; the attackers': %v", from.Err(), to.Err(), ends)
 	}
-	s.note("%d attacks; how they ended: %v", attacks.Load(), ends)
+	s.Note("%d attacks; how they ended: %v", attacks.Load(), ends)
 }
 
 func (r *memifRelay) list(t *testing.T) []relayapi.MemifState {

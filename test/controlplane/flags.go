@@ -41,7 +41,7 @@ func (p *Plane) StartControllers() {
 		"kube-controller-manager": {
 			"--use-service-account-credentials", "--service-account-private-key-file=" + p.path("accounts.key"),
 			"--root-ca-file=" + p.CA(),
-			"--allocate-node-cidrs", "--cluster-cidr=" + PodRanges, "--service-cluster-ip-range=" + ServiceRanges,
+			"--allocate-node-cidrs", "--cluster-cidr=" + PodRanges, "--node-cidr-mask-size-ipv4=20", "--service-cluster-ip-range=" + ServiceRanges,
 		},
 		"kube-scheduler": nil,
 	} {

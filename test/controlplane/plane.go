@@ -38,7 +38,7 @@ type Config struct {
 }
 
 // The cluster's ranges: of PodRanges the controller manager gives each node a
-// /24 and a /64, Services have addresses of ServiceRanges, and the Service
+// /20 and a /64, Services have addresses of ServiceRanges, and the Service
 // "kubernetes" has ServerService.
 const (
 	PodRanges     = "10.1.0.0/16,fd10:1::/48"

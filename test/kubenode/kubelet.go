@@ -38,6 +38,12 @@ evictionHard: {memory.available: 1Mi, nodefs.available: 0%%, imagefs.available: 
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 serializeImagePulls: false
+# Bursts of pods are limited by the machine alone.
+maxPods: 250
+registryPullQPS: 0
+eventRecordQPS: 0
+kubeAPIQPS: 500
+kubeAPIBurst: 1000
 healthzPort: 0
 nodeStatusUpdateFrequency: 4s
 volumeStatsAggPeriod: -1s
