@@ -29,7 +29,7 @@ RINGS     ?= 100000
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-.PHONY: help build portmap image setup demo test test-cluster bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
+.PHONY: help build portmap image setup demo test test-cluster walkthrough bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
 	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
@@ -71,10 +71,15 @@ test-cluster: setup build ## a Kubernetes cluster of its own with the product in
 	failed=0
 	# Each test makes a cluster, and needs a machine for it.
 	for test in TestClusterWorksWithReferencePlugins TestCluster TestDeployed; do
-		POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 15m go test -count=1 -v -timeout 14m -run "^$$test$$" ./test/cluster \
-			$(if $(WALKTHROUGH),-walkthrough $(abspath $(WALKTHROUGH))) || failed=1
+		POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 15m go test -count=1 -v -timeout 14m -run "^$$test$$" ./test/cluster || failed=1
 	done
 	exit $$failed
+
+walkthrough: setup build ## docs/walkthrough.md, from what a cluster answers to the documents' commands
+	test/cluster/build
+	page=$$(POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 15m go test -count=1 -v -timeout 14m \
+		-run '^TestDeployed$$/^walkthrough$$' ./test/cluster -walkthrough) || { echo "$$page"; exit 1; }
+	sed -n '/^<!-- walkthrough -->$$/,/^<!-- end -->$$/{//!p}' <<<"$$page" > docs/walkthrough.md
 
 bench: setup build ## the ratios that the project promises (FIGURES=quick for a first look)
 	cd test/bench

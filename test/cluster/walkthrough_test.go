@@ -15,15 +15,16 @@ import (
 	"github.com/polynic/polynic/test/kubebin"
 )
 
-// walkthroughFile is where the transcript is written, if it is to be.
-var walkthroughFile = flag.String("walkthrough", "", "write the transcript of the documents' commands to this `file`")
+// printWalkthrough has the transcript printed, for whoever is outside the suite's
+// machine: what is written in there is gone with it.
+var printWalkthrough = flag.Bool("walkthrough", false, "print the transcript of the documents' commands between two lines of comment")
 
 const walkthroughHead = `# A walk through the documents
 
 What Contiv-VPP's documents on custom pod interfaces show, on a real cluster: the commands, and what they print. This
 page is written by the cluster suite (%s):
 
-    make test-cluster WALKTHROUGH=docs/walkthrough.md
+    make walkthrough
 
 polynic is installed by %s. The containers' images stand in for those of the documents: they
 have a shell, the command ip, and DPDK's testpmd.
@@ -64,10 +65,8 @@ func (s suite) walkthrough() {
 		}
 		page.WriteString("```\n")
 	}
-	if *walkthroughFile != "" {
-		if err := os.WriteFile(*walkthroughFile, []byte(page.String()), 0o644); err != nil {
-			s.t.Error(err)
-		}
+	if *printWalkthrough {
+		fmt.Printf("<!-- walkthrough -->\n%s<!-- end -->\n", page.String())
 	}
 	s.t.Logf("the transcript has %d lines", strings.Count(page.String(), "\n"))
 }
