@@ -26,8 +26,8 @@ page is written by the cluster suite (%s):
 
     make walkthrough
 
-polynic is installed by %s. The containers' images stand in for those of the documents: they
-have a shell, the command ip, and DPDK's testpmd.
+polynic is installed by %s. The containers' images stand in for those of the
+documents: they have a shell, the command ip, and DPDK's testpmd.
 `
 
 // walkthrough runs the commands of the documents, by their words, and keeps what
