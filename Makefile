@@ -65,7 +65,7 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
 
-test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (compiles Kubernetes once: half an hour)
+test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (compiles Kubernetes once: 15 minutes)
 	test/cluster/build
 	echo "==> test-cluster: TestCluster has the programs as processes, TestDeployed as deploy/polynic.yaml has them"
 	failed=0

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The polynic authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command polynic is polynic's command line: it runs a lab on one machine, and
-// shows what a node has and what a manifest would get.
+// Command polynic is polynic's command line: it runs a lab on one machine, shows
+// what a node has and what a manifest would get, and installs polynic on nodes.
 package main
 
 import (
@@ -88,7 +88,8 @@ func newRoot() *cobra.Command {
 		Short: "Pods with many interfaces",
 		Long: `polynic gives a Kubernetes pod, beside eth0, up to 64 tap, veth and memif interfaces, asked for
 by the annotation contivpp.io/custom-if. This program runs it on one machine with no cluster (lab),
-says what a manifest would get (explain), and shows what a node has (get).`,
+says what a manifest would get (explain), shows what a node has (get), and looks after the nodes of
+a cluster (preflight, install, uninstall).`,
 		Example:       "  sudo polynic lab up\n  sudo polynic lab apply -f pod.yaml\n  sudo polynic get interfaces -o wide",
 		Version:       release.Version(version),
 		SilenceUsage:  true,

@@ -64,8 +64,14 @@ func sandbox(path string) (model.Netns, error) {
 		return model.Netns{}, refusef(cniwire.CodeInvalidEnvironment, "CNI_NETNS is empty: ADD needs the sandbox's network namespace")
 	}
 	h, err := netns.Open(path)
-	if err != nil {
+	switch {
+	case errors.Is(err, netns.ErrGone):
 		return model.Netns{}, refusef(cniwire.CodeUnknownContainer, "sandbox: %w", err)
+	case errors.Is(err, netns.ErrNotNetns):
+		return model.Netns{}, refusef(cniwire.CodeInvalidEnvironment,
+			"sandbox: CNI_NETNS: %w (where the agent is in a container, the runtime's folder of namespaces must be mounted there, and shared)", err)
+	case err != nil:
+		return model.Netns{}, fmt.Errorf("sandbox: %w", err)
 	}
 	ns := model.Netns{Path: path, Inode: h.Inode()}
 	if err := h.Close(); err != nil {

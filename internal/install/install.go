@@ -57,7 +57,7 @@ type Options struct {
 	Programs string
 	// CNIVersion of the conflist.
 	CNIVersion string
-	// Secondary leaves the conflist out: the pods' main network is another's,
+	// Secondary leaves the conflist out, and removes an earlier one: the pods' main network is another's,
 	// and a NetworkAttachmentDefinition names the plugin.
 	Secondary bool
 }
@@ -67,6 +67,9 @@ type Options struct {
 // alone: a runtime that sees the conflist can use it, and one that runs is not
 // disturbed. It tells w what it did.
 func Install(w io.Writer, o Options) error {
+	if err := o.removeUnfinished(w); err != nil {
+		return err
+	}
 	if err := put(w, filepath.Join(o.CNIBinDir, CNIPlugin), filepath.Join(o.Programs, CNIPlugin)); err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func Install(w io.Writer, o Options) error {
 		plugins = append(plugins, plugin{Type: portmap, Capabilities: map[string]bool{"portMappings": true}})
 	}
 	if o.Secondary {
-		return nil
+		return remove(w, o.ConflistFile())
 	}
 	text, err := encode(conflist{CNIVersion: cmp.Or(o.CNIVersion, DefaultCNIVersion), Name: "polynic", Plugins: plugins})
 	if err != nil {
@@ -157,6 +160,19 @@ func is(path string, content io.ReadSeeker, mode os.FileMode) (bool, error) {
 // temporary begins the names of files that are being written, in a form that no
 // runtime takes for a configuration.
 const temporary = ".polynic-new-"
+
+// removeUnfinished removes what an install that was killed left.
+func (n Node) removeUnfinished(w io.Writer) error {
+	var errs []error
+	for _, dir := range []string{n.CNIBinDir, n.CNIConfDir} {
+		unfinished, err := filepath.Glob(filepath.Join(dir, temporary+"*"))
+		errs = append(errs, err)
+		for _, path := range unfinished {
+			errs = append(errs, remove(w, path))
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // write makes a file beside path and gives it that name.
 func write(path string, content io.Reader, mode os.FileMode) error {

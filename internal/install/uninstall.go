@@ -48,10 +48,14 @@ const (
 // made, and its state; last the plugin, by which DELs are told until then. What
 // is not there is no error, so that it may be repeated.
 func Uninstall(ctx context.Context, w io.Writer, r Removal) error {
-	if r.Pods == KeepPods {
-		if err := r.unused(ctx); err != nil {
-			return err
-		}
+	// An agent that runs, or a configuration that cannot be read, has this fail
+	// before anything is gone.
+	pods, err := r.pods(ctx)
+	if err != nil {
+		return err
+	}
+	if len(pods) > 0 && r.Pods == KeepPods {
+		return fmt.Errorf("%w: %s (delete them first, or cut them off with --force)", ErrUsed, strings.Join(pods, ", "))
 	}
 	if err := remove(w, r.ConflistFile()); err != nil {
 		return err
@@ -63,14 +67,7 @@ func Uninstall(ctx context.Context, w io.Writer, r Removal) error {
 		removeAll(w, r.RunDir), removeAll(w, r.StateDir),
 		remove(w, filepath.Join(r.CNIBinDir, CNIPlugin)), remove(w, filepath.Join(r.CNIBinDir, PortmapPlugin)),
 	}
-	for _, dir := range []string{r.CNIBinDir, r.CNIConfDir} {
-		unfinished, err := filepath.Glob(filepath.Join(dir, temporary+"*"))
-		errs = append(errs, err)
-		for _, path := range unfinished {
-			errs = append(errs, remove(w, path))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.removeUnfinished(w))...)
 }
 
 func (r Removal) agent(ctx context.Context, command string) ([]byte, error) {
@@ -82,15 +79,10 @@ func (r Removal) agent(ctx context.Context, command string) ([]byte, error) {
 	return out, err
 }
 
-func (r Removal) unused(ctx context.Context) error {
+// pods lists those that have interfaces.
+func (r Removal) pods(ctx context.Context) ([]string, error) {
 	out, err := r.agent(ctx, "pods")
-	if err != nil {
-		return err
-	}
-	if pods := strings.Fields(string(out)); len(pods) > 0 {
-		return fmt.Errorf("%w: %s (delete them first, or cut them off with --force)", ErrUsed, strings.Join(pods, ", "))
-	}
-	return nil
+	return strings.Fields(string(out)), err
 }
 
 // removeMade has the agent's program take away what agents made. Where no relay

@@ -62,7 +62,7 @@ func (c Config) kubelet() Finding {
 	for _, name := range []string{"device-plugins/kubelet.sock", "pod-resources/kubelet.sock"} {
 		if _, err := os.Stat(c.path(c.KubeletDir, name)); err != nil {
 			f.Level, f.Found = Warning, err.Error()
-			f.Advice = "memif needs it: start kubelet; where its --root-dir is another, set memif.kubeletDir and the chart's kubeletDir"
+			f.Advice = "memif needs it: start kubelet; where its --root-dir is another, set the chart's node.kubeletDir, or memif.kubeletDir where the agent is in no container"
 		}
 	}
 	return f

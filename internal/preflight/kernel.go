@@ -49,6 +49,9 @@ func kernel(ctx context.Context) []Finding {
 			f := Finding{Check: t.check, Level: OK, Found: t.found}
 			if err := t.do(ctx, ns); err != nil {
 				f.Level, f.Found, f.Advice = Missing, err.Error(), t.advice
+				if errors.Is(err, exec.ErrNotFound) {
+					f.Level = Warning // the image has it
+				}
 			}
 			findings = append(findings, f)
 		}
