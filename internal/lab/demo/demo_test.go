@@ -54,7 +54,7 @@ func TestWhatIsLeftIsSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ns, err := cookie("/proc/" + strconv.Itoa(id.PID) + "/ns/net")
+	ns, err := namespaceAt("/proc/" + strconv.Itoa(id.PID) + "/ns/net")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,10 +62,10 @@ func TestWhatIsLeftIsSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := survey{processes: []process.ID{id}, namespaces: []uint64{ns}}
+	made := survey{processes: []process.ID{id}, namespaces: []namespace{ns}}
 	var b strings.Builder
 	err = made.isGone(&b, append(links, "zzz"))
-	for _, want := range []string{"process " + strconv.Itoa(id.PID) + " is left", "network namespace " + strconv.Itoa(int(ns)) + " is left", "the machine's links were"} {
+	for _, want := range []string{"process " + strconv.Itoa(id.PID) + " is left", "network namespace " + strconv.FormatUint(ns.cookie, 10) + " is left: in it is process " + strconv.Itoa(id.PID) + " (sleep)", "the machine's links were"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}

@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,10 +26,13 @@ import (
 
 // survey is what a lab has, to see afterwards that it is gone.
 type survey struct {
-	processes []process.ID
-	// namespaces are its network namespaces, by their cookies.
-	namespaces []uint64
+	processes  []process.ID
+	namespaces []namespace
 }
+
+// namespace identifies a network namespace. Inodes are given out again, cookies
+// (SO_NETNS_COOKIE) are not.
+type namespace struct{ inode, cookie uint64 }
 
 func look(ctx context.Context, stateDir string) (survey, error) {
 	status, err := lab.ReadStatus(ctx, stateDir)
@@ -54,7 +60,7 @@ func look(ctx context.Context, stateDir string) (survey, error) {
 		s.processes = append(s.processes, id)
 	}
 	for _, path := range paths {
-		ns, err := cookie(path)
+		ns, err := namespaceAt(path)
 		if err != nil {
 			return survey{}, err
 		}
@@ -77,8 +83,8 @@ func (s survey) isGone(w io.Writer, before []string) error {
 	if err != nil {
 		return err
 	}
-	for _, ns := range left {
-		errs = append(errs, fmt.Errorf("network namespace %d is left", ns))
+	for ns, who := range left {
+		errs = append(errs, fmt.Errorf("network namespace %d is left: in it is %s", ns.cookie, who))
 	}
 	fmt.Fprintf(w, "network namespaces left: %d of %d\n", len(left), len(s.namespaces))
 	after, err := machineLinks()
@@ -93,65 +99,70 @@ func (s survey) isGone(w io.Writer, before []string) error {
 	return errors.Join(errs...)
 }
 
-// namespacesLeft looks a few times: whoever goes through all namespaces of the
-// machine, as this does, is in each of them for a moment.
-func (s survey) namespacesLeft() ([]uint64, error) {
-	const looks, pause = 20, 50 * time.Millisecond
+// namespacesLeft gives the namespaces that processes are in, and one of these. It
+// looks a few times: whoever goes through namespaces of the machine is in each of
+// them for a moment.
+func (s survey) namespacesLeft() (map[namespace]string, error) {
+	const looks, pause = 40, 50 * time.Millisecond
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	left := slices.Clone(s.namespaces)
-	for range looks {
-		inUse, err := usedNamespaces()
-		if err != nil {
-			return nil, err
+	left := s.namespaces
+	for look := 1; ; look++ {
+		inUse, err := usedNamespaces(left)
+		if err != nil || len(inUse) == 0 || look == looks {
+			return inUse, err
 		}
-		left = slices.DeleteFunc(left, func(ns uint64) bool { return !slices.Contains(inUse, ns) })
-		if len(left) == 0 {
-			break
-		}
+		left = slices.Collect(maps.Keys(inUse))
 		<-tick.C
 	}
-	return left, nil
 }
 
-// usedNamespaces lists the network namespaces that processes are in, by their
-// cookies.
-func usedNamespaces() ([]uint64, error) {
+// usedNamespaces lists those of some namespaces that processes are in. Others are
+// not entered, lest two who look keep each other's.
+func usedNamespaces(of []namespace) (map[namespace]string, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*/ns/net")
 	if err != nil {
 		return nil, err
 	}
-	var cookies []uint64
+	used := map[namespace]string{}
 	for _, path := range paths {
-		if ns, err := cookie(path); err == nil { // the process may have ended
-			cookies = append(cookies, ns)
+		info, err := os.Stat(path)
+		if err != nil {
+			continue // the process may have ended
+		}
+		inode := info.Sys().(*syscall.Stat_t).Ino
+		if !slices.ContainsFunc(of, func(ns namespace) bool { return ns.inode == inode }) {
+			continue
+		}
+		if ns, err := namespaceAt(path); err == nil && slices.Contains(of, ns) {
+			pid := strings.Split(path, "/")[2]
+			name, _ := os.ReadFile("/proc/" + pid + "/comm") // it is for people
+			used[ns] = fmt.Sprintf("process %s (%s)", pid, strings.TrimSpace(string(name)))
 		}
 	}
-	return cookies, nil
+	return used, nil
 }
 
-// cookie identifies a network namespace for good (SO_NETNS_COOKIE); inodes are
-// given out again.
-func cookie(path string) (uint64, error) {
+func namespaceAt(path string) (namespace, error) {
 	ns, err := netns.Open(path)
 	if err != nil {
-		return 0, err
+		return namespace{}, err
 	}
 	defer ns.Close()
-	var value uint64
+	found := namespace{inode: ns.Inode()}
 	err = ns.Do(func() error {
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
-		value, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+		found.cookie, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("network namespace %s: %w", path, err)
+		return namespace{}, fmt.Errorf("network namespace %s: %w", path, err)
 	}
-	return value, nil
+	return found, nil
 }
 
 // machineLinks lists the links in the machine's own network namespace.
