@@ -60,7 +60,7 @@ func TestCapabilitiesSuffice(t *testing.T) {
 	n.WaitReady()
 
 	first, second := n.Pod(everything), n.Pod("tap1/tap")
-	if err := first.Run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"); err != nil {
+	if err := first.Run("sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"); err != nil {
 		t.Fatal(err)
 	}
 	result, other := first.MustAdd(), second.MustAdd()
