@@ -30,7 +30,7 @@ const all = mixed + ", memif1/memif, memif2/memif/stub"
 func TestKilledInAdd(t *testing.T) {
 	n := harness.Start(t, harness.WithMemifs)
 	baseline := n.MustLook()
-	places := placesOf(t, n, func(p *harness.Pod) { p.MustAdd() }, func(p *harness.Pod) { p.MustDel() })
+	places := placesOf(t, n, all, func(p *harness.Pod) { p.MustAdd() }, func(p *harness.Pod) { p.MustDel() })
 	n.ExpectClean(baseline)
 	killed := map[string]int{}
 	for run := range *runs {
@@ -111,7 +111,7 @@ func expectKilled(t *testing.T, killed map[string]int, places ...string) {
 func TestKilledInDel(t *testing.T) {
 	n := harness.Start(t, harness.WithMemifs)
 	baseline := n.MustLook()
-	places := placesOf(t, n, func(p *harness.Pod) { p.MustDel() }, nil)
+	places := placesOf(t, n, all, func(p *harness.Pod) { p.MustDel() }, nil)
 	n.ExpectClean(baseline)
 	killed := map[string]int{}
 	for run := range *runs {
@@ -161,9 +161,9 @@ func revive(n *harness.Node, place string) (dead bool) {
 
 // placesOf lists the failpoints that an action on an attached pod passes. With
 // undo, the action is what attaches it.
-func placesOf(t *testing.T, n *harness.Node, act, undo func(*harness.Pod)) []string {
+func placesOf(t *testing.T, n *harness.Node, annotation string, act, undo func(*harness.Pod)) []string {
 	t.Helper()
-	pod := n.Pod(all)
+	pod := n.Pod(annotation)
 	if undo == nil {
 		pod.MustAdd()
 	}

@@ -8,13 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/test/harness"
 )
 
-// TestManyInterfaces: a pod may have as many interfaces as there are addresses;
-// its neighbours are served meanwhile and afterwards.
+// TestManyInterfaces: a pod has as many interfaces as one may ask for; its
+// neighbours are served meanwhile and afterwards.
 func TestManyInterfaces(t *testing.T) {
-	const many = 200
+	const many = podif.MaxInterfaces
 	n := harness.Start(t, nil)
 	baseline := n.MustLook()
 	var list []string

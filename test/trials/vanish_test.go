@@ -19,7 +19,7 @@ import (
 func TestNetnsVanishesInAdd(t *testing.T) {
 	n := harness.Start(t, nil)
 	baseline := n.MustLook()
-	places := placesOf(t, n, func(p *harness.Pod) { p.MustAdd() }, func(p *harness.Pod) { p.MustDel() })
+	places := placesOf(t, n, mixed, func(p *harness.Pod) { p.MustAdd() }, func(p *harness.Pod) { p.MustDel() })
 	n.ExpectClean(baseline)
 	places = slices.DeleteFunc(places, func(p string) bool { return p == "reap" }) // the agent's start
 	for run, place := range slices.Repeat(places, 2) {
