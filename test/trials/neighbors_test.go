@@ -4,19 +4,14 @@
 package trials
 
 import (
-	"encoding/binary"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/memifdir"
-	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -95,66 +90,6 @@ func expectTold(t *testing.T, n *harness.Node, at *harness.Pod, pid int, want st
 	}
 }
 
-// frame is a UDP datagram over IPv4, without a checksum of UDP's.
-func frame(to, from net.HardwareAddr, source netip.Addr, destination netip.AddrPort) []byte {
-	f := append(append(append([]byte{}, to...), from...), 8, 0)
-	ip := append([]byte{0x45, 0, 0, 36, 0, 0, 0, 0, 64, 17, 0, 0}, source.AsSlice()...)
-	ip = append(ip, destination.Addr().AsSlice()...)
-	var sum uint32
-	for i := 0; i < len(ip); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(ip[i:]))
-	}
-	sum = sum>>16 + sum&0xffff
-	binary.BigEndian.PutUint16(ip[10:], ^uint16(sum>>16+sum))
-	f = append(f, ip...)
-	f = binary.BigEndian.AppendUint16(f, 9)
-	f = binary.BigEndian.AppendUint16(f, destination.Port())
-	return append(f, 0, 16, 0, 0, 'p', 'o', 'l', 'y', 'n', 'i', 'c', '.')
-}
-
-// TestOtherPodsAddresses: what a memif's application sends from another pod's
-// address arrives nowhere; and its MAC wins it none of the other's packets.
-func TestOtherPodsAddresses(t *testing.T) {
-	n := harness.Start(t, harness.WithMemifs)
-	robber, his := memifPod(n, "memif1/memif")
-	victim, _ := memifPod(n, "memif1/memif")
-	receiver := n.Pod("")
-	at := netip.MustParseAddr(harness.IP(receiver.MustAdd(), "eth0", 0))
-	mine, others := memifOf(t, n, robber), memifOf(t, n, victim)
-	own, foreign := mine.IPs[0].Addr(), others.IPs[0].Addr()
-	gateway, err := net.InterfaceByName(mine.Port)
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := listenIn(t, receiver, at)
-	to := netip.MustParseAddrPort(socket.LocalAddr().String())
-	app := robber.Connect(his)
-	if app.Answer != "connected" {
-		t.Fatal(app.Answer)
-	}
-	mac, othersMAC := net.HardwareAddr(mine.MAC[:]), net.HardwareAddr(others.MAC[:])
-	for range 5 {
-		for _, f := range [][]byte{
-			frame(gateway.HardwareAddr, mac, foreign, to), frame(gateway.HardwareAddr, othersMAC, foreign, to),
-			frame(gateway.HardwareAddr, othersMAC, own, to), // its own address, and that arrives
-		} {
-			if err := app.Send(f); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := socket.SetReadDeadline(time.Now().Add(harness.Patience(waitForPod))); err != nil {
-		t.Fatal(err)
-	}
-	for range 5 { // in the order in which they were sent
-		_, from, err := socket.ReadFromUDPAddrPort(make([]byte, 100))
-		if err != nil || from.Addr() != own {
-			t.Fatalf("a datagram from %v, %v, want one from %v alone", from, err, own)
-		}
-	}
-	victim.ExpectEcho(victim.MustAdd())
-}
-
 // memifOf is the pod's first memif, as the agent tells of it.
 func memifOf(t *testing.T, n *harness.Node, pod *harness.Pod) inspect.Interface {
 	t.Helper()
@@ -165,22 +100,4 @@ func memifOf(t *testing.T, n *harness.Node, pod *harness.Pod) inspect.Interface 
 	}
 	t.Fatalf("%s has no memif", pod.Name)
 	return inspect.Interface{}
-}
-
-func listenIn(t *testing.T, pod *harness.Pod, at netip.Addr) *net.UDPConn {
-	t.Helper()
-	h, err := netns.Open(pod.Netns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	var socket *net.UDPConn
-	if err := h.Do(func() (err error) {
-		socket, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, 0)))
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = socket.Close() })
-	return socket
 }
