@@ -17,8 +17,9 @@ import (
 
 // offload is P7b: TCP between a memif and the kernel, in large frames as the
 // relay has it against the same relay without: every packet goes through the tap
-// on its own. It is the relay's own benchmark that is run, of which each run is a
-// process with sender, relay and receiver, on all CPUs.
+// on its own; and from kernel to kernel also against a bridge of the kernel's. It
+// is the relay's own benchmark that is run, of which each run is a process with
+// sender, relay and receiver, on all CPUs.
 func offload(t *testing.T, s *sheet) {
 	t.Helper()
 	if _, err := exec.LookPath("ethtool"); err != nil {
@@ -30,15 +31,22 @@ func offload(t *testing.T, s *sheet) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", build, err, out)
 	}
+	const through = "through"
 	for _, way := range []struct{ benchmark, name string }{
-		{"through", "kernel–memif–kernel"},
+		{through, "kernel–memif–kernel"},
 		{"to the application", "kernel–memif"},
 		{"to the kernel", "memif–kernel"},
 	} {
-		whole, cut := &figure.Arm{Name: "with offload"}, &figure.Arm{Name: "without"}
+		whole, cut, bridge := &figure.Arm{Name: "with offload"}, &figure.Arm{Name: "without"}, &figure.Arm{Name: "bridge"}
 		for range s.memifs {
 			whole.Add(throughput(t, s, program, "TCP/"+way.benchmark+"/whole"))
 			cut.Add(throughput(t, s, program, "TCP/"+way.benchmark+"/cut"))
+			if way.benchmark == through {
+				bridge.Add(throughput(t, s, program, "TCP/bridge"))
+			}
+		}
+		if way.benchmark == through {
+			s.Ratio("P7b TCP "+way.name+" with segmentation offload vs the kernel's bridge", whole.Median()/bridge.Median(), figure.AtLeast(0.35), "Gb/s", whole, bridge)
 		}
 		s.Ratio("P7b TCP "+way.name+" with segmentation offload vs without", whole.Median()/cut.Median(), figure.AtLeast(4), "Gb/s", whole, cut)
 	}

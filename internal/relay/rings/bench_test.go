@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
+	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/relay/relaytest"
 	"github.com/polynic/polynic/internal/relay/rings"
 	"github.com/polynic/polynic/memif"
@@ -27,7 +30,8 @@ import (
 // "whole" is how the relay works; in "cut" the kernel cuts what it sends, and
 // nothing is joined. The window is what the queue of a tap holds, so that nothing
 // is lost, and the kernel's congestion control is Reno, which every kernel has:
-// that of BBR would be measured instead of the relay.
+// that of BBR would be measured instead of the relay. "bridge" is what the kernel
+// itself does between two namespaces.
 func BenchmarkTCP(b *testing.B) {
 	for _, direction := range []struct {
 		name string
@@ -36,6 +40,7 @@ func BenchmarkTCP(b *testing.B) {
 		b.Run(direction.name+"/whole", func(b *testing.B) { direction.move(b, whole) })
 		b.Run(direction.name+"/cut", func(b *testing.B) { direction.move(b, cut) })
 	}
+	b.Run("bridge", bridged)
 }
 
 // offload is what is done to TCP on its way.
@@ -128,7 +133,40 @@ func through(b *testing.B, o offload) {
 	w.pod.Address(b, "app1", appV4, twinV4)
 	w.pod.Neighbor(b, "app1", twinV4, twinMAC)
 	o.start(b, w.pod, "app1", rings.TwinConfig{Interface: w.slave, Queues: app.Queues()})
-	listener := listen(b, w.network, twinV4)
+	transfer(b, w.pod, w.network)
+}
+
+// bridged has a bridge and two veth pairs where the relay is otherwise.
+func bridged(b *testing.B) {
+	b.Helper()
+	middle, pod, network := newSpace(b), newRenoSpace(b), newRenoSpace(b)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "bridge"
+	if err := middle.NL.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+		b.Fatal(err)
+	}
+	middle.Up(b, "bridge")
+	for name, s := range map[string]*relaytest.Space{"app1": pod, "twin1": network} {
+		attrs.Name = name
+		attrs.MasterIndex = middle.Device(b, "bridge").Attrs().Index
+		link := &netlink.Veth{LinkAttrs: attrs, PeerName: name, PeerNamespace: netlink.NsFd(s.FD())}
+		if err := middle.NL.LinkAdd(link); err != nil {
+			b.Fatal(err)
+		}
+		middle.Up(b, name)
+		s.Up(b, name)
+	}
+	pod.Address(b, "app1", appV4, twinV4)
+	network.Address(b, "twin1", twinV4, appV4)
+	pod.Neighbor(b, "app1", twinV4, model.MAC(network.Device(b, "twin1").Attrs().HardwareAddr))
+	network.Neighbor(b, "twin1", appV4, model.MAC(pod.Device(b, "app1").Attrs().HardwareAddr))
+	transfer(b, pod, network)
+}
+
+// transfer sends from the pod's kernel to the network's.
+func transfer(b *testing.B, pod, network *relaytest.Space) {
+	b.Helper()
+	listener := listen(b, network, twinV4)
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		if conn, err := listener.Accept(); err == nil {
@@ -137,7 +175,8 @@ func through(b *testing.B, o offload) {
 		}
 	})
 	defer reading.Wait()
-	conn, err := w.pod.DialTCP(b.Context(), listener.Addr().String())
+	defer listener.Close() // where nobody connects
+	conn, err := pod.DialTCP(b.Context(), listener.Addr().String())
 	if err != nil {
 		b.Fatal(err)
 	}
