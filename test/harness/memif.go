@@ -86,6 +86,12 @@ func (a *MemifApp) Send(frame []byte) error {
 	return err
 }
 
+// Offend has the relay read from memory that the application does not share.
+func (a *MemifApp) Offend() error {
+	_, err := fmt.Fprintln(a.stdin, offend)
+	return err
+}
+
 // End kills the application.
 func (a *MemifApp) End() {
 	if a.cmd.ProcessState == nil {
@@ -93,6 +99,9 @@ func (a *MemifApp) End() {
 		_ = a.cmd.Wait()
 	}
 }
+
+// offend is what an application is told that is to offend.
+const offend = "offend"
 
 // memifPeer is the application's side: it sends the frames that it is told to.
 func memifPeer() error {
@@ -113,18 +122,30 @@ func memifPeer() error {
 	}
 	fmt.Println("connected")
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		frame, err := hex.DecodeString(lines.Text())
-		if err == nil {
-			err = sendFrame(s, frame)
-		}
-		if err != nil {
+		if err := act(s, lines.Text()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func sendFrame(s *memiftest.Slave, frame []byte) error {
+// act sends a frame, which is in hexadecimal, or offends.
+func act(s *memiftest.Slave, line string) error {
+	if line == offend {
+		return describe(s, func(uint32) memiftest.Descriptor { return memiftest.Descriptor{Region: 9, Length: 64} })
+	}
+	frame, err := hex.DecodeString(line)
+	if err != nil {
+		return err
+	}
+	return describe(s, func(at uint32) memiftest.Descriptor {
+		return memiftest.Descriptor{Offset: at, Length: uint32(copy(s.Region[at:], frame))}
+	})
+}
+
+// describe gives the relay a descriptor, which may be of the buffer at an offset,
+// once the ring has room for it.
+func describe(s *memiftest.Slave, what func(at uint32) memiftest.Descriptor) error {
 	ring := s.S2M[0]
 	head := *ring.Head()
 	if err := Poll(5*time.Second, func() error {
@@ -135,8 +156,7 @@ func sendFrame(s *memiftest.Slave, frame []byte) error {
 	}); err != nil {
 		return err
 	}
-	at := ring.Buffers + uint32(head)%uint32(ring.Slots())*2048
-	*ring.Descriptor(head) = memiftest.Descriptor{Offset: at, Length: uint32(copy(s.Region[at:], frame))}
+	*ring.Descriptor(head) = what(ring.Buffers + uint32(head)%uint32(ring.Slots())*2048)
 	*ring.Head() = head + 1
 	_, err := unix.Write(ring.Eventfd, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	return err
