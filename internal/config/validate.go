@@ -24,6 +24,9 @@ const (
 	MaxNodeID    = 65535
 
 	MaxMemifDevices = 10000
+
+	MinTapRingSize = 64
+	MaxTapRingSize = 32768 // VPP's
 )
 
 // Validate reports everything wrong, each with the path of its field.
@@ -38,8 +41,8 @@ func (c Config) Validate() error {
 	if c.NodeID < 1 && !c.InCluster() || c.NodeID < 0 || c.NodeID > MaxNodeID {
 		bad("nodeID", "%d is not between 1 and %d", c.NodeID, MaxNodeID)
 	}
-	if c.Dataplane != "linux" {
-		bad("dataplane", "%q is not known (want linux)", c.Dataplane)
+	if c.Dataplane != DataplaneLinux && c.Dataplane != DataplaneVPP {
+		bad("dataplane", "%q is not known (want linux or vpp)", c.Dataplane)
 	}
 	for field, dir := range map[string]string{
 		"stateDir": c.StateDir, "runDir": c.RunDir, "podNetnsDir": c.PodNetnsDir,
@@ -72,6 +75,10 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.Network.validate(c.NodeID)...)
 	errs = append(errs, c.Memif.validate()...)
+	if c.Dataplane == DataplaneVPP {
+		errs = append(errs, c.Network.validateHost(c.NodeID)...)
+		errs = append(errs, c.VPP.validate()...)
+	}
 	return errors.Join(errs...)
 }
 
