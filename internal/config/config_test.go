@@ -175,9 +175,18 @@ func TestMissingFile(t *testing.T) {
 }
 
 func TestEth0Type(t *testing.T) {
-	for word, want := range map[string]podif.Type{"auto": podif.Veth, "veth": podif.Veth, "tap": podif.Tap} {
-		if got, err := (config.Network{Eth0: word}).Eth0Type(podif.Veth); err != nil || got != want {
-			t.Errorf("%s: %v, %v, want %v", word, got, err, want)
+	for _, c := range []struct {
+		dataplane, word string
+		want            podif.Type
+	}{
+		{"linux", "auto", podif.Veth},
+		{"linux", "tap", podif.Tap},
+		{"vpp", "auto", podif.Tap},
+		{"vpp", "veth", podif.Veth},
+	} {
+		config := config.Config{Dataplane: c.dataplane, Network: config.Network{Eth0: c.word}}
+		if got, err := config.Eth0Type(); err != nil || got != c.want {
+			t.Errorf("%s on %s: %v, %v, want %v", c.word, c.dataplane, got, err, c.want)
 		}
 	}
 }
@@ -190,6 +199,7 @@ func TestPaths(t *testing.T) {
 		c.RelaySocket():   "/run/polynic/relay.sock",
 		c.NetnsDir():      "/run/polynic/netns",
 		c.MemifDir():      "/run/polynic/memif",
+		c.SwitchDir():     "/run/polynic/switch",
 		c.TombstoneDir():  "/state/tombstones",
 		c.JournalFile():   "/state/journal",
 		c.NodeFile():      "/state/node.json",
