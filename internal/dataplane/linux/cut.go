@@ -28,8 +28,8 @@ func (s *session) remove(o desired.Object) error {
 		return s.removeRoute(o)
 	case desired.Neighbor:
 		return s.removeNeighbor(o)
-	case desired.Network:
-		return fmt.Errorf("network %s belongs to the node, not to %s", o.Name, s.owner)
+	case desired.Network, desired.HostLink:
+		return fmt.Errorf("%s belongs to the node, not to %s", o.Key(), s.owner)
 	}
 	return nil
 }

@@ -194,7 +194,7 @@ func (v *view) observeReach(wanted []desired.Object, found desired.Set) {
 					found.Add(o)
 				}
 			}
-		case desired.Network, desired.Veth, desired.Tap, desired.Memif:
+		case desired.Network, desired.HostLink, desired.Veth, desired.Tap, desired.Memif:
 		}
 	}
 }

@@ -78,7 +78,7 @@ func (v *view) addPort(found desired.Set, wanted desired.Object, got desired.Por
 		if ends[1].Kind == tapKind {
 			found.Add(desired.Tap{Port: got, Queues: v.queues(got)})
 		}
-	case desired.Network, desired.Memif, desired.Route, desired.Neighbor:
+	case desired.Network, desired.HostLink, desired.Memif, desired.Route, desired.Neighbor:
 	}
 	return nil
 }

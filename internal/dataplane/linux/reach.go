@@ -39,7 +39,7 @@ func (s *session) leads(b *nl.Batch, space *space, wanted []desired.Object, take
 					return fmt.Errorf("neighbour %s: %w", o.IP, err)
 				})
 			})
-		case desired.Network, desired.Veth, desired.Tap, desired.Memif:
+		case desired.Network, desired.HostLink, desired.Veth, desired.Tap, desired.Memif:
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", o.Key(), err)
