@@ -62,7 +62,15 @@ func Dump[T any, PT interface {
 
 // OnError has failed say what an error of VPP's means: with another error, usually
 // the same with the object's name around it, or nil where it is none.
-func (r *Request) OnError(failed func(error) error) { r.failed = failed }
+func (r *Request) OnError(failed func(error) error) *Request {
+	r.failed = failed
+	return r
+}
+
+// OnErrorSay puts words around an error: CONTEXT: ERROR.
+func (r *Request) OnErrorSay(format string, args ...any) *Request {
+	return r.OnError(func(err error) error { return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err) })
+}
 
 // call is a request on its way.
 type call struct {
