@@ -123,7 +123,7 @@ type PortState struct {
 	Reason   string `json:"reason,omitempty"`
 	// Rx is from the pod, Tx to it. Bytes count Ethernet frames without the
 	// header of the tap protocol; a frame may be up to 64 KiB long, to be cut by
-	// whoever needs smaller ones. Counters start at zero with every attach.
+	// whoever needs smaller ones. Those to and from a switch are cut. Counters start at zero with every attach.
 	RxFrames uint64 `json:"rxFrames"`
 	RxBytes  uint64 `json:"rxBytes"`
 	TxFrames uint64 `json:"txFrames"`
