@@ -131,10 +131,13 @@ func (d *Driver) view() (*view, error) {
 }
 
 // taps asks the relay what it holds. While it is away no tap is known to be in
-// order, so none is listed.
+// order, so none is listed, and the map is nil.
 func (d *Driver) taps(ctx context.Context) (map[string]relayapi.PortState, error) {
 	list, err := d.config.Relay.List(ctx)
-	if err != nil && !errors.Is(err, relayapi.ErrAway) {
+	if errors.Is(err, relayapi.ErrAway) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("list the relay's ports: %w", err)
 	}
 	taps := make(map[string]relayapi.PortState, len(list))

@@ -49,7 +49,8 @@ func (d *Driver) observePod(v *view, id model.Netns, ports []desired.Object) (de
 		}
 		got, switchEnd := v.port(want)
 		if _, isTap := o.(desired.Tap); isTap && d.portsOnly {
-			got.MTU, switchEnd = link.MTU, &nl.Link{} // which is the switch's
+			got.MTU = link.MTU
+			switchEnd = v.relayEnd(want)
 		}
 		if switchEnd == nil {
 			continue

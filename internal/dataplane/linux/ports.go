@@ -30,10 +30,10 @@ const anyNetwork = ""
 // is PortName's. The switch lets go of it before the port is removed.
 //
 // A tap has no link here. Where Config.TapPeer is given, the relay has its file, and
-// connects to the switch whenever that is there. Where it is not, the switch has
-// made the tap in the pod before the port is applied; then its end there is
-// configured, and deleted by the Reap after its removal if it is still there, and
-// Config.Relay is not used.
+// connects to the switch whenever that is there. Where it is not, Config.Relay is not
+// used: the switch has made the tap in the pod, with the MAC of the port's PodEnd,
+// before the port is applied. Its end there is configured, reported by Observe for as
+// long as it is there, and deleted by the Reap after the port's removal.
 //
 // Observe reports the network of a port as wanted, and that of a stray where it is
 // known: of a veth, not of a tap.

@@ -10,6 +10,7 @@ import (
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/failpoint"
+	"github.com/polynic/polynic/internal/nl"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 )
 
@@ -73,6 +74,16 @@ func (d *Driver) tapPort(t desired.Tap) relayapi.TapPort {
 		port.Switch = d.config.TapPeer(t)
 	}
 	return port
+}
+
+// relayEnd stands for the switch's end of a tap that has no link there; nil where the
+// relay has let go of the tap, whose device in the pod waits for the Reap.
+func (v *view) relayEnd(p desired.Port) *nl.Link {
+	_, held := v.taps[portID(p.Owner, p.Pod.Name)]
+	if !held && v.taps != nil && v.driver.config.TapPeer != nil {
+		return nil
+	}
+	return &nl.Link{}
 }
 
 // queues is the number of queue pairs that the relay holds of a tap; 0 where
