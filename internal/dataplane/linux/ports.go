@@ -20,6 +20,10 @@ import (
 // anyNetwork names the space of a driver that has one for all networks.
 const anyNetwork = ""
 
+// PortGroup is the group (IFLA_GROUP) of the links that are the switch's ends of
+// ports.
+const PortGroup = portGroup
+
 // NewPorts is the kernel's part of a dataplane of which another is the switch: it
 // makes veths and taps of any network, and nothing else; of work with other
 // objects it refuses the owner, and of these none is ever found.

@@ -17,20 +17,18 @@ import (
 type known struct {
 	conn *vppapi.Conn
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
 	tags     map[string]ifIndex
 	owners   map[ifIndex]desired.Owner
 	sockets  map[string]uint32
 	checked  map[ifIndex][2]bool // sources are, or were when the number was another's
 	making   map[string]int      // names that have no tag yet
-	gateways map[string]ifIndex  // the loopback of a network
-	tables   map[string]uint32   // of a network; there are no others
 }
 
 func newKnown(conn *vppapi.Conn) *known {
 	return &known{
 		conn: conn, tags: map[string]ifIndex{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{},
-		checked: map[ifIndex][2]bool{}, making: map[string]int{}, gateways: map[string]ifIndex{}, tables: map[string]uint32{},
+		checked: map[ifIndex][2]bool{}, making: map[string]int{},
 	}
 }
 
@@ -86,28 +84,6 @@ func (k *known) owner(index ifIndex) (desired.Owner, bool) {
 	defer k.mu.Unlock()
 	owner, ok := k.owners[index]
 	return owner, ok
-}
-
-// setNetwork notes what ports of a network need; a network without a table needs
-// nothing.
-func (k *known) setNetwork(name string, table uint32, gateway ifIndex) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.tables[name], k.gateways[name] = table, gateway
-}
-
-func (k *known) forgetNetwork(name string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.tables, name)
-	delete(k.gateways, name)
-}
-
-func (k *known) network(name string) (table uint32, gateway ifIndex, ok bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	table, ok = k.tables[name]
-	return table, k.gateways[name], ok
 }
 
 // setMaking notes a name whose interface has no tag yet, until done is called.

@@ -30,6 +30,9 @@ const (
 func gatewayTag(network string) string { return nodeWord + "gateway/" + network }
 func hostLinkTag(name string) string   { return nodeWord + "host-link/" + name }
 
+// isNodes reports whether a tag is of what is the node's.
+func isNodes(tag string) bool { return strings.HasPrefix(tag, nodeWord) }
+
 // portTag says whose a port is: pn/CONTAINER/IFNAME/PORT, the container's id in
 // base64. A port's name that does not fit is cut and ends in a hash.
 func portTag(owner desired.Owner, port string) string {

@@ -193,3 +193,14 @@ func text(s string) string {
 	s, _, _ = strings.Cut(s, "\x00")
 	return s
 }
+
+// readInterface reads one interface; nil where there is none.
+func readInterface(ctx context.Context, conn *vppapi.Conn, index ifIndex) (*iface, error) {
+	v := &view{ifs: map[ifIndex]*iface{}, tags: map[string]*iface{}}
+	var b vppapi.Batch
+	vppapi.Dump(&b, &interfaces.SwInterfaceDump{SwIfIndex: index}, v.addInterface)
+	if err := conn.Do(ctx, &b); err != nil {
+		return nil, err
+	}
+	return v.ifs[index], nil
+}

@@ -35,6 +35,22 @@ type Request struct {
 // Len is the number of messages that VPP is asked for.
 func (b *Batch) Len() int { return len(b.requests) }
 
+// Name puts words around the errors of the requests from the given one on.
+func (b *Batch) Name(first int, say func(error) error) {
+	for _, r := range b.requests[first:] {
+		failed := r.failed
+		r.failed = func(err error) error {
+			if failed != nil {
+				err = failed(err)
+			}
+			if err == nil {
+				return nil
+			}
+			return say(err)
+		}
+	}
+}
+
 // Call asks for something. reply is filled by the time that Do returns.
 func (b *Batch) Call(message, reply api.Message) *Request {
 	r := &Request{message: message, reply: reply}
