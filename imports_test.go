@@ -110,7 +110,7 @@ func layers() []layer {
 		{"internal/nl", []string{"internal/model", "internal/netns"}, "netlink needs namespaces and nouns, no more"},
 		{"internal/netns", []string{"internal/model"}, "namespaces know their name and no more"},
 		{"internal/install", []string{"internal/unixsock"}, "installing is files, and programs that are run"},
-		{"internal/preflight", []string{"internal/install", "internal/model", "internal/netns", "internal/nl"}, "a look at a node knows what an installation needs, and changes nothing"},
+		{"internal/preflight", []string{"internal/install", "internal/model", "internal/netns", "internal/nl", "internal/vppcli"}, "a look at a node knows what an installation needs, and changes nothing"},
 		{"internal/vppcli", []string{"internal/unixsock"}, "what VPP tells people is text"},
 		{"internal/openfiles", nil, "a limit knows nobody who meets it"},
 		{"internal/release", nil, "a version is a word"},
