@@ -167,7 +167,7 @@ func (k *known) adoptMemif(ctx context.Context, v *view, p memifPort) (*iface, e
 	if i.tag != p.tag && i.tag != "" {
 		return nil, fmt.Errorf("interface %s has the tag %q: %w: %w", i.name, i.tag, dataplane.ErrTaken, api.SUBIF_ALREADY_EXISTS)
 	}
-	if i.mac == p.mac && i.ring == uint32(p.ring) { //nolint:gosec // a ring is short
+	if i.mac == p.mac {
 		return i, nil
 	}
 	var b vppapi.Batch

@@ -71,7 +71,7 @@ func changeRoute(b *vppapi.Batch, r route, add bool) *vppapi.Request {
 
 // readRoute is what a route of VPP's means; ok is false for one that is none of
 // ours, with several paths or of another kind.
-func readRoute(in ip.IPRoute) (r route, ok bool) {
+func readRoute(in ip.IPRouteV2) (r route, ok bool) {
 	r = route{table: in.TableID, dst: fromPrefix(in.Prefix), out: none}
 	if len(in.Paths) != 1 {
 		return r, false
