@@ -17,6 +17,8 @@ import (
 type known struct {
 	conn *vppapi.Conn
 
+	socketsMu sync.Mutex // one change of the sockets at a time
+
 	mu       sync.Mutex // guards what follows
 	tags     map[string]ifIndex
 	owners   map[ifIndex]desired.Owner

@@ -153,7 +153,7 @@ func networkRoutes(n desired.Network) []route {
 	}
 	for _, p := range n.Pods {
 		list = append(list,
-			route{table: n.Table, dst: p, out: none, unreachable: true},
+			route{table: n.Table, dst: p, out: none, drop: true},
 			route{table: mainTable, dst: p, out: none, lookup: true, toTable: n.Table})
 	}
 	return list

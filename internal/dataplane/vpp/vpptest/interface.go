@@ -84,12 +84,12 @@ type iface struct {
 	addresses []netip.Prefix
 	lender    uint32 // whose addresses it has, if it is unnumbered; else none
 
-	loop  *uint32 // instance of a loopback
-	host  string  // link of a host-interface
+	loop *uint32 // instance of a loopback
+	host string  // link of a host-interface
 	// packets is the socket of a host-interface.
 	packets int
-	memif *memifIface
-	tap   *tapIface
+	memif   *memifIface
+	tap     *tapIface
 }
 
 // VPP's default of an Ethernet's MTU (ethernet_main.default_mtu).
