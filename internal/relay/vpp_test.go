@@ -129,6 +129,45 @@ func TestVPPKilled(t *testing.T) {
 	}
 }
 
+// TestVPPHangs: a switch that takes nothing for a while, and then goes on, is not
+// parted from, and the relay does not wait for it.
+func TestVPPHangs(t *testing.T) {
+	r := newRouted(t, 2)
+	r.configure(t)
+	r.connected(t, 5*time.Second)
+	r.pods[0].Ping(t, "10.80.1.2")
+	r.vpp.Hang()
+	drops := r.state(t, r.id(0)).Drops
+	sendUDP(t, r.pods[0], "10.80.1.2", 5000) // more than the ring takes
+	relaytest.Eventually(t, "what has no room is dropped", 5*time.Second, func() bool { return r.state(t, r.id(0)).Drops > drops })
+	before := cpu(t)
+	timer := time.NewTimer(500 * time.Millisecond)
+	<-timer.C
+	if used := cpu(t) - before; used > 100*time.Millisecond {
+		t.Errorf("%v of processor time in half a second, with a full ring", used)
+	}
+	r.vpp.Unhang()
+	r.vpp.Do(t, "show memif") // it has taken what was in the ring
+	r.pods[0].Ping(t, "10.80.1.2")
+	if l := r.state(t, r.id(0)).Link; !l.Connected || l.Connects != 1 {
+		t.Errorf("link %+v, want that of before", l)
+	}
+}
+
+// TestNextRelayFindsVPP: a relay that starts again is taken back at once.
+func TestNextRelayFindsVPP(t *testing.T) {
+	r := newRouted(t, 2)
+	r.configure(t)
+	r.connected(t, 5*time.Second)
+	for range 3 {
+		r.stop()
+		r.running = startRelay(t, r.cfg.StateDir)
+		r.connected(t, 500*time.Millisecond)
+		r.pods[0].Ping(t, "10.80.1.2")
+		r.pods[1].Ping(t, "fd80:0::2")
+	}
+}
+
 // TestVPPAndIdleTaps: taps on which nothing happens take next to no processor time.
 func TestVPPAndIdleTaps(t *testing.T) {
 	r := newRouted(t, 20)
