@@ -169,7 +169,7 @@ func (p *Process) startup() string {
 	return fmt.Sprintf(`unix { nodaemon nosyslog nocolor nobanner cli-no-pager log %[1]s/log runtime-dir %[1]s cli-listen %[1]s/cli.sock }
 memory { main-heap-size 256M main-heap-page-size 4k default-hugepage-size 4k }
 buffers { page-size 4k buffers-per-numa %[2]d default data-size 2048 }
-statseg { socket-name %[1]s/stats.sock size 32M page-size 4k }
+statseg { socket-name %[1]s/stats.sock size 32M page-size 4k update-interval 0.1 }
 socksvr { socket-name %[1]s/api.sock }
 api-segment { prefix %[3]s global-size 16M api-size 4M }
 physmem { max-size 1G }

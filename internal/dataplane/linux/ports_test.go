@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -32,7 +33,9 @@ func (l *lab) openPorts(peer func(desired.Tap) relayapi.MemifPeer) (*linux.Drive
 
 // peer is where the relay finds a switch, that is not there, for a tap.
 func (l *lab) peer(t desired.Tap) relayapi.MemifPeer {
-	return relayapi.MemifPeer{Socket: filepath.Join(l.dir, t.Owner.ContainerID[:8]+t.Pod.Name), RingSize: 512, MTU: t.MTU}
+	id := fnv.New32()
+	fmt.Fprint(id, t.Owner, t.Pod.Name)
+	return relayapi.MemifPeer{Socket: filepath.Join(l.dir, "taps.sock"), ID: id.Sum32(), RingSize: 512, MTU: t.MTU}
 }
 
 // beside is a driver whose switch is in memory, and has the kernel's part made.

@@ -58,11 +58,11 @@ func askHost(b *vppapi.Batch, p hostPort, reply *af_packet.AfPacketCreateV3Reply
 		RxFrameSize: size, TxFrameSize: size, RxFramesPerBlock: hostFrames, TxFramesPerBlock: hostFrames,
 		Flags:       af_packet.AF_PACKET_API_FLAG_CKSUM_GSO | af_packet.AF_PACKET_API_FLAG_VERSION_2,
 		NumRxQueues: 1, NumTxQueues: 1,
-	}, reply)
+	}, reply).Slow()
 }
 
 func deleteHost(b *vppapi.Batch, link string) {
-	b.Call(&af_packet.AfPacketDelete{HostIfName: link}, &af_packet.AfPacketDeleteReply{}).OnError(func(err error) error {
+	b.Call(&af_packet.AfPacketDelete{HostIfName: link}, &af_packet.AfPacketDeleteReply{}).Slow().OnError(func(err error) error {
 		if isGone(err) || isVPP(err, api.SYSCALL_ERROR_1) { // there is none
 			return nil
 		}

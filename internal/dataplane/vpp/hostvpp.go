@@ -115,7 +115,9 @@ func (d *Driver) removeHostLink(ctx context.Context, h desired.HostLink) error {
 	return d.removeHostEnds(h)
 }
 
-func setNeighbor(b *vppapi.Batch, i ifIndex, a netip.Addr, mac model.MAC) { changeNeighbor(b, i, a, mac, true) }
+func setNeighbor(b *vppapi.Batch, i ifIndex, a netip.Addr, mac model.MAC) {
+	changeNeighbor(b, i, a, mac, true)
+}
 
 func takeNeighbor(b *vppapi.Batch, i ifIndex, a netip.Addr, mac model.MAC) {
 	changeNeighbor(b, i, a, mac, false)

@@ -17,12 +17,15 @@ import (
 type known struct {
 	conn *vppapi.Conn
 
+	socketsMu sync.Mutex // one change of the sockets at a time
+
 	mu       sync.Mutex // guards what follows
 	tags     map[string]ifIndex
 	owners   map[ifIndex]desired.Owner
 	sockets  map[string]uint32
 	checked  map[ifIndex][2]bool // sources are, or were when the number was another's
 	making   map[string]int      // names that have no tag yet
+	networks map[string]network
 }
 
 func newKnown(conn *vppapi.Conn) *known {
@@ -39,6 +42,7 @@ func (k *known) learn(v *view) {
 	clear(k.tags)
 	clear(k.owners)
 	k.sockets = maps.Clone(v.sockets)
+	k.networks = v.networks()
 	for tag, i := range v.tags {
 		k.add(tag, i.index)
 	}
@@ -62,6 +66,13 @@ func (k *known) put(tag string, index ifIndex) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.add(tag, index)
+}
+
+func (k *known) network(name string) (network, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n, ok := k.networks[name]
+	return n, ok
 }
 
 func (k *known) find(tag string) (ifIndex, bool) {

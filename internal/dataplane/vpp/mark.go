@@ -8,6 +8,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/polynic/polynic/internal/desired"
@@ -27,8 +29,20 @@ const (
 	hashed = "#"
 )
 
-func gatewayTag(network string) string { return nodeWord + "gateway/" + network }
-func hostLinkTag(name string) string   { return nodeWord + "host-link/" + name }
+// gatewayTag marks the loopback of a network, with the number of its table.
+func gatewayTag(network string, table uint32) string {
+	return fmt.Sprintf("%sgateway/%s/%d", nodeWord, network, table)
+}
+
+// parseGatewayTag undoes gatewayTag.
+func parseGatewayTag(tag string) (network string, table uint32, ok bool) {
+	words, ok := strings.CutPrefix(tag, nodeWord+"gateway/")
+	network, number, isPair := strings.Cut(words, "/")
+	n, err := strconv.ParseUint(number, 10, 32)
+	return network, uint32(n), ok && isPair && err == nil
+}
+
+func hostLinkTag(name string) string { return nodeWord + "host-link/" + name }
 
 // isNodes reports whether a tag is of what is the node's.
 func isNodes(tag string) bool { return strings.HasPrefix(tag, nodeWord) }

@@ -79,8 +79,13 @@ func (k *known) askMemif(b *vppapi.Batch, p memifPort, reply *memif.MemifCreateV
 	}, reply)
 }
 
-// makeSockets has VPP know the sockets of memifs.
+// makeSockets has VPP know the sockets of memifs, each once.
 func (k *known) makeSockets(ctx context.Context, memifs []memifPort) error {
+	if len(memifs) == 0 {
+		return nil
+	}
+	k.socketsMu.Lock()
+	defer k.socketsMu.Unlock()
 	var paths []string
 	for _, m := range memifs {
 		if len(m.socket) > maxSocketPath {
@@ -116,6 +121,8 @@ func (k *known) socket(path string) (uint32, bool) {
 
 // dropSocket has VPP forget a socket, unless a memif is on it.
 func (k *known) dropSocket(ctx context.Context, path string) (isDropped bool, err error) {
+	k.socketsMu.Lock()
+	defer k.socketsMu.Unlock()
 	id, ok := k.socket(path)
 	if !ok {
 		return true, nil
@@ -167,7 +174,7 @@ func (k *known) adoptMemif(ctx context.Context, v *view, p memifPort) (*iface, e
 	if i.tag != p.tag && i.tag != "" {
 		return nil, fmt.Errorf("interface %s has the tag %q: %w: %w", i.name, i.tag, dataplane.ErrTaken, api.SUBIF_ALREADY_EXISTS)
 	}
-	if i.mac == p.mac && i.ring == uint32(p.ring) { //nolint:gosec // a ring is short
+	if i.mac == p.mac {
 		return i, nil
 	}
 	var b vppapi.Batch

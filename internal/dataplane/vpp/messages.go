@@ -27,7 +27,7 @@ func messages() []api.Message {
 		&interfaces.DeleteLoopback{}, &interfaces.DeleteLoopbackReply{},
 		&interfaces.WantInterfaceEvents{}, &interfaces.WantInterfaceEventsReply{}, &interfaces.SwInterfaceEvent{},
 		&ip.IPTableAddDel{}, &ip.IPTableAddDelReply{}, &ip.IPTableDump{}, &ip.IPTableDetails{},
-		&ip.IPRouteAddDel{}, &ip.IPRouteAddDelReply{}, &ip.IPRouteDump{}, &ip.IPRouteDetails{},
+		&ip.IPRouteAddDel{}, &ip.IPRouteAddDelReply{}, &ip.IPRouteV2Dump{}, &ip.IPRouteV2Details{},
 		&ip.IPAddressDump{}, &ip.IPAddressDetails{}, &ip.IPUnnumberedDump{}, &ip.IPUnnumberedDetails{},
 		&ip_neighbor.IPNeighborAddDel{}, &ip_neighbor.IPNeighborAddDelReply{},
 		&ip_neighbor.IPNeighborDump{}, &ip_neighbor.IPNeighborDetails{},

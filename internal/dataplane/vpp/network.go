@@ -29,8 +29,7 @@ func (d *Driver) makeNetwork(ctx context.Context, n desired.Network) error {
 		return err
 	}
 	if n.Table == 0 {
-		d.setNetwork(n) // the stub network: there is nothing to make
-		return nil
+		return nil // the stub network: there is nothing to make
 	}
 	v, err := d.read(ctx, k.conn)
 	if err != nil {
@@ -70,8 +69,16 @@ func (d *Driver) makeNetwork(ctx context.Context, n desired.Network) error {
 	if err := d.node.SetTable(ctx, rules(n)); err != nil {
 		return err
 	}
-	d.setNetwork(n)
-	return nil
+	return d.relearn(ctx, k)
+}
+
+// relearn reads everything again.
+func (d *Driver) relearn(ctx context.Context, k *known) error {
+	v, err := d.read(ctx, k.conn)
+	if err == nil {
+		k.learn(v)
+	}
+	return err
 }
 
 // makeTables makes the network's table, of each family, as the loopback is to be in
@@ -105,7 +112,7 @@ func gatewayMAC(network string) model.MAC {
 // makeGateway makes the loopback of a network, in its tables. One that was made and
 // not marked is known by its MAC.
 func (d *Driver) makeGateway(ctx context.Context, k *known, v *view, n desired.Network) (*iface, error) {
-	tag := gatewayTag(n.Name)
+	tag := gatewayTag(n.Name, n.Table)
 	if i := v.tags[tag]; i != nil {
 		return i, nil
 	}
@@ -125,7 +132,7 @@ func (d *Driver) makeGateway(ctx context.Context, k *known, v *view, n desired.N
 		i.index = reply.SwIfIndex
 	}
 	var b vppapi.Batch
-	for _, is6 := range families(n) {
+	for _, is6 := range families(n.Gateways) {
 		setTable(&b, i.index, n.Table, is6)
 	}
 	setTag(&b, i.index, tag) // last: with it, it is in its tables
@@ -146,7 +153,7 @@ func networkRoutes(n desired.Network) []route {
 	}
 	for _, p := range n.Pods {
 		list = append(list,
-			route{table: n.Table, dst: p, out: none, unreachable: true},
+			route{table: n.Table, dst: p, out: none, drop: true},
 			route{table: mainTable, dst: p, out: none, lookup: true, toTable: n.Table})
 	}
 	return list
@@ -157,17 +164,12 @@ func networkRoutes(n desired.Network) []route {
 func (d *Driver) observeNetwork(ctx context.Context, v *view, want desired.Network) (desired.Network, bool, error) {
 	got := desired.Network{Name: want.Name}
 	if want.Table == 0 {
-		_, made := d.network(want.Name)
-		if !made {
-			d.setNetwork(want)
-		}
 		return want, true, nil
 	}
-	gateway := v.tags[gatewayTag(want.Name)]
+	gateway := v.tags[gatewayTag(want.Name, want.Table)]
 	if gateway == nil {
 		return got, false, nil
 	}
-	d.setNetwork(want)
 	if gateway.up && v.tables[tableKey{want.Table, false}] == tableName && v.tables[tableKey{want.Table, true}] == tableName {
 		got.Table = want.Table
 	}
@@ -191,7 +193,6 @@ func (d *Driver) observeNetwork(ctx context.Context, v *view, want desired.Netwo
 
 // removeNetwork takes away what makeNetwork made. Ports of it are gone before.
 func (d *Driver) removeNetwork(ctx context.Context, n desired.Network) error {
-	d.forgetNetwork(n.Name)
 	if n.Name == model.StubNetwork {
 		return nil
 	}
@@ -215,7 +216,10 @@ func (d *Driver) removeNetwork(ctx context.Context, n desired.Network) error {
 			takeRoute(&b, r)
 		}
 	}
-	if i := v.tags[gatewayTag(n.Name)]; i != nil {
+	for tag, i := range v.tags {
+		if name, _, ok := parseGatewayTag(tag); !ok || name != n.Name {
+			continue
+		}
 		b.Call(&interfaces.DeleteLoopback{SwIfIndex: i.index}, &interfaces.DeleteLoopbackReply{}).OnErrorSay("remove the gateway's loopback")
 		k.forget(i.tag)
 	}
@@ -224,7 +228,10 @@ func (d *Driver) removeNetwork(ctx context.Context, n desired.Network) error {
 			b.Call(&ip.IPTableAddDel{Table: ip.IPTable{TableID: t.id, IsIP6: t.is6}}, &ip.IPTableAddDelReply{}).OnErrorSay("remove table %d", t.id)
 		}
 	}
-	return k.conn.Do(ctx, &b)
+	if err := k.conn.Do(ctx, &b); err != nil {
+		return err
+	}
+	return d.relearn(ctx, k)
 }
 
 // isOurs reports whether a table is.

@@ -110,19 +110,12 @@ func (d *Driver) merge(v *view, i *iface, got, want desired.Port) desired.Port {
 
 // isAttached reports whether an interface is up, and where the network has its ports.
 func (d *Driver) isAttached(v *view, i *iface, network string) bool {
-	n, ok := d.network(network)
-	if !ok || !i.up {
-		return false
-	}
-	if n.Table == 0 {
-		return i.lends == none
-	}
-	gateway := v.tags[gatewayTag(network)]
-	if gateway == nil || i.lends != gateway.index {
+	n, ok := v.networks()[network]
+	if !ok || !i.up || i.lends != n.gateway {
 		return false
 	}
 	if k, conn := d.knownNow(); k != nil && d.checksSources(conn) {
-		for _, g := range n.Gateways {
+		for _, g := range n.addresses {
 			if !i.strict[index(familyOf(g))] {
 				return false
 			}
@@ -142,7 +135,6 @@ func (d *Driver) observeMemifs(v *view, wanted []desired.Object, found desired.S
 		}
 		got := want
 		got.Port = d.merge(v, i, want.Port, want.Port)
-		got.RingSize = int(i.ring)
 		if !isPlaced(m.socket, want.Folder) {
 			got.Queues = 0
 		}
@@ -155,9 +147,9 @@ func (d *Driver) observeReach(v *view, wanted []desired.Object, found desired.Se
 	for _, o := range wanted {
 		switch o := o.(type) {
 		case desired.Route:
-			n, _ := d.network(o.Network)
+			n := v.networks()[o.Network]
 			i := v.tags[portTag(o.Owner, o.Interface)]
-			if i != nil && v.routes[routeKey{n.Table, o.Dst}] == podRoute(n.Table, o.Dst, i.index) {
+			if i != nil && v.routes[routeKey{n.table, o.Dst}] == podRoute(n.table, o.Dst, i.index) {
 				found.Add(o)
 			}
 		case desired.Neighbor:

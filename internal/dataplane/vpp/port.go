@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"go.fd.io/govpp/binapi/af_packet"
 	interfaces "go.fd.io/govpp/binapi/interface"
@@ -22,8 +23,7 @@ import (
 type port struct {
 	desired.Port
 	tag     string
-	network desired.Network
-	gateway ifIndex // none in a network without addresses
+	network network
 	// host is the link of a veth, and memif the memif of the other types; folder is
 	// where the socket of a pod's memif goes.
 	host   *hostPort
@@ -55,15 +55,10 @@ func (s *session) portsOf(wanted []desired.Object) ([]*port, error) {
 }
 
 func (s *session) portOf(o desired.Object, about desired.Port) (*port, error) {
-	p := &port{Port: about, tag: portTag(s.owner, about.Pod.Name), gateway: none}
+	p := &port{Port: about, tag: portTag(s.owner, about.Pod.Name)}
 	var ok bool
-	if p.network, ok = s.network(about.Network); !ok {
-		return nil, fmt.Errorf("there is no network %q", about.Network)
-	}
-	if p.network.Table != 0 {
-		if p.gateway, ok = s.k.find(gatewayTag(about.Network)); !ok {
-			return nil, fmt.Errorf("network %s is not in VPP yet: %w", about.Network, dataplane.ErrAway)
-		}
+	if p.network, ok = s.k.network(about.Network); !ok {
+		return nil, fmt.Errorf("there is no network %q in VPP", about.Network)
 	}
 	switch o := o.(type) {
 	case desired.Veth:
@@ -239,11 +234,11 @@ func (s *session) configure(b *vppapi.Batch, p *port) {
 	if p.host != nil {
 		setMTU(b, p.have, p.MTU)
 	}
-	if p.gateway != none {
-		if p.have.lends != p.gateway {
+	if p.network.table != 0 {
+		if p.have.lends != p.network.gateway {
 			s.lend(b, p)
 		}
-		for _, g := range p.network.Gateways {
+		for _, g := range p.network.addresses {
 			if s.checksSources(s.k.conn) {
 				s.k.check(b, p.have, familyOf(g))
 			}
@@ -261,17 +256,17 @@ func (s *session) lend(b *vppapi.Batch, p *port) {
 	if p.have.lends != none {
 		setUnnumbered(b, p.have.lends, p.have.index, false)
 	}
-	for _, is6 := range families(p.network) {
-		setTable(b, p.have.index, p.network.Table, is6)
+	for _, is6 := range families(p.network.addresses) {
+		setTable(b, p.have.index, p.network.table, is6)
 	}
-	setUnnumbered(b, p.gateway, p.have.index, true)
+	setUnnumbered(b, p.network.gateway, p.have.index, true)
 }
 
 // families lists those of a network's gateways, as whether they are IPv6. Its
 // loopback is in the tables of these, and so have its ports to be.
-func families(n desired.Network) []bool {
+func families(gateways []netip.Addr) []bool {
 	var list []bool
-	for _, g := range n.Gateways {
+	for _, g := range gateways {
 		list = append(list, g.Is6())
 	}
 	return list

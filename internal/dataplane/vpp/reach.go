@@ -27,7 +27,7 @@ func (s *session) reach(ctx context.Context, b *vppapi.Batch, wanted []desired.O
 			if err != nil {
 				return fmt.Errorf("%s: %w", o.Key(), err)
 			}
-			setRoute(b, podRoute(n.Table, o.Dst, i.index))
+			setRoute(b, podRoute(n.table, o.Dst, i.index))
 		case desired.Neighbor:
 			_, i, err := s.onPort(ctx, o.Network, o.Interface)
 			if err != nil {
@@ -41,10 +41,10 @@ func (s *session) reach(ctx context.Context, b *vppapi.Batch, wanted []desired.O
 }
 
 // onPort finds the owner's port that a route or neighbour hangs on.
-func (s *session) onPort(ctx context.Context, network, port string) (desired.Network, *iface, error) {
-	n, ok := s.network(network)
+func (s *session) onPort(ctx context.Context, name, port string) (network, *iface, error) {
+	n, ok := s.k.network(name)
 	if !ok {
-		return n, nil, fmt.Errorf("there is no network %q", network)
+		return n, nil, fmt.Errorf("there is no network %q in VPP", name)
 	}
 	i, err := s.find(ctx, port)
 	if err == nil && i == nil {
@@ -73,4 +73,3 @@ func (s *session) find(ctx context.Context, port string) (*iface, error) {
 	s.indices[port] = v.tags[tag]
 	return v.tags[tag], nil
 }
-

@@ -54,7 +54,7 @@ func (s *session) ask(ctx context.Context, b *vppapi.Batch, o desired.Object) er
 		if err != nil {
 			return nil //nolint:nilerr // without port or network there is no route
 		}
-		takeRoute(b, podRoute(n.Table, o.Dst, i.index)).OnError(func(err error) error {
+		takeRoute(b, podRoute(n.table, o.Dst, i.index)).OnError(func(err error) error {
 			if isGone(err) {
 				return nil
 			}
@@ -79,9 +79,9 @@ func (s *session) removePort(ctx context.Context, b *vppapi.Batch, o desired.Obj
 	if err != nil || i == nil {
 		return err
 	}
-	if n, ok := s.network(p.Network); ok && n.Table != 0 {
+	if n, ok := s.k.network(p.Network); ok && n.table != 0 {
 		for _, a := range p.Pod.Addresses {
-			takeRoute(b, podRoute(n.Table, a, i.index)).OnError(func(err error) error {
+			takeRoute(b, podRoute(n.table, a, i.index)).OnError(func(err error) error {
 				if isGone(err) {
 					return nil
 				}

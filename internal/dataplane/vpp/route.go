@@ -23,16 +23,17 @@ type route struct {
 	// lookup has the packet looked up in another table, toTable.
 	lookup  bool
 	toTable uint32
-	// unreachable has the sender told.
-	unreachable bool
+	// drop leads nowhere. VPP 25.10 can also tell the sender, and crashes when it is
+	// asked for that over the API.
+	drop bool
 }
 
 // String is the route as VPP shows it.
 func (r route) String() string {
 	s := fmt.Sprintf("%s in table %d", r.dst, r.table)
 	switch {
-	case r.unreachable:
-		return s + " unreachable"
+	case r.drop:
+		return s + " drop"
 	case r.lookup:
 		return fmt.Sprintf("%s lookup in table %d", s, r.toTable)
 	default:
@@ -46,8 +47,8 @@ func (r route) path() fib_types.FibPath {
 		Nh: fib_types.FibPathNh{Address: unionOf(r.via)},
 	}
 	switch {
-	case r.unreachable:
-		p.Type = fib_types.FIB_API_PATH_TYPE_ICMP_UNREACH
+	case r.drop:
+		p.Type = fib_types.FIB_API_PATH_TYPE_DROP
 	case r.lookup:
 		p.TableID = r.toTable
 	default:
@@ -71,7 +72,7 @@ func changeRoute(b *vppapi.Batch, r route, add bool) *vppapi.Request {
 
 // readRoute is what a route of VPP's means; ok is false for one that is none of
 // ours, with several paths or of another kind.
-func readRoute(in ip.IPRoute) (r route, ok bool) {
+func readRoute(in ip.IPRouteV2) (r route, ok bool) {
 	r = route{table: in.TableID, dst: fromPrefix(in.Prefix), out: none}
 	if len(in.Paths) != 1 {
 		return r, false
@@ -82,8 +83,8 @@ func readRoute(in ip.IPRoute) (r route, ok bool) {
 		next = netip.AddrFrom16(p.Nh.Address.GetIP6())
 	}
 	switch {
-	case p.Type == fib_types.FIB_API_PATH_TYPE_ICMP_UNREACH:
-		r.unreachable = true
+	case p.Type == fib_types.FIB_API_PATH_TYPE_DROP:
+		r.drop = true
 	case p.Type != fib_types.FIB_API_PATH_TYPE_NORMAL:
 		return r, false
 	case p.SwIfIndex == uint32(none):

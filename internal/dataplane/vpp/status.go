@@ -29,7 +29,7 @@ func (d *Driver) Memifs(ctx context.Context) (map[desired.Key]model.MemifStatus,
 		}
 		var status model.MemifStatus
 		if i.linked {
-			status.Application = &model.MemifApplication{RingSize: int(i.ring)}
+			status.Application = &model.MemifApplication{}
 		}
 		found[desired.Key{Owner: owner, Kind: desired.KindMemif, Name: port}] = status
 	}

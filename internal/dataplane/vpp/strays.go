@@ -73,7 +73,7 @@ func (d *Driver) stray(v *view, i *iface, owner desired.Owner, port string) desi
 	case i.isMemif && i.socket == d.tapSocket():
 		return desired.Tap{Port: p, Queues: 1}
 	case i.isMemif:
-		return desired.Memif{Port: p, ID: i.id, RingSize: int(i.ring)}
+		return desired.Memif{Port: p, ID: i.id}
 	default:
 		return desired.Veth{Port: p}
 	}
@@ -108,10 +108,11 @@ func (d *Driver) withReach(v *view, key desired.Key, o desired.Object) desired.O
 // networkOf finds the network that lends an interface its addresses.
 func (v *view) networkOf(i *iface) (string, bool) {
 	lender := v.ifs[i.lends]
-	if lender == nil || lender.tag != gatewayTag(model.DefaultNetwork) {
+	if lender == nil {
 		return "", false
 	}
-	return model.DefaultNetwork, true
+	name, _, ok := parseGatewayTag(lender.tag)
+	return name, ok
 }
 
 // leadingTo lists the addresses that lead to an interface, IPv4 first.

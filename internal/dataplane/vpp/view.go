@@ -46,6 +46,33 @@ type nextKey struct {
 	ip  netip.Addr
 }
 
+// network is one that ports can be in.
+type network struct {
+	table   uint32 // 0 for one that attaches nothing
+	gateway ifIndex
+	// addresses are the gateways'.
+	addresses []netip.Addr
+}
+
+// networks finds those that VPP has; the stub network is always there.
+func (v *view) networks() map[string]network {
+	found := map[string]network{model.StubNetwork: {gateway: none}}
+	for tag, i := range v.tags {
+		name, table, ok := parseGatewayTag(tag)
+		if !ok {
+			continue
+		}
+		n := network{table: table, gateway: i.index}
+		for _, a := range i.addresses {
+			if !a.Addr().IsLinkLocalUnicast() {
+				n.addresses = append(n.addresses, a.Addr())
+			}
+		}
+		found[name] = n
+	}
+	return found
+}
+
 // iface is one interface.
 type iface struct {
 	index     ifIndex
@@ -55,12 +82,11 @@ type iface struct {
 	up        bool
 	// host is the kernel's link of a host-interface.
 	host string
-	// socket, id, ring and linked are a memif's: its socket's file, its number on
-	// that, the size of its rings, and whether somebody is connected.
+	// socket, id and linked are a memif's: its socket's file, its number on that, and
+	// whether somebody is connected. Of its rings VPP tells what is in use alone.
 	isMemif bool
 	socket  string
 	id      uint32
-	ring    uint32
 	linked  bool
 	// lends is the interface whose addresses it uses.
 	lends     ifIndex
@@ -87,7 +113,7 @@ func readInterfaces(ctx context.Context, conn *vppapi.Conn) (*view, error) {
 	}
 	for _, m := range memifs {
 		if i := v.ifs[m.SwIfIndex]; i != nil {
-			i.isMemif, i.socket, i.id, i.ring = true, files[m.SocketID], m.ID, m.RingSize
+			i.isMemif, i.socket, i.id = true, files[m.SocketID], m.ID
 			i.linked = m.Flags&interface_types.IF_STATUS_API_FLAG_LINK_UP != 0
 		}
 	}
@@ -143,6 +169,10 @@ func (d *Driver) read(ctx context.Context, conn *vppapi.Conn) (*view, error) {
 	return v, v.readRoutes(ctx, conn)
 }
 
+// apiSource is whose routes are that come over the API (FIB_SOURCE_API in
+// vnet/fib/fib_source.h). VPP has others beside, such as for each neighbour.
+const apiSource = 8
+
 // readRoutes reads the main table and those of ours.
 func (v *view) readRoutes(ctx context.Context, conn *vppapi.Conn) error {
 	var b vppapi.Batch
@@ -150,7 +180,7 @@ func (v *view) readRoutes(ctx context.Context, conn *vppapi.Conn) error {
 		if t.id != mainTable && name != tableName {
 			continue
 		}
-		vppapi.Dump(&b, &ip.IPRouteDump{Table: ip.IPTable{TableID: t.id, IsIP6: t.is6}}, func(m *ip.IPRouteDetails) {
+		vppapi.Dump(&b, &ip.IPRouteV2Dump{Src: apiSource, Table: ip.IPTable{TableID: t.id, IsIP6: t.is6}}, func(m *ip.IPRouteV2Details) {
 			if r, ok := readRoute(m.Route); ok {
 				v.routes[routeKey{r.table, r.dst}] = r
 			}

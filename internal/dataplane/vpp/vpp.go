@@ -84,9 +84,8 @@ type Driver struct {
 
 	nodeMu sync.Mutex // one change of the node's own objects at a time
 
-	mu       sync.Mutex // guards what follows
-	known    *known
-	networks map[string]desired.Network
+	mu    sync.Mutex // guards what follows
+	known *known
 }
 
 var (
@@ -108,7 +107,7 @@ func New(config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, log: config.Log, node: node, networks: map[string]desired.Network{}}
+	d := &Driver{config: config, log: config.Log, node: node}
 	if d.ns, err = netns.Own(); err != nil {
 		return nil, err
 	}
@@ -162,30 +161,10 @@ func (d *Driver) vpp(ctx context.Context) (*known, error) {
 	return d.known, nil
 }
 
-func (d *Driver) network(name string) (desired.Network, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n, ok := d.networks[name]
-	return n, ok
-}
-
-func (d *Driver) setNetwork(n desired.Network) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.networks[n.Name] = n
-}
-
-func (d *Driver) forgetNetwork(name string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.networks, name)
-}
-
 // PortName implements dataplane.Namer: the name of VPP's interface.
 func (d *Driver) PortName(owner desired.Owner, port string) string {
 	return hostWord + d.ports.PortName(owner, port)
 }
-
 
 // tapPeer says where the relay finds VPP's memif of a tap.
 func (d *Driver) tapPeer(t desired.Tap) relayapi.MemifPeer {

@@ -30,6 +30,18 @@ type Request struct {
 	reply   api.Message
 	detail  func(data []byte) error // of a dump
 	failed  func(error) error
+	isSlow  bool
+}
+
+// maxSlow is how many slow requests VPP has on its hands at most. It sends the
+// replies to what it read at once only after the last of these: a second's worth.
+const maxSlow = 16
+
+// Slow says that the request takes VPP some 50 ms, such as when it has to wait for
+// the kernel.
+func (r *Request) Slow() *Request {
+	r.isSlow = true
+	return r
 }
 
 // Len is the number of messages that VPP is asked for.
@@ -135,9 +147,33 @@ func (c *call) end(err error) {
 // Do carries out a batch. The error is that of the first request that failed, as its
 // OnError has it, or wraps dataplane.ErrAway where the connection did.
 func (c *Conn) Do(ctx context.Context, b *Batch) error {
-	if len(b.requests) == 0 {
-		return nil
+	var first error
+	for rest := b.requests; len(rest) > 0; {
+		part, slow := 0, int64(0)
+		for part < len(rest) && slow < maxSlow {
+			if rest[part].isSlow {
+				slow++
+			}
+			part++
+		}
+		err := c.doPart(ctx, &Batch{requests: rest[:part]}, slow)
+		if errors.Is(err, dataplane.ErrAway) || ctx.Err() != nil {
+			return err
+		}
+		if first == nil {
+			first = err
+		}
+		rest = rest[part:]
 	}
+	return first
+}
+
+// doPart carries out what VPP gets in one go.
+func (c *Conn) doPart(ctx context.Context, b *Batch, slow int64) error {
+	if err := c.slow.Acquire(ctx, slow); err != nil {
+		return fmt.Errorf("wait for VPP: %w", err)
+	}
+	defer c.slow.Release(slow)
 	calls, err := c.calls(b)
 	if err != nil {
 		return err

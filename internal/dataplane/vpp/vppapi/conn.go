@@ -22,6 +22,7 @@ import (
 	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/memclnt"
 	"go.fd.io/govpp/codec"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/unixsock"
@@ -54,6 +55,7 @@ type Conn struct {
 	Version string
 
 	writing sync.Mutex
+	slow    *semaphore.Weighted // of requests that take long
 
 	mu      sync.Mutex // guards what follows
 	next    uint32     // context of the next request
@@ -75,7 +77,7 @@ func dial(ctx context.Context, path string, notify func(api.Message)) (*Conn, er
 		return nil, fmt.Errorf("%w: VPP at %s: %w", dataplane.ErrAway, path, err)
 	}
 	c := &Conn{
-		socket: socket, pending: map[uint32]*call{}, next: 1, done: make(chan struct{}),
+		socket: socket, pending: map[uint32]*call{}, next: 1, done: make(chan struct{}), slow: semaphore.NewWeighted(maxSlow),
 		events: map[uint16]func() api.Message{}, notify: notify,
 	}
 	reader := bufio.NewReaderSize(patient{c}, 1<<16)

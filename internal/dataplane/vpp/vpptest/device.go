@@ -4,6 +4,7 @@
 package vpptest
 
 import (
+	"errors"
 	"fmt"
 
 	"go.fd.io/govpp/api"
@@ -85,16 +86,21 @@ func (w *world) hostInterface(link string, mac ethernet_types.MacAddress) (uint3
 			return i.index, api.IF_ALREADY_EXISTS
 		}
 	}
-	if retval := w.switchOn(link); retval != ok {
+	socket := noSocket
+	if retval := w.switchOn(link, &socket); retval != ok {
 		return 0, retval
 	}
 	i := w.create("host-"+link, "af-packet", mac)
-	i.host, i.link = link, true
+	i.host, i.link, i.packets = link, true, socket
 	return i.index, ok
 }
 
-// switchOn switches a link of the kernel on.
-func (w *world) switchOn(link string) api.VPPApiError {
+// noSocket is what an interface has that has no socket.
+const noSocket = -1
+
+// switchOn switches a link of the kernel on, and binds a socket to it, from which
+// nothing is read.
+func (w *world) switchOn(link string, packets *int) api.VPPApiError {
 	retval := ok
 	act := func() error {
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -107,12 +113,19 @@ func (w *world) switchOn(link string) api.VPPApiError {
 			retval = api.INVALID_INTERFACE
 			return nil
 		}
+		index := int(request.Uint32())
 		if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, request); err != nil {
 			return fmt.Errorf("flags of %s: %w", link, err)
 		}
 		request.SetUint16(request.Uint16() | unix.IFF_UP)
 		if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request); err != nil {
 			return fmt.Errorf("switch %s on: %w", link, err)
+		}
+		if *packets, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+			return fmt.Errorf("socket: %w", err)
+		}
+		if err := unix.Bind(*packets, &unix.SockaddrLinklayer{Ifindex: index}); err != nil {
+			return errors.Join(fmt.Errorf("bind to %s: %w", link, err), unix.Close(*packets))
 		}
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"go.fd.io/govpp/binapi/ethernet_types"
 	interfaces "go.fd.io/govpp/binapi/interface"
 	"go.fd.io/govpp/binapi/interface_types"
+	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/netns"
 )
@@ -83,10 +84,12 @@ type iface struct {
 	addresses []netip.Prefix
 	lender    uint32 // whose addresses it has, if it is unnumbered; else none
 
-	loop  *uint32 // instance of a loopback
-	host  string  // link of a host-interface
-	memif *memifIface
-	tap   *tapIface
+	loop *uint32 // instance of a loopback
+	host string  // link of a host-interface
+	// packets is the socket of a host-interface.
+	packets int
+	memif   *memifIface
+	tap     *tapIface
 }
 
 // VPP's default of an Ethernet's MTU (ethernet_main.default_mtu).
@@ -100,7 +103,7 @@ func newWorld(c Config, folder string) *world {
 		neighbors: map[neighborKey]neighbor{}, checks: map[checkKey]check{},
 		events: map[uint32]interfaces.SwInterfaceEvent{},
 	}
-	w.interfaces[0] = &iface{name: "local0", dev: "local", lender: none}
+	w.interfaces[0] = &iface{name: "local0", dev: "local", lender: none, packets: noSocket}
 	w.sockets[0] = &memifSocket{path: filepath.Join(folder, "memif.sock")}
 	for f := range families {
 		w.tables[tableKey{f, 0}] = &table{name: tableName(f, 0), api: true, routes: map[netip.Prefix]route{}}
@@ -113,6 +116,15 @@ func (w *world) close() {
 	for _, s := range w.sockets {
 		s.close()
 	}
+	for _, i := range w.interfaces {
+		i.close()
+	}
+}
+
+func (i *iface) close() {
+	if i.packets != noSocket {
+		_ = unix.Close(i.packets)
+	}
 }
 
 // create makes an interface.
@@ -123,7 +135,7 @@ func (w *world) create(name, dev string, mac ethernet_types.MacAddress) *iface {
 	}
 	i := &iface{
 		index: index, name: name, dev: dev, mac: mac,
-		linkMTU: defaultMTU, mtu: [4]uint32{defaultMTU}, lender: none,
+		linkMTU: defaultMTU, mtu: [4]uint32{defaultMTU}, lender: none, packets: noSocket,
 	}
 	w.interfaces[index] = i
 	w.changed(i)
@@ -134,6 +146,7 @@ func (w *world) create(name, dev string, mac ethernet_types.MacAddress) *iface {
 // neighbours and its part in tables. Routes through it stay, and lead nowhere.
 func (w *world) remove(i *iface) {
 	i.admin, i.link = false, false
+	i.close()
 	w.forgetNeighbors(i.index)
 	delete(w.interfaces, i.index)
 	w.free = append(w.free, i.index)

@@ -20,6 +20,12 @@ import (
 
 func pfx(text string) ip_types.Prefix { return toPrefix(netip.MustParsePrefix(text)) }
 
+// AddAddress is the request that gives an interface an address, such as
+// 10.1.0.1/24.
+func AddAddress(swIfIndex uint32, prefix string) *interfaces.SwInterfaceAddDelAddress {
+	return add(interface_types.InterfaceIndex(swIfIndex), prefix)
+}
+
 // add and del give an interface an address, and take it away.
 func add(index interface_types.InterfaceIndex, text string) *interfaces.SwInterfaceAddDelAddress {
 	return &interfaces.SwInterfaceAddDelAddress{SwIfIndex: index, IsAdd: true, Prefix: ip_types.AddressWithPrefix(pfx(text))}

@@ -27,7 +27,8 @@ const DefaultVersion = "25.10-release"
 
 // Config describes a server; the zero Config is one that tests can use.
 type Config struct {
-	// Socket is where it listens; "" is a place of its own.
+	// Socket is where it listens; "" is a place of its own. Its statistics are
+	// beside it, in stats.sock.
 	Socket string
 	// Version is what it calls itself; "" is DefaultVersion.
 	Version string
@@ -44,14 +45,16 @@ type Server struct {
 	t      testing.TB
 	config Config
 	names  numbering
-	// Socket is where it listens.
-	Socket string
+	// Socket is where it listens, and Stats where it hands out statistics.
+	Socket, Stats string
 
 	serving sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows, as VPP has one main thread
 	world    *world     // nil while it is killed
 	listener *net.UnixListener
+	stats    *net.UnixListener
+	counted  statistics
 	clients  map[uint32]*client
 	next     uint32        // index of the next client
 	hung     chan struct{} // closed while it does not hang
@@ -83,8 +86,8 @@ func Start(t testing.TB, c Config) *Server {
 		c.Socket = filepath.Join(dir, "api.sock")
 	}
 	s := &Server{
-		t: t, config: c, names: number(), Socket: c.Socket,
-		clients: map[uint32]*client{}, hung: make(chan struct{}), calls: map[string]int{},
+		t: t, config: c, names: number(), Socket: c.Socket, Stats: filepath.Join(filepath.Dir(c.Socket), "stats.sock"),
+		counted: newStatistics(), clients: map[uint32]*client{}, hung: make(chan struct{}), calls: map[string]int{},
 	}
 	close(s.hung)
 	t.Cleanup(s.Kill)
@@ -96,19 +99,26 @@ func Start(t testing.TB, c Config) *Server {
 func (s *Server) Restart() {
 	s.t.Helper()
 	s.Kill()
-	// As VPP does: a socket that nobody listens on is in nobody's way.
-	if err := os.Remove(s.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+	listener, stats := s.listen("unix", s.Socket), s.listen("unixpacket", s.Stats)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.world, s.listener, s.stats = newWorld(s.config, filepath.Dir(s.Socket)), listener, stats
+	s.serving.Go(func() { s.accept(listener) })
+	s.serving.Go(func() { s.handOut(stats) })
+}
+
+// listen listens as VPP does: a socket that nobody listens on is in nobody's way.
+func (s *Server) listen(network, path string) *net.UnixListener {
+	s.t.Helper()
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.t.Fatal(err)
 	}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.Socket, Net: "unix"})
+	listener, err := net.ListenUnix(network, &net.UnixAddr{Name: path, Net: network})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	listener.SetUnlinkOnClose(false)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.world, s.listener = newWorld(s.config, filepath.Dir(s.Socket)), listener
-	s.serving.Go(func() { s.accept(listener) })
+	return listener
 }
 
 // Kill ends the server as kill -9 does: connections end, everything is forgotten,
@@ -119,7 +129,8 @@ func (s *Server) Kill() {
 	if s.world != nil {
 		s.world.close()
 		_ = s.listener.Close()
-		s.world, s.listener = nil, nil
+		_ = s.stats.Close()
+		s.world, s.listener, s.stats = nil, nil, nil
 	}
 	for _, c := range s.clients {
 		c.hangUp()
