@@ -39,6 +39,7 @@ func (p *port) addVeth(name string, mac model.MAC) error {
 	b.AddVeth(nl.Veth{
 		VethEnd: nl.VethEnd{Name: name, MAC: mac}, Group: portGroup, MTU: p.MTU,
 		Peer: nl.VethEnd{Name: p.Pod.Name, MAC: p.Pod.MAC}, PeerNamespace: p.pod.ns,
+		Unsegmented: p.space.network == anyNetwork, // another switch reads packets into frames
 	}).OnError(func(err error) error { return fmt.Errorf("create veth: %w", err) })
 	b.GetLink(name, func(l nl.Link) {
 		p.inSwitch, p.inPod = l, nl.Link{Index: l.Peer, MAC: p.Pod.MAC, MTU: p.MTU}

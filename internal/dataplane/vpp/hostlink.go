@@ -66,6 +66,7 @@ func (d *Driver) makeHostEnds(h desired.HostLink) error {
 		b.AddVeth(nl.Veth{
 			VethEnd: nl.VethEnd{Name: h.Name, MAC: h.HostMAC}, Group: nodeGroup, MTU: h.MTU,
 			Peer: nl.VethEnd{Name: peerName(h), MAC: peerMAC(h)}, PeerNamespace: d.ns,
+			Unsegmented: true,
 		}).OnError(func(err error) error { return fmt.Errorf("create veth: %w", err) })
 		if err := d.kernel.Do(&b); err != nil {
 			return err

@@ -190,7 +190,7 @@ func sameBuffers(t *testing.T, v *vpp.Process, r *vppstats.Reader) {
 		}
 		want := []vppstats.Pool{{Name: shown[1], Available: number(3), Cached: number(4), Used: number(5)}}
 		got := buffers(t, r)
-		if diff := cmp.Diff(want, got); diff != "" || got[0].Total() != number(2) || number(2) < 8192 {
+		if diff := cmp.Diff(want, got); diff != "" || got[0].Total() != number(2) || number(2) == 0 {
 			return fmt.Errorf("show buffers says %v (-), the statistics (+):\n%s", shown, diff)
 		}
 		return nil

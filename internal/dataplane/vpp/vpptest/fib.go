@@ -28,10 +28,10 @@ type entries map[netip.Prefix]ip.IPRouteV2
 
 // add adds a route unless one of a better source is there.
 func (e entries) add(p netip.Prefix, source uint8, paths ...fib_types.FibPath) {
-	if old, taken := e[p]; taken && old.Src <= source {
+	if old, taken := e[p.Masked()]; taken && old.Src <= source {
 		return
 	}
-	e[p] = ip.IPRouteV2{Prefix: toPrefix(p), Src: source, NPaths: uint8(len(paths)), Paths: paths}
+	e[p.Masked()] = ip.IPRouteV2{Prefix: toPrefix(p), Src: source, NPaths: uint8(len(paths)), Paths: paths}
 }
 
 // routes are all routes of a table: those of clients, and what VPP has of its own.
@@ -49,10 +49,10 @@ func (w *world) routes(k tableKey) []ip.IPRouteV2 {
 		if i.admin {
 			e.addInterface(i, k.family)
 		}
-		w.addNeighbors(e, i, k.family)
 	}
-	for p, r := range t.routes {
-		e.add(p, sourceAPI, r.paths...)
+	w.addNeighbors(e, k)
+	for _, r := range t.routes {
+		e.add(r.named, sourceAPI, r.paths...)
 	}
 	var all []ip.IPRouteV2
 	for _, p := range slices.SortedFunc(maps.Keys(e), comparePrefixes) {
@@ -95,13 +95,15 @@ func pathTo(index uint32, f family, a netip.Addr) fib_types.FibPath {
 func (e entries) addSpecials(f family) {
 	if f == v6 {
 		e.add(netip.MustParsePrefix("::/0"), sourceDefault, dropPath(f))
-		local := fib_types.FibPath{SwIfIndex: none, Weight: 1, Type: fib_types.FIB_API_PATH_TYPE_LOCAL, Proto: protoOf(f)}
+		local := fib_types.FibPath{SwIfIndex: none, Weight: 1, Proto: protoOf(f)}
 		e.add(netip.MustParsePrefix("fe80::/10"), sourceSpecial, local)
 		return
 	}
 	e.add(netip.MustParsePrefix("0.0.0.0/0"), sourceDefault, dropPath(f))
-	for _, p := range []string{"0.0.0.0/32", "224.0.0.0/4", "240.0.0.0/4", "255.255.255.255/32"} {
-		e.add(netip.MustParsePrefix(p), sourceSpecial, dropPath(f))
+	for p, source := range map[string]uint8{
+		"0.0.0.0/32": sourceDefault, "224.0.0.0/4": sourceSpecial, "240.0.0.0/4": sourceSpecial, "255.255.255.255/32": sourceDefault,
+	} {
+		e.add(netip.MustParsePrefix(p), source, dropPath(f))
 	}
 }
 
@@ -118,7 +120,11 @@ func (e entries) addInterface(i *iface, f family) {
 		if own.Bits() == host {
 			continue
 		}
-		e.add(own.Masked(), sourceInterface, pathTo(i.index, f, netip.Addr{}))
+		subnet := own // as it was told
+		if f == v6 {
+			subnet = own.Masked()
+		}
+		e.add(subnet, sourceInterface, pathTo(i.index, f, netip.Addr{}))
 		if f == v4 && own.Bits() <= 30 {
 			e.add(netip.PrefixFrom(own.Masked().Addr(), host), sourceInterface, dropPath(f))
 			e.add(netip.PrefixFrom(lastOf(own), host), sourceInterface, dropPath(f))
@@ -135,11 +141,19 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// addNeighbors adds the routes to an interface's neighbours.
-func (w *world) addNeighbors(e entries, i *iface, f family) {
+// addNeighbors adds the routes to the neighbours of the table's interfaces. Those
+// of an interface that is gone are in table 0.
+func (w *world) addNeighbors(e entries, in tableKey) {
 	for k, n := range w.neighbors {
-		if k.index == i.index && familyOf(k.address) == f && n.flags&ip_neighbor.IP_API_NEIGHBOR_FLAG_NO_FIB_ENTRY == 0 {
-			e.add(netip.PrefixFrom(k.address, k.address.BitLen()), sourceNeighbor, pathTo(i.index, f, k.address))
+		if familyOf(k.address) != in.family || n.flags&ip_neighbor.IP_API_NEIGHBOR_FLAG_NO_FIB_ENTRY != 0 {
+			continue
+		}
+		var id uint32
+		if i, there := w.interfaces[k.index]; there {
+			id = i.tables[in.family]
+		}
+		if id == in.id {
+			e.add(netip.PrefixFrom(k.address, k.address.BitLen()), sourceNeighbor, pathTo(k.index, in.family, k.address))
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 // memifSocket is a socket of memifs.
 type memifSocket struct {
 	path     string
-	users    uint32
+	users    int  // VPP may count below 0, see createMemif
 	masters  bool // VPP listens on it
 	listener *net.UnixListener
 }
@@ -120,8 +120,8 @@ func (w *world) createMemif(q *memif.MemifCreateV2, r *memif.MemifCreateV2Reply)
 	s.masters = master
 	if master && s.users == 0 {
 		if err := s.listen(); err != nil {
-			// VPP counts down what it has not counted up: nobody listens on
-			// this socket ever again, and it stays in use for good.
+			// VPP counts down what it has not counted up, and does not listen
+			// for the next memif, of which it thinks that it is not the first.
 			s.users--
 			r.Retval = int32(api.SYSCALL_ERROR_4)
 			return

@@ -77,10 +77,12 @@ func (w *world) flushNeighbors(q *ip_neighbor.IPNeighborFlush) api.VPPApiError {
 	return ok
 }
 
-// forgetNeighbors is what VPP does with an interface's neighbours, static ones
-// too, when it is switched off.
+// forgetNeighbors is what VPP does with an interface's neighbours when it is
+// switched off. Static ones stay, even when the interface goes.
 func (w *world) forgetNeighbors(index uint32) {
-	maps.DeleteFunc(w.neighbors, func(k neighborKey, _ neighbor) bool { return k.index == index })
+	maps.DeleteFunc(w.neighbors, func(k neighborKey, n neighbor) bool {
+		return k.index == index && n.flags&ip_neighbor.IP_API_NEIGHBOR_FLAG_STATIC == 0
+	})
 }
 
 // checkKey is where the source of packets is checked.

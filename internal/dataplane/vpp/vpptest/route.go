@@ -12,6 +12,7 @@ import (
 	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/fib_types"
 	"go.fd.io/govpp/binapi/ip"
+	"go.fd.io/govpp/binapi/ip_types"
 )
 
 type tableKey struct {
@@ -27,8 +28,12 @@ type table struct {
 	routes map[netip.Prefix]route // those of clients
 }
 
-// route is what a client wants to be done with a prefix.
-type route struct{ paths []fib_types.FibPath }
+// route is what a client wants to be done with a prefix, which is in named as it
+// was first told.
+type route struct {
+	named netip.Prefix
+	paths []fib_types.FibPath
+}
 
 // tableName is VPP's for a table that is given none.
 func tableName(f family, id uint32) string { return fmt.Sprintf("ipv%d-VRF:%d", 4+2*int(f), id) }
@@ -134,14 +139,24 @@ func (w *world) changeRoute(q ip.IPRouteAddDelV2) api.VPPApiError {
 	case len(q.Route.Paths) == 0 && (q.IsAdd || q.IsMultipath):
 		return api.NEXT_HOP_NOT_IN_FIB - 2 // NO_PATHS_IN_ROUTE, of which GoVPP has another name
 	}
-	t.change(p.Masked(), q)
+	t.change(p, q)
 	w.dropTables()
 	return ok
 }
 
 // change changes a route: the whole of it, or one of its paths.
 func (t *table) change(p netip.Prefix, q ip.IPRouteAddDelV2) {
-	r := t.routes[p]
+	r, known := t.routes[p.Masked()]
+	if !known {
+		r.named = p
+	}
+	for n := range q.Route.Paths {
+		// The path over a link to one host is that to the host.
+		path := &q.Route.Paths[n]
+		if p.IsSingleIP() && path.Type == fib_types.FIB_API_PATH_TYPE_NORMAL && path.SwIfIndex != none && path.Nh.Address == (ip_types.AddressUnion{}) {
+			path.Nh.Address = q.Route.Prefix.Address.Un
+		}
+	}
 	switch {
 	case q.IsMultipath:
 		isOne := func(own fib_types.FibPath) bool { return slices.Contains(q.Route.Paths, own) }
@@ -154,9 +169,9 @@ func (t *table) change(p netip.Prefix, q ip.IPRouteAddDelV2) {
 	default:
 		r.paths = nil
 	}
-	t.routes[p] = r
+	t.routes[p.Masked()] = r
 	if len(r.paths) == 0 {
-		delete(t.routes, p)
+		delete(t.routes, p.Masked())
 	}
 }
 

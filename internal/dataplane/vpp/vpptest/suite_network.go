@@ -212,22 +212,33 @@ func (s *suite) routes() {
 		// The same again, and another: the last one counts.
 		refused[ip.IPRouteAddDelV2Reply](s, ok, routeIn(0, host, true, via(a, f, hop)))
 		refused[ip.IPRouteAddDelV2Reply](s, ok, routeIn(0, host, true, via(b, f, "")))
-		same(s, "routes", s.routesIn(f, 0, sourceAPI), []string{fmt.Sprintf("%s 8, 0 %d 0 1", host, b)})
+		// The path over a link to one host is that to the host.
+		same(s, "routes", s.routesIn(f, 0, sourceAPI), []string{fmt.Sprintf("%s 8, 0 %d 0 1 %s", host, b, hop)})
 		// An interface that goes leaves its routes behind.
 		third := s.loopback(3+uint32(f), isUp)
 		refused[ip.IPRouteAddDelV2Reply](s, ok, routeIn(0, host, true, via(third, f, "")))
 		Do[interfaces.DeleteLoopbackReply](s.peer, &interfaces.DeleteLoopback{SwIfIndex: third})
-		same(s, "routes", s.routesIn(f, 0, sourceAPI), []string{fmt.Sprintf("%s 8, 0 %d 0 1", host, third)})
+		same(s, "routes", s.routesIn(f, 0, sourceAPI), []string{fmt.Sprintf("%s 8, 0 %d 0 1 %s", host, third, hop)})
 		refused[ip.IPRouteAddDelV2Reply](s, ok, routeIn(0, host, false))
 		refused[ip.IPRouteAddDelV2Reply](s, ok, routeIn(0, host, false))
 		same(s, "routes", s.routesIn(f, 0, sourceAPI), nil)
 	}
-	v1 := &ip.IPRouteAddDel{IsAdd: true, Route: ip.IPRoute{Prefix: pfx("10.9.0.7/16"), NPaths: 1, Paths: []fib_types.FibPath{via(a, v4, "10.1.0.9")}}}
+	v1 := &ip.IPRouteAddDel{IsAdd: true, Route: ip.IPRoute{Prefix: pfx("10.9.0.0/16"), NPaths: 1, Paths: []fib_types.FibPath{via(a, v4, "10.1.0.9")}}}
 	refused[ip.IPRouteAddDelReply](s, ok, v1)
 	same(s, "routes", s.routesIn(v4, 0, sourceAPI), []string{fmt.Sprintf("10.9.0.0/16 8, 0 %d 0 1 10.1.0.9", a)})
 	dropped := fib_types.FibPath{SwIfIndex: none, Type: fib_types.FIB_API_PATH_TYPE_DROP}
 	refused[ip.IPRouteAddDelV2Reply](s, ok, routeIn(0, "10.9.0.0/16", true, dropped))
 	same(s, "routes", s.routesIn(v4, 0, sourceAPI), []string{"10.9.0.0/16 8, 2 -1 0 1"})
+	// Other bits of a subnet's address do not make it another one, and the first
+	// that named it is remembered.
+	refused[ip.IPRouteAddDelV2Reply](s, ok, routeIn(0, "10.9.0.7/16", true, dropped))
+	same(s, "routes", s.routesIn(v4, 0, sourceAPI), []string{"10.9.0.0/16 8, 2 -1 0 1"})
+	refused[ip.IPRouteAddDelV2Reply](s, ok, routeIn(0, "10.9.0.8/16", false))
+	refused[ip.IPRouteAddDelV2Reply](s, ok, routeIn(0, "10.9.0.7/16", true, dropped))
+	same(s, "routes", s.routesIn(v4, 0, sourceAPI), []string{"10.9.0.7/16 8, 2 -1 0 1"})
+	dropped.Proto = fib_types.FIB_API_PATH_NH_PROTO_IP6
+	refused[ip.IPRouteAddDelV2Reply](s, ok, routeIn(0, "fd09::7/64", true, dropped))
+	same(s, "routes", s.routesIn(v6, 0, sourceAPI), []string{"fd09::7/64 8, 2 -1 0 1"})
 }
 
 func (s *suite) routesRefused() {
@@ -267,9 +278,9 @@ func (s *suite) routesBetweenTables() {
 func (s *suite) routesOfInterfaces() {
 	Do[ip.IPTableAddDelV2Reply](s.peer, table1(v4, true))
 	Do[ip.IPTableAddDelV2Reply](s.peer, table1(v6, true))
-	specials := []string{"0.0.0.0/0 20, 2 -1 0 1", "0.0.0.0/32 1, 2 -1 0 1", "224.0.0.0/4 1, 2 -1 0 1", "240.0.0.0/4 1, 2 -1 0 1", "255.255.255.255/32 1, 2 -1 0 1"}
+	specials := []string{"0.0.0.0/0 20, 2 -1 0 1", "0.0.0.0/32 20, 2 -1 0 1", "224.0.0.0/4 1, 2 -1 0 1", "240.0.0.0/4 1, 2 -1 0 1", "255.255.255.255/32 20, 2 -1 0 1"}
 	same(s, "routes of an empty table", s.routesIn(v4, 1, 0), specials)
-	specialsV6 := []string{"::/0 20, 2 -1 0 1", "fe80::/10 1, 1 -1 0 1"}
+	specialsV6 := []string{"::/0 20, 2 -1 0 1", "fe80::/10 1, 0 -1 0 1"}
 	same(s, "routes of an empty table", s.routesIn(v6, 1, 0), specialsV6)
 	a := s.loopback(1, 0)
 	for _, text := range []string{"10.1.0.1/24", "10.2.0.1/32", "fd00:1::1/64", "fd00:2::1/128"} {
@@ -284,7 +295,7 @@ func (s *suite) routesOfInterfaces() {
 	}
 	got := slices.DeleteFunc(s.routesIn(v4, 0, 0), func(r string) bool { return slices.Contains(specials, r) })
 	same(s, "routes of an interface", got, []string{
-		"10.1.0.0/24 4, 0 1 0 1", "10.1.0.0/32 4, 2 -1 0 1", "10.1.0.1/32 4, 1 1 0 1 10.1.0.1", "10.1.0.255/32 4, 2 -1 0 1",
+		"10.1.0.0/32 4, 2 -1 0 1", "10.1.0.1/24 4, 0 1 0 1", "10.1.0.1/32 4, 1 1 0 1 10.1.0.1", "10.1.0.255/32 4, 2 -1 0 1",
 		"10.1.0.7/32 15, 0 1 0 1 10.1.0.7", "10.2.0.1/32 4, 1 1 0 1 10.2.0.1",
 	})
 	got = slices.DeleteFunc(s.routesIn(v6, 0, 0), func(r string) bool { return slices.Contains(specialsV6, r) })
@@ -292,8 +303,12 @@ func (s *suite) routesOfInterfaces() {
 		"fd00:1::/64 4, 0 1 0 1", "fd00:1::1/128 4, 1 1 0 1 fd00:1::1", "fd00:1::7/128 15, 0 1 0 1 fd00:1::7",
 		"fd00:2::1/128 4, 1 1 0 1 fd00:2::1",
 	})
+	// Of one that is down, those to neighbours are left.
+	left := slices.Insert(slices.Clone(specials), 2, "10.1.0.7/32 15, 0 1 0 1 10.1.0.7")
 	Do[interfaces.SwInterfaceSetFlagsReply](s.peer, &interfaces.SwInterfaceSetFlags{SwIfIndex: a})
-	same(s, "routes of an interface that is down", s.routesIn(v4, 0, 0), specials)
+	same(s, "routes of an interface that is down", s.routesIn(v4, 0, 0), left)
+	Do[interfaces.DeleteLoopbackReply](s.peer, &interfaces.DeleteLoopback{SwIfIndex: a})
+	same(s, "routes of an interface that is gone", s.routesIn(v4, 0, 0), left)
 }
 
 // neighborsOf are the neighbours of an interface, in a few words each.
@@ -329,13 +344,43 @@ func (s *suite) neighbors() {
 	refused[reply](s, api.NO_SUCH_ENTRY, change(false, a, "10.1.0.8", mac, 0))
 	refused[reply](s, ok, change(false, a, "10.1.0.7", mac, 0))
 	same(s, "neighbours", s.neighborsOf(a, v4), nil)
-	// Switched off, an interface forgets them, static ones too.
+	// One that VPP has learned goes when the interface is switched off, a static
+	// one does not, nor does it go with the interface: the next with its index has
+	// it, unless it was deleted before.
+	refused[reply](s, ok, change(true, a, "fd00:1::8", mac, 0))
 	Do[interfaces.SwInterfaceSetFlagsReply](s.peer, &interfaces.SwInterfaceSetFlags{SwIfIndex: a})
-	same(s, "neighbours", s.neighborsOf(a, v6), nil)
-	// They can be had while it is off, and are there when it is on.
+	kept := []string{fmt.Sprintf("%d fd00:1::7 %s 1", a, mac)}
+	same(s, "neighbours", s.neighborsOf(a, v6), kept)
 	refused[reply](s, ok, change(true, a, "10.1.0.7", mac, static))
 	Do[interfaces.SwInterfaceSetFlagsReply](s.peer, &interfaces.SwInterfaceSetFlags{SwIfIndex: a, Flags: isUp})
 	same(s, "neighbours", s.neighborsOf(a, v4), []string{fmt.Sprintf("%d 10.1.0.7 %s 1", a, mac)})
+	refused[reply](s, ok, change(false, a, "10.1.0.7", mac, 0))
 	Do[interfaces.DeleteLoopbackReply](s.peer, &interfaces.DeleteLoopback{SwIfIndex: a})
 	same(s, "neighbours", s.neighborsOf(^interface_types.InterfaceIndex(0), v4), nil)
+	same(s, "neighbours", s.neighborsOf(^interface_types.InterfaceIndex(0), v6), kept)
+	refused[reply](s, api.INVALID_SW_IF_INDEX, change(false, a, "fd00:1::7", mac, 0))
+	same(s, "index of the next", s.loopback(9, isUp), a)
+	same(s, "neighbours", s.neighborsOf(a, v6), kept)
+	refused[reply](s, ok, change(false, a, "fd00:1::7", mac, 0))
+	same(s, "neighbours", s.neighborsOf(a, v6), nil)
+}
+
+// neighborsInTable are neighbours of an interface that is in another table, and
+// goes.
+func (s *suite) neighborsInTable() {
+	Do[ip.IPTableAddDelV2Reply](s.peer, table1(v4, true))
+	a := s.loopback(1, isUp)
+	n := ip_neighbor.IPNeighbor{SwIfIndex: a, Flags: ip_neighbor.IP_API_NEIGHBOR_FLAG_STATIC, IPAddress: toAddress(netip.MustParseAddr("10.1.0.7"))}
+	Do[ip_neighbor.IPNeighborAddDelReply](s.peer, &ip_neighbor.IPNeighborAddDel{IsAdd: true, Neighbor: n})
+	want := []string{"10.1.0.7/32 15, 0 1 0 1 10.1.0.7"}
+	same(s, "routes", s.routesIn(v4, 0, sourceNeighbor), want)
+	Do[interfaces.SwInterfaceSetTableReply](s.peer, &interfaces.SwInterfaceSetTable{SwIfIndex: a, VrfID: 1})
+	same(s, "routes", s.routesIn(v4, 0, sourceNeighbor), nil)
+	same(s, "routes", s.routesIn(v4, 1, sourceNeighbor), want)
+	Do[ip.IPRouteAddDelV2Reply](s.peer, routeIn(1, "10.1.0.7/32", true, via(a, v4, "10.1.0.7")))
+	same(s, "routes", s.routesIn(v4, 1, sourceNeighbor), nil) // the client's is first
+	Do[ip.IPRouteAddDelV2Reply](s.peer, routeIn(1, "10.1.0.7/32", false))
+	Do[interfaces.DeleteLoopbackReply](s.peer, &interfaces.DeleteLoopback{SwIfIndex: a})
+	same(s, "routes", s.routesIn(v4, 0, sourceNeighbor), want)
+	same(s, "routes", s.routesIn(v4, 1, sourceNeighbor), nil)
 }

@@ -30,7 +30,7 @@ func (w *world) createTap(q *tapv2.TapCreateV3, r *tapv2.TapCreateV3Reply) {
 		r.Retval = int32(api.INVALID_INTERFACE)
 		return
 	case q.TapFlags&tapv2.TAP_API_FLAG_ATTACH != 0 && !q.HostIfNameSet:
-		r.Retval = int32(api.NO_MATCHING_INTERFACE)
+		r.Retval = int32(api.SYSCALL_ERROR_3)
 		return
 	case !w.vhost:
 		r.Retval = int32(api.SYSCALL_ERROR_1)
