@@ -32,7 +32,7 @@ func layers() []layer {
 			"cmd/polynic",
 			[]string{
 				"api/...", "internal/lab/...", "internal/inspect", "internal/install", "internal/manifest", "internal/explain",
-				"internal/preflight", "internal/release",
+				"internal/preflight", "internal/release", "internal/vppcli",
 			},
 			"the command line is a client: what it shows comes from the agent, what it does is done by the lab or for a node before and after the agent",
 		},
@@ -92,6 +92,7 @@ func layers() []layer {
 		{"internal/dataplane", []string{"internal/desired", "internal/model"}, "the contract speaks in nouns of the plan"},
 		{"internal/dataplane/fake", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the fake knows the contract alone"},
 		{"internal/dataplane/drivertest", []string{"api/podif", "internal/dataplane", "internal/desired", "internal/model", "internal/plan", "test/..."}, "the suite knows the contract, not a driver"},
+		{"internal/dataplane/vpp/vpptest", []string{"internal/netns", "test/need"}, "what stands in for VPP knows VPP's messages, and no driver of ours"},
 		{
 			"internal/dataplane/...",
 			[]string{
@@ -109,7 +110,8 @@ func layers() []layer {
 		{"internal/nl", []string{"internal/model", "internal/netns"}, "netlink needs namespaces and nouns, no more"},
 		{"internal/netns", []string{"internal/model"}, "namespaces know their name and no more"},
 		{"internal/install", []string{"internal/unixsock"}, "installing is files, and programs that are run"},
-		{"internal/preflight", []string{"internal/install", "internal/model", "internal/netns", "internal/nl"}, "a look at a node knows what an installation needs, and changes nothing"},
+		{"internal/preflight", []string{"internal/install", "internal/model", "internal/netns", "internal/nl", "internal/vppcli"}, "a look at a node knows what an installation needs, and changes nothing"},
+		{"internal/vppcli", []string{"internal/unixsock"}, "what VPP tells people is text"},
 		{"internal/openfiles", nil, "a limit knows nobody who meets it"},
 		{"internal/release", nil, "a version is a word"},
 		{"internal/unixsock", nil, "sockets know no protocol of ours"},

@@ -51,6 +51,9 @@ func writeStatus(w io.Writer, s lab.Status) error {
 		row(n.Name+" agent", n.Agent, n.Sockets["inspect"])
 		row(n.Name+" relay", n.Relay, n.Sockets["relay"])
 		row(n.Name+" relay worker", n.RelayWorker, workerNote(n.RelayWorker))
+		if n.VPP != nil {
+			row(n.Name+" vpp", *n.VPP, n.Sockets["vpp"])
+		}
 		row(n.Name+" holder", n.Holder, n.Path)
 	}
 	if err := out.Flush(); err != nil {
@@ -63,6 +66,9 @@ func writeStatus(w io.Writer, s lab.Status) error {
 		}
 		fmt.Fprintf(w, "\n%s is %s\n", n.Name, ready)
 		fmt.Fprintf(out, "%s addresses\t%s\n", n.Name, list(n.Addresses))
+		if cli := n.Sockets["vpp-cli"]; cli != "" {
+			fmt.Fprintf(out, "%s VPP\tAPI %s, command line %s, counters %s\n", n.Name, n.Sockets["vpp"], cli, n.Sockets["vpp-stats"])
+		}
 	}
 	fmt.Fprintf(out, "outside addresses\t%s\n", list(s.Outside.Addresses))
 	if err := out.Flush(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,17 +23,29 @@ func newLabUp() *cobra.Command {
 		Use:   "up",
 		Short: "Start a lab",
 		Long: `Start a lab and return once pods can be applied. On a lab whose background process died, start that
-again: it takes over everything that still runs.`,
+again: it takes over everything that still runs.
+
+With --dataplane vpp it runs the VPP that POLYNIC_VPP names, or the one on the PATH, with a configuration
+of its own: no huge pages, no DPDK, one thread, which sleeps while there is nothing to do.`,
 		Example: `  sudo polynic lab up
   sudo polynic lab up --eth0 tap --ip-family ipv4
+  sudo polynic lab up --dataplane vpp
   sudo polynic lab up --state /tmp/lab2 --pod-subnet 10.2.0.0/16,28`,
 		Args: cobra.NoArgs,
 	}
 	stateFlag(command, &stateDir)
 	networkFlags(command.Flags(), &settings)
-	command.Flags().StringVar(&settings.Dataplane, "dataplane", settings.Dataplane, "what switches: linux")
+	command.Flags().StringVar(&settings.VPPAPI, "vpp-api", "",
+		"API `socket` of a VPP that runs already, in the network namespace that becomes the node's, instead of one of the lab's own")
 	command.Flags().IntVar(&settings.Nodes, "nodes", settings.Nodes, "number of nodes: 1")
 	command.RunE = action(func(cmd *cobra.Command, _ []string) error {
+		if settings.VPPAPI != "" {
+			absolute, err := filepath.Abs(settings.VPPAPI)
+			if err != nil {
+				return fmt.Errorf("--vpp-api: %w", err)
+			}
+			settings.VPPAPI = absolute
+		}
 		program, err := os.Executable()
 		if err != nil {
 			return fmt.Errorf("own program: %w", err)
@@ -55,6 +68,7 @@ again: it takes over everything that still runs.`,
 
 // networkFlags are those of the pod network.
 func networkFlags(flags *pflag.FlagSet, s *lab.Settings) {
+	flags.StringVar(&s.Dataplane, "dataplane", s.Dataplane, "what switches: linux, the kernel, or vpp")
 	flags.StringVar(&s.IPFamily, "ip-family", s.IPFamily, "addresses of pods: ipv4, ipv6 or dual")
 	flags.StringVar(&s.Eth0, "eth0", s.Eth0, "type of a pod's main interface: auto, tap or veth")
 	flags.IntVar(&s.MTU, "mtu", s.MTU, "MTU of every pod interface, in bytes")
@@ -68,6 +82,7 @@ func networkFlags(flags *pflag.FlagSet, s *lab.Settings) {
 func changed(flags *pflag.FlagSet, from lab.Settings, to *lab.Settings) {
 	carry := map[string]func(){
 		"dataplane":  func() { to.Dataplane = from.Dataplane },
+		"vpp-api":    func() { to.VPPAPI = from.VPPAPI },
 		"nodes":      func() { to.Nodes = from.Nodes },
 		"ip-family":  func() { to.IPFamily = from.IPFamily },
 		"eth0":       func() { to.Eth0 = from.Eth0 },

@@ -14,14 +14,15 @@ import (
 )
 
 func newPreflight() *cobra.Command {
-	config := preflight.Default()
+	config, vpp := preflight.Default(), preflight.DefaultVPP()
+	dataplane := "linux"
 	format := newFormat("json")
 	command := &cobra.Command{
 		Use:   "preflight",
 		Short: "Say what this node lacks for polynic, and what to do",
 		Long: `Say what this node lacks for polynic, or has that is in the way, and what to do about it. Nothing is
 changed. The exit code is 1 where polynic would not work; warnings are about what is beside it.`,
-		Example: "  sudo polynic preflight\n  sudo polynic preflight -o json",
+		Example: "  sudo polynic preflight\n  sudo polynic preflight -o json\n  sudo polynic preflight --dataplane vpp",
 		Args:    cobra.NoArgs,
 	}
 	format.flag(command)
@@ -29,7 +30,16 @@ changed. The exit code is 1 where polynic would not work; warnings are about wha
 	command.Flags().StringVar(&config.KubeletDir, "kubelet-dir", config.KubeletDir, "kubelet's `folder`")
 	command.Flags().StringVar(&config.NetnsDir, "netns-dir", config.NetnsDir, "`folder` of the container runtime's network namespaces")
 	command.Flags().StringVar(&config.Root, "root", config.Root, "`folder` where the node's files are, for a container")
+	command.Flags().StringVar(&dataplane, "dataplane", dataplane, "what is to switch: linux, the kernel, or vpp")
+	command.Flags().StringVar(&vpp.CLISocket, "vpp-cli", vpp.CLISocket, "`socket` of VPP's command line")
 	command.RunE = action(func(cmd *cobra.Command, _ []string) error {
+		switch dataplane {
+		case "linux":
+		case "vpp":
+			config.VPP = &vpp
+		default:
+			return fmt.Errorf("--dataplane %q is not known (want linux or vpp)", dataplane)
+		}
 		findings := config.Run(cmd.Context())
 		write := writeFindings
 		if format.value == "json" {

@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: The polynic authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command generate makes, of the manifests that kustomize reads, the file that
-// holds all of them and the templates of the Helm chart.
+// Command generate makes, of the manifests that kustomize reads, for each dataplane
+// the file that holds all of them, and of those for linux the templates of the Helm
+// chart.
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,24 +31,12 @@ const (
 
 // run makes everything anew below the folder deploy.
 func run(deploy string) error {
-	files, err := resources(filepath.Join(deploy, "overlays", "linux"))
+	templates, err := writeAll(deploy, "linux", "polynic.yaml")
 	if err != nil {
 		return err
 	}
-	var all strings.Builder
-	all.WriteString(header + fmt.Sprintf(notice, "the overlay linux"))
-	templates := map[string]string{}
-	for n, path := range files {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		body := strings.TrimPrefix(string(text), header)
-		if n > 0 {
-			all.WriteString("---\n")
-		}
-		all.WriteString(body)
-		templates[filepath.Base(path)] = body
+	if _, err := writeAll(deploy, "vpp", "polynic-vpp.yaml"); err != nil {
+		return err
 	}
 	// Helm makes the namespace, and objects that take polynic off the nodes
 	// after it was deleted are the chart's.
@@ -58,10 +46,32 @@ func run(deploy string) error {
 		return err
 	}
 	templates["uninstall.yaml"] = hooks(strings.TrimPrefix(string(uninstall), header))
-	return errors.Join(
-		os.WriteFile(filepath.Join(deploy, "polynic.yaml"), []byte(all.String()), 0o644),
-		writeChart(filepath.Join(deploy, "chart"), templates),
-	)
+	return writeChart(filepath.Join(deploy, "chart"), templates)
+}
+
+// writeAll makes the file that holds everything of an overlay, and gives its
+// parts by the names of their files.
+func writeAll(deploy, overlay, name string) (map[string]string, error) {
+	files, err := resources(filepath.Join(deploy, "overlays", overlay))
+	if err != nil {
+		return nil, err
+	}
+	var all strings.Builder
+	all.WriteString(header + fmt.Sprintf(notice, "the overlay "+overlay))
+	parts := map[string]string{}
+	for n, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		body := strings.TrimPrefix(string(text), header)
+		if n > 0 {
+			all.WriteString("---\n")
+		}
+		all.WriteString(body)
+		parts[filepath.Base(path)] = body
+	}
+	return parts, os.WriteFile(filepath.Join(deploy, name), []byte(all.String()), 0o644)
 }
 
 // resources lists the files of a kustomization in order, those of the

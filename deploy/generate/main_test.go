@@ -51,7 +51,7 @@ func tree(t *testing.T, root string) map[string]string {
 // The configurations in the manifests are such that the agent takes.
 func TestConfigurations(t *testing.T) {
 	t.Setenv("NODE_NAME", "node1")
-	for _, path := range []string{"../overlays/linux/config.yaml", "../uninstall.yaml"} {
+	for _, path := range []string{"../overlays/linux/config.yaml", "../overlays/vpp/config.yaml", "../uninstall.yaml"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -20,7 +20,6 @@ import (
 
 	"github.com/polynic/polynic/internal/attach"
 	"github.com/polynic/polynic/internal/config"
-	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/deviceplugin"
 	"github.com/polynic/polynic/internal/deviceplugin/allocation"
 	"github.com/polynic/polynic/internal/inspect"
@@ -87,7 +86,9 @@ func Run(ctx context.Context, o Options) error {
 	if a.memifs != nil {
 		defer a.memifs.Close()
 	}
-	if err := a.takeUp(ctx, kept); err != nil {
+	if err := a.takeUp(ctx, kept); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	return a.run(ctx)
@@ -96,7 +97,7 @@ func Run(ctx context.Context, o Options) error {
 // takeUp restores what the journal kept, and what the dataplane shows beside
 // that: a journal that lost its end, or went altogether, looks like a good one.
 func (a *agent) takeUp(ctx context.Context, kept kept) error {
-	found, err := a.plane.driver.Observe(ctx, dataplane.Scope{Everything: true})
+	found, err := a.plane.observe(ctx, a.Options)
 	if err != nil {
 		return fmt.Errorf("read the dataplane: %w", err)
 	}
@@ -131,7 +132,7 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 	if err != nil {
 		return nil, err
 	}
-	mainType, err := o.Config.Network.Eth0Type(plane.autoType)
+	mainType, err := o.Config.Eth0Type()
 	if err != nil {
 		return nil, err
 	}

@@ -72,13 +72,40 @@ func network(c config.Config, ranges []netip.Prefix) (plan.Node, *ipam.Allocator
 	if err != nil {
 		return plan.Node{}, nil, err
 	}
-	return plan.Node{Default: desired.Network{
+	node := plan.Node{Default: desired.Network{
 		Name:       model.DefaultNetwork,
 		Gateways:   addresses.Gateways(),
 		Pods:       addresses.Ranges(),
 		Inside:     inside(c, addresses.Ranges()),
 		Masquerade: c.Network.MasqueradeOn(),
-	}}, addresses, nil
+	}}
+	if c.Dataplane == config.DataplaneVPP {
+		link, err := hostRanges(c, addresses.Ranges())
+		if err != nil {
+			return plan.Node{}, nil, err
+		}
+		node.Default.Table = plan.PodTable
+		node.Host = plan.NewHostLink(link, addresses.Ranges(), c.Network.MTU)
+	}
+	return node, addresses, nil
+}
+
+// hostRanges are the node's shares of the ranges for the link between its switch
+// and its kernel. Nothing of them leaves the node: where the cluster gives nodes no
+// numbers, all have the same.
+func hostRanges(c config.Config, pods []netip.Prefix) ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for i, s := range c.Network.HostSubnets {
+		share, err := ipam.NodeRange(s.CIDR, s.NodePrefixLen, max(c.NodeID, 1))
+		if err != nil {
+			return nil, fmt.Errorf("network.hostSubnets[%d]: %w", i, err)
+		}
+		if at := slices.IndexFunc(pods, share.Overlaps); at >= 0 {
+			return nil, fmt.Errorf("network.hostSubnets[%d]: %s overlaps the pods' %s; choose another range", i, share, pods[at])
+		}
+		list = append(list, share)
+	}
+	return list, nil
 }
 
 // inside is where pods are seen by their own addresses: in the cluster's ranges,

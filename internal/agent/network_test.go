@@ -88,3 +88,31 @@ func TestInside(t *testing.T) {
 		}
 	}
 }
+
+// Where VPP switches, the node has a link to it, in the families of the pods.
+func TestHostLink(t *testing.T) {
+	c := inCluster(0)
+	c.Dataplane = config.DataplaneVPP
+	node, _, err := network(c, prefixes("10.9.1.0/24", "fd00::/64"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "[172.30.1.1/24 fd00:172:30:1::1/64] [172.30.1.2/24 fd00:172:30:1::2/64] [10.9.1.0/24 fd00::/64]"
+	if got := fmt.Sprint(node.Host.Switch, node.Host.Host, node.Host.Pods); got != want || node.Default.Table != 1 {
+		t.Errorf("link %s, table %d, want %s", got, node.Default.Table, want)
+	}
+	c.NodeID = 7
+	node, _, err = network(c, prefixes("10.9.1.0/24"))
+	if got := fmt.Sprint(node.Host.Switch); err != nil || got != "[172.30.7.1/24]" {
+		t.Errorf("link of node 7: %s, %v", got, err)
+	}
+	_, _, err = network(c, prefixes("172.30.0.0/20"))
+	const overlap = "network.hostSubnets[0]: 172.30.7.0/24 overlaps the pods' 172.30.0.0/20; choose another range"
+	if err == nil || err.Error() != overlap {
+		t.Errorf("error %v, want %s", err, overlap)
+	}
+	c.Dataplane = config.DataplaneLinux
+	if node, _, err = network(c, prefixes("172.30.0.0/20")); err != nil || node.Host != nil || node.Default.Table != 0 {
+		t.Errorf("on linux: %+v, %v", node, err)
+	}
+}

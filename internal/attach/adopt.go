@@ -63,7 +63,7 @@ func attachmentOf(owner model.AttachmentID, objects []desired.Object) model.Atta
 			i.Type, i.Queues = podif.Tap, max(o.Queues, 1)
 		case desired.Memif:
 			i.Type, i.Queues, i.Memif = podif.Memif, max(o.Queues, 1), memifOf(o)
-		case desired.Network, desired.Veth, desired.Neighbor, desired.Route:
+		case desired.Network, desired.HostLink, desired.Veth, desired.Neighbor, desired.Route:
 		}
 		att.Interfaces = append(att.Interfaces, i)
 		att.MTU, att.Network = port.MTU, port.CNINetwork

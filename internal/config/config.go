@@ -23,7 +23,7 @@ type Config struct {
 	// NodeID numbers the node's share of the pod network, 1 to 65535. 0 is not
 	// given: in a cluster the node's own ranges are taken then.
 	NodeID int `json:"nodeID"`
-	// Dataplane is "linux".
+	// Dataplane is what switches: "linux", the kernel, or "vpp".
 	Dataplane string `json:"dataplane"`
 	// StateDir holds what must survive a reboot: the journal and the
 	// tombstones left by DELs that found no agent. Mode 0700.
@@ -49,6 +49,8 @@ type Config struct {
 	Network Network `json:"network"`
 	// Memif is how containers get memif interfaces.
 	Memif Memif `json:"memif"`
+	// VPP is how VPP is reached, where it is what switches.
+	VPP VPP `json:"vpp"`
 	// RepairInterval is how often everything is compared with the dataplane,
 	// beside the comparisons that events cause.
 	RepairInterval Duration `json:"repairInterval"`
@@ -66,6 +68,10 @@ type Network struct {
 	// Subnets are the cluster's pod ranges, at most one per family. Where nodes are
 	// numbered, each is cut into one range per node.
 	Subnets []Subnet `json:"subnets"`
+	// HostSubnets are the ranges, at most one per family, of the link between VPP
+	// and the node's kernel, where VPP switches. Each is cut into one range per
+	// node, of which the first address is VPP's, and the second the node's.
+	HostSubnets []Subnet `json:"hostSubnets"`
 	// MTU of every pod interface, in bytes, 1280 to 65513.
 	MTU int `json:"mtu"`
 	// Eth0 is the type of the pod's main interface: "auto" (veth on linux, tap
@@ -113,6 +119,19 @@ type Memif struct {
 	AcceptUnsealed bool `json:"acceptUnsealed"`
 }
 
+// VPP is the configuration of the dataplane that is VPP.
+type VPP struct {
+	// APISocket is where VPP takes binary API messages, and StatsSocket where it
+	// hands out its counters. VPP runs in the network namespace that the agent has.
+	APISocket   string `json:"apiSocket"`
+	StatsSocket string `json:"statsSocket"`
+	// CLISocket is where people ask VPP; the agent does not use it.
+	CLISocket string `json:"cliSocket"`
+	// TapRingSize is the number of slots of each ring of a tap that VPP holds: a
+	// power of two, 64 to 32768.
+	TapRingSize int `json:"tapRingSize"`
+}
+
 // Duration is a time.Duration that is written as text ("30s").
 type Duration struct{ time.Duration }
 
@@ -135,6 +154,12 @@ const sourceKubernetes = "kubernetes"
 // nodeNameEnv is where a DaemonSet tells its pods the node's name.
 const nodeNameEnv = "NODE_NAME"
 
+// The dataplanes.
+const (
+	DataplaneLinux = "linux"
+	DataplaneVPP   = "vpp"
+)
+
 // InCluster reports whether pods, and the node, are those of a cluster's API
 // server.
 func (c Config) InCluster() bool { return c.PodSource == sourceKubernetes }
@@ -146,20 +171,28 @@ func Default() Config {
 	yes := true
 	return Config{
 		NodeID:      1,
-		Dataplane:   "linux",
+		Dataplane:   DataplaneLinux,
 		StateDir:    "/var/lib/polynic",
 		RunDir:      "/run/polynic",
 		PodNetnsDir: "/run/netns",
 		SysctlDir:   "/proc/sys",
 		Network: Network{
-			Subnets:    []Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
+			Subnets: []Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
+			HostSubnets: []Subnet{
+				{CIDR: netip.MustParsePrefix("172.30.0.0/16"), NodePrefixLen: 24},
+				{CIDR: netip.MustParsePrefix("fd00:172:30::/48"), NodePrefixLen: 64},
+			},
 			MTU:        1450,
 			Eth0:       "auto",
 			TapQueues:  1,
 			Masquerade: &yes,
 		},
-		Kubernetes:     Kubernetes{NetworkStatus: true},
-		Memif:          Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
+		Kubernetes: Kubernetes{NetworkStatus: true},
+		Memif:      Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
+		VPP: VPP{
+			APISocket: "/run/vpp/api.sock", StatsSocket: "/run/vpp/stats.sock", CLISocket: "/run/vpp/cli.sock",
+			TapRingSize: 256, // as Contiv-VPP had it
+		},
 		RepairInterval: Duration{30 * time.Second},
 		SweepInterval:  Duration{5 * time.Minute},
 		AwayLimit:      Duration{time.Minute},
@@ -176,8 +209,8 @@ func Load(path string) (Config, error) {
 	}
 	// A list is read over the elements that are there, which would give the
 	// file's first subnet what it does not say from the default one.
-	subnets, id := c.Network.Subnets, c.NodeID
-	c.Network.Subnets, c.NodeID = nil, 0
+	subnets, host, id := c.Network.Subnets, c.Network.HostSubnets, c.NodeID
+	c.Network.Subnets, c.Network.HostSubnets, c.NodeID = nil, nil, 0
 	if len(bytes.TrimSpace(data)) > 0 {
 		if err := yaml.UnmarshalStrict(data, &c); err != nil {
 			return c, fmt.Errorf("configuration %s: %w", path, err)
@@ -188,6 +221,9 @@ func Load(path string) (Config, error) {
 	}
 	if c.Network.Subnets == nil && !c.InCluster() {
 		c.Network.Subnets = subnets
+	}
+	if c.Network.HostSubnets == nil {
+		c.Network.HostSubnets = host
 	}
 	if c.NodeID == 0 && !c.InCluster() {
 		c.NodeID = id

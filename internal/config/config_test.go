@@ -21,6 +21,9 @@ import (
 // minimal is the least that a file must say.
 const minimal = "nodeName: node-1\npodSource: dir:/etc/polynic/pods\n"
 
+// vpp is the least that a file says where VPP switches.
+const vpp = minimal + "dataplane: vpp\n"
+
 // cluster is the least that a file says in a cluster.
 const cluster = "nodeName: node-1\npodSource: kubernetes\n"
 
@@ -53,14 +56,21 @@ func TestDefaults(t *testing.T) {
 		SysctlDir:   "/proc/sys",
 		PodSource:   "dir:/etc/polynic/pods",
 		Network: config.Network{
-			Subnets:    []config.Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
+			Subnets: []config.Subnet{{CIDR: netip.MustParsePrefix("10.1.0.0/16"), NodePrefixLen: 24}},
+			HostSubnets: []config.Subnet{
+				{CIDR: netip.MustParsePrefix("172.30.0.0/16"), NodePrefixLen: 24},
+				{CIDR: netip.MustParsePrefix("fd00:172:30::/48"), NodePrefixLen: 64},
+			},
 			MTU:        1450,
 			Eth0:       "auto",
 			TapQueues:  1,
 			Masquerade: &yes,
 		},
-		Kubernetes:     config.Kubernetes{NetworkStatus: true},
-		Memif:          config.Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
+		Kubernetes: config.Kubernetes{NetworkStatus: true},
+		Memif:      config.Memif{KubeletDir: "/var/lib/kubelet", Devices: 100},
+		VPP: config.VPP{
+			APISocket: "/run/vpp/api.sock", StatsSocket: "/run/vpp/stats.sock", CLISocket: "/run/vpp/cli.sock", TapRingSize: 256,
+		},
 		RepairInterval: config.Duration{Duration: 30 * time.Second},
 		SweepInterval:  config.Duration{Duration: 5 * time.Minute},
 		AwayLimit:      config.Duration{Duration: time.Minute},
@@ -74,7 +84,7 @@ func TestEverySettingIsRead(t *testing.T) {
 	got, err := load(t, `
 nodeName: node-2
 nodeID: 2
-dataplane: linux
+dataplane: vpp
 stateDir: /state
 runDir: /run/lab
 podNetnsDir: /run/docker/netns
@@ -88,28 +98,37 @@ network:
   subnets:
   - {cidr: "fd00:10::/48", nodePrefixLen: 64}
   - {cidr: 10.2.0.0/16, nodePrefixLen: 25}
+  hostSubnets:
+  - {cidr: "fd00:30::/48", nodePrefixLen: 65}
+  - {cidr: 172.20.0.0/16, nodePrefixLen: 26}
   mtu: 9000
   eth0: tap
   tapQueues: 4
   masquerade: false
 memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1, acceptUnsealed: true}
 kubernetes: {networkStatus: false}
+vpp: {apiSocket: /vpp/a, statsSocket: /vpp/s, cliSocket: /vpp/c, tapRingSize: 1024}
 `)
 	if err != nil {
 		t.Fatal(err)
 	}
 	no := false
 	want := config.Config{
-		NodeName: "node-2", NodeID: 2, Dataplane: "linux", StateDir: "/state", RunDir: "/run/lab",
+		NodeName: "node-2", NodeID: 2, Dataplane: "vpp", StateDir: "/state", RunDir: "/run/lab",
 		PodNetnsDir: "/run/docker/netns", MountNamespace: "/proc/1/ns/mnt", SysctlDir: "/host/proc/sys", PodSource: "dir:/pods",
 		Network: config.Network{
 			Subnets: []config.Subnet{
 				{CIDR: netip.MustParsePrefix("fd00:10::/48"), NodePrefixLen: 64},
 				{CIDR: netip.MustParsePrefix("10.2.0.0/16"), NodePrefixLen: 25},
 			},
+			HostSubnets: []config.Subnet{
+				{CIDR: netip.MustParsePrefix("fd00:30::/48"), NodePrefixLen: 65},
+				{CIDR: netip.MustParsePrefix("172.20.0.0/16"), NodePrefixLen: 26},
+			},
 			MTU: 9000, Eth0: "tap", TapQueues: 4, Masquerade: &no,
 		},
 		Memif:          config.Memif{Enabled: true, KubeletDir: "/kubelet", Devices: 7, FirstID: 1, AcceptUnsealed: true},
+		VPP:            config.VPP{APISocket: "/vpp/a", StatsSocket: "/vpp/s", CLISocket: "/vpp/c", TapRingSize: 1024},
 		RepairInterval: config.Duration{Duration: 10 * time.Second},
 		SweepInterval:  config.Duration{Duration: 20 * time.Second},
 		AwayLimit:      config.Duration{Duration: 90 * time.Second},
@@ -156,9 +175,18 @@ func TestMissingFile(t *testing.T) {
 }
 
 func TestEth0Type(t *testing.T) {
-	for word, want := range map[string]podif.Type{"auto": podif.Veth, "veth": podif.Veth, "tap": podif.Tap} {
-		if got, err := (config.Network{Eth0: word}).Eth0Type(podif.Veth); err != nil || got != want {
-			t.Errorf("%s: %v, %v, want %v", word, got, err, want)
+	for _, c := range []struct {
+		dataplane, word string
+		want            podif.Type
+	}{
+		{"linux", "auto", podif.Veth},
+		{"linux", "tap", podif.Tap},
+		{"vpp", "auto", podif.Tap},
+		{"vpp", "veth", podif.Veth},
+	} {
+		config := config.Config{Dataplane: c.dataplane, Network: config.Network{Eth0: c.word}}
+		if got, err := config.Eth0Type(); err != nil || got != c.want {
+			t.Errorf("%s on %s: %v, %v, want %v", c.word, c.dataplane, got, err, c.want)
 		}
 	}
 }
@@ -171,6 +199,7 @@ func TestPaths(t *testing.T) {
 		c.RelaySocket():   "/run/polynic/relay.sock",
 		c.NetnsDir():      "/run/polynic/netns",
 		c.MemifDir():      "/run/polynic/memif",
+		c.SwitchDir():     "/run/polynic/switch",
 		c.TombstoneDir():  "/state/tombstones",
 		c.JournalFile():   "/state/journal",
 		c.NodeFile():      "/state/node.json",

@@ -24,6 +24,9 @@ const (
 	MaxNodeID    = 65535
 
 	MaxMemifDevices = 10000
+
+	MinTapRingSize = 64
+	MaxTapRingSize = 32768 // VPP's
 )
 
 // Validate reports everything wrong, each with the path of its field.
@@ -38,8 +41,8 @@ func (c Config) Validate() error {
 	if c.NodeID < 1 && !c.InCluster() || c.NodeID < 0 || c.NodeID > MaxNodeID {
 		bad("nodeID", "%d is not between 1 and %d", c.NodeID, MaxNodeID)
 	}
-	if c.Dataplane != "linux" {
-		bad("dataplane", "%q is not known (want linux)", c.Dataplane)
+	if c.Dataplane != DataplaneLinux && c.Dataplane != DataplaneVPP {
+		bad("dataplane", "%q is not known (want linux or vpp)", c.Dataplane)
 	}
 	for field, dir := range map[string]string{
 		"stateDir": c.StateDir, "runDir": c.RunDir, "podNetnsDir": c.PodNetnsDir,
@@ -72,6 +75,10 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.Network.validate(c.NodeID)...)
 	errs = append(errs, c.Memif.validate()...)
+	if c.Dataplane == DataplaneVPP {
+		errs = append(errs, c.Network.validateHost(c.NodeID)...)
+		errs = append(errs, c.VPP.validate()...)
+	}
 	return errors.Join(errs...)
 }
 
@@ -86,7 +93,7 @@ func (n Network) validate(nodeID int) []error {
 	if n.TapQueues < 1 || n.TapQueues > MaxTapQueues {
 		bad("tapQueues", "%d is not between 1 and %d", n.TapQueues, MaxTapQueues)
 	}
-	if _, err := n.Eth0Type(podif.Veth); err != nil {
+	if _, err := n.eth0Type(podif.Veth); err != nil {
 		bad("eth0", "%w", err)
 	}
 	families := map[bool]bool{}
@@ -148,9 +155,15 @@ func (s Subnet) validateSplit(nodeID int) error {
 	return nil
 }
 
-// Eth0Type is the type of the main interface; auto is what the dataplane
-// prefers.
-func (n Network) Eth0Type(auto podif.Type) (podif.Type, error) {
+// Eth0Type is the type of the main interface; by itself what suits the dataplane.
+func (c Config) Eth0Type() (podif.Type, error) {
+	if c.Dataplane == DataplaneVPP {
+		return c.Network.eth0Type(podif.Tap)
+	}
+	return c.Network.eth0Type(podif.Veth)
+}
+
+func (n Network) eth0Type(auto podif.Type) (podif.Type, error) {
 	switch n.Eth0 {
 	case "auto":
 		return auto, nil
@@ -179,6 +192,10 @@ func (c Config) NetnsDir() string { return filepath.Join(c.RunDir, "netns") }
 
 // MemifDir is where the folders are that containers with memif devices see.
 func (c Config) MemifDir() string { return filepath.Join(c.RunDir, "memif") }
+
+// SwitchDir is where the sockets between the relay and a switch that is a process
+// are.
+func (c Config) SwitchDir() string { return filepath.Join(c.RunDir, "switch") }
 
 // TombstoneDir is where polynic-cni leaves DELs that the agent did not answer.
 func (c Config) TombstoneDir() string { return filepath.Join(c.StateDir, "tombstones") }

@@ -25,7 +25,7 @@ func TestRefusedSettings(t *testing.T) {
 			"network.subnets[0].nodePrefixLen: 0 is not longer than the subnet's 16",
 		},
 		{"node 65536", minimal + "nodeID: 65536", "nodeID: 65536 is not between 1 and 65535"},
-		{"dataplane", minimal + "dataplane: ovs", `dataplane: "ovs" is not known (want linux)`},
+		{"dataplane", minimal + "dataplane: ovs", `dataplane: "ovs" is not known (want linux or vpp)`},
 		{"state folder", minimal + "stateDir: var", `stateDir: "var" is not an absolute path`},
 		{"run folder", minimal + `runDir: ""`, `runDir: "" is not an absolute path`},
 		{"pods' folder", minimal + "podNetnsDir: netns", `podNetnsDir: "netns" is not an absolute path`},
@@ -60,6 +60,33 @@ func TestRefusedSettings(t *testing.T) {
 		{"no device", minimal + "memif: {devices: 0}", "memif.devices: 0 is not between 1 and 10000"},
 		{"many devices", minimal + "memif: {devices: 10001}", "memif.devices: 10001 is not between 1 and 10000"},
 		{"first id", minimal + "memif: {firstID: 2}", "memif.firstID: 2 is neither 0 nor 1"},
+		{"VPP's socket", vpp + "vpp: {apiSocket: api.sock}", `vpp.apiSocket: "api.sock" is not an absolute path`},
+		{"VPP's counters", vpp + `vpp: {statsSocket: ""}`, `vpp.statsSocket: "" is not an absolute path`},
+		{"VPP's command line", vpp + `vpp: {cliSocket: x}`, `vpp.cliSocket: "x" is not an absolute path`},
+		{"odd ring", vpp + "vpp: {tapRingSize: 300}", "vpp.tapRingSize: 300 is not a power of two between 64 and 32768"},
+		{"small ring", vpp + "vpp: {tapRingSize: 32}", "vpp.tapRingSize: 32 is not a power of two"},
+		{"large ring", vpp + "vpp: {tapRingSize: 65536}", "vpp.tapRingSize: 65536 is not a power of two"},
+		{"no ring", vpp + "vpp: {tapRingSize: 0}", "vpp.tapRingSize: 0 is not a power of two"},
+		{
+			"host's range among the pods", vpp + "network: {subnets: [{cidr: 172.16.0.0/12, nodePrefixLen: 24}]}",
+			"network.hostSubnets[0].cidr: 172.30.0.0/16 overlaps network.subnets[0], 172.16.0.0/12: choose another range",
+		},
+		{
+			"host's range of another family", vpp + `network: {hostSubnets: [{cidr: "fd00::/48", nodePrefixLen: 64}]}`,
+			"network.hostSubnets: none is of the family of network.subnets[0], 10.1.0.0/16",
+		},
+		{
+			"host's range twice", vpp + "network: {hostSubnets: [{cidr: 172.30.0.0/16, nodePrefixLen: 24}, {cidr: 172.29.0.0/16, nodePrefixLen: 24}]}",
+			"network.hostSubnets[1]: 172.29.0.0/16 is a second subnet of its family",
+		},
+		{"host's range uncut", vpp + "network: {hostSubnets: [{cidr: 172.30.0.0/16}]}", "network.hostSubnets[0].nodePrefixLen: 0 is not longer"},
+		{"host's range of nothing", vpp + "network: {hostSubnets: [{nodePrefixLen: 24}]}", "network.hostSubnets[0].cidr: is required"},
+		{"host bits", vpp + "network: {hostSubnets: [{cidr: 172.30.0.1/16, nodePrefixLen: 24}]}", "network.hostSubnets[0].cidr: 172.30.0.1/16 has bits set"},
+		{"host at loopback", vpp + "network: {hostSubnets: [{cidr: 127.30.0.0/16, nodePrefixLen: 24}]}", "network.hostSubnets[0].cidr: 127.30.0.0/16 overlaps"},
+		{
+			"node beyond the host's range", vpp + "nodeID: 257\nnetwork: {subnets: [{cidr: 10.0.0.0/8, nodePrefixLen: 24}]}",
+			"network.hostSubnets[0].nodePrefixLen: 24 leaves room for 256 nodes, and this one has number 257",
+		},
 		{"unknown field", minimal + "nodeNames: b", `unknown field "nodeNames"`},
 		{"unknown field inside", minimal + "network: {mtus: 1400}", `unknown field "mtus"`},
 		{"field twice", minimal + "nodeName: b", `key "nodeName" already set`},
@@ -121,6 +148,10 @@ func TestAllErrorsAtOnce(t *testing.T) {
 func TestBounds(t *testing.T) {
 	for _, text := range []string{
 		"nodeID: 256\n" + minimal,
+		vpp + "vpp: {tapRingSize: 64}",
+		vpp + "vpp: {tapRingSize: 32768}",
+		vpp + "network: {hostSubnets: [{cidr: 192.168.0.0/24, nodePrefixLen: 29}]}",
+		minimal + "network: {subnets: [{cidr: 172.16.0.0/12, nodePrefixLen: 24}]}", // the linux dataplane has no use for the others
 		minimal + "network: {mtu: 1280, tapQueues: 16, subnets: [{cidr: 10.1.0.0/16, nodePrefixLen: 29}]}",
 		"nodeID: 65535\n" + minimal + `network: {mtu: 65513, subnets: [{cidr: "fd00::/32", nodePrefixLen: 125}]}`,
 	} {

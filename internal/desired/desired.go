@@ -22,6 +22,7 @@ type Kind uint8
 // The kinds of objects.
 const (
 	KindNetwork Kind = iota + 1
+	KindHostLink
 	KindVeth
 	KindTap
 	KindMemif
@@ -34,6 +35,8 @@ func (k Kind) String() string {
 	switch k {
 	case KindNetwork:
 		return "network"
+	case KindHostLink:
+		return "host-link"
 	case KindVeth:
 		return "veth"
 	case KindTap:
@@ -68,7 +71,7 @@ func (k Key) String() string {
 }
 
 // Object is one thing the dataplane should have. The set of implementations is
-// closed: Network, Veth, Tap, Memif, Neighbor, Route.
+// closed: Network, HostLink, Veth, Tap, Memif, Neighbor, Route.
 //
 //sumtype:decl
 type Object interface {

@@ -40,6 +40,12 @@ func examples() []desired.Object {
 		desired.Network{
 			Name: "default", Gateways: []netip.Addr{ip("10.1.1.1"), ip("fd00::1")},
 			Pods: []netip.Prefix{prefix("10.1.1.0/24")}, Inside: []netip.Prefix{prefix("10.1.0.0/16")}, Masquerade: true,
+			Table: 1,
+		},
+		desired.HostLink{
+			Name: "vpp1", Switch: []netip.Prefix{prefix("172.30.1.1/24")}, Host: []netip.Prefix{prefix("172.30.1.2/24")},
+			SwitchMAC: model.MAC{0x34, 0x3c, 0, 0, 0, 1}, HostMAC: model.MAC{0x34, 0x3c, 0, 0, 0, 2}, MTU: 1450,
+			Pods: []netip.Prefix{prefix("10.1.1.0/24")},
 		},
 		desired.Veth{Port: port},
 		desired.Tap{Port: port, Queues: 2},
@@ -82,9 +88,9 @@ func TestEqualSeesEveryField(t *testing.T) {
 		"rules":         func(p *desired.Port) { p.Pod.Rules = p.Pod.Rules[1:] },
 	}
 	for name, change := range changes {
-		port, _ := desired.PortOf(examples()[1])
+		port, _ := desired.PortOf(examples()[2])
 		change(&port)
-		memif := examples()[3].(desired.Memif)
+		memif := examples()[4].(desired.Memif)
 		memif.Port = port
 		for _, o := range []desired.Object{desired.Veth{Port: port}, desired.Tap{Port: port, Queues: 2}, memif} {
 			if same := examples()[o.Key().Kind-1]; o.Equal(same) || same.Equal(o) {
@@ -105,7 +111,25 @@ func TestEqualSeesEveryFieldOfAMemif(t *testing.T) {
 		"queues":      func(m *desired.Memif) { m.Queues++ },
 		"gateways":    func(m *desired.Memif) { m.Gateways = m.Gateways[:1] },
 	} {
-		same := examples()[3].(desired.Memif)
+		same := examples()[4].(desired.Memif)
+		other := same
+		change(&other)
+		if other.Equal(same) || same.Equal(other) {
+			t.Errorf("another %s is taken for equal", name)
+		}
+	}
+}
+
+func TestEqualSeesEveryFieldOfAHostLink(t *testing.T) {
+	for name, change := range map[string]func(*desired.HostLink){
+		"switch's addresses": func(h *desired.HostLink) { h.Switch = nil },
+		"host's addresses":   func(h *desired.HostLink) { h.Host = nil },
+		"switch MAC":         func(h *desired.HostLink) { h.SwitchMAC[5]++ },
+		"host's MAC":         func(h *desired.HostLink) { h.HostMAC[5]++ },
+		"MTU":                func(h *desired.HostLink) { h.MTU++ },
+		"ranges":             func(h *desired.HostLink) { h.Pods = nil },
+	} {
+		same := examples()[1].(desired.HostLink)
 		other := same
 		change(&other)
 		if other.Equal(same) || same.Equal(other) {
@@ -129,13 +153,18 @@ func TestEqual(t *testing.T) {
 			t.Errorf("%s is a port: %v", a.Key(), isPort)
 		}
 	}
-	port, _ := desired.PortOf(examples()[2])
-	if (desired.Tap{Port: port, Queues: 1}).Equal(examples()[2]) {
+	port, _ := desired.PortOf(examples()[3])
+	if (desired.Tap{Port: port, Queues: 1}).Equal(examples()[3]) {
 		t.Error("a tap with another number of queues is taken for equal")
 	}
 	network := examples()[0].(desired.Network)
 	network.Inside = nil
 	if network.Equal(examples()[0]) {
 		t.Error("a network with other ranges is taken for equal")
+	}
+	network = examples()[0].(desired.Network)
+	network.Table++
+	if network.Equal(examples()[0]) {
+		t.Error("a network with another table is taken for equal")
 	}
 }

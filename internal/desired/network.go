@@ -26,6 +26,9 @@ type Network struct {
 	// Masquerade hides pods behind the node's address on their way to anything
 	// that is not Inside.
 	Masquerade bool
+	// Table is the number of the switch's routing table; 0 where the switch has the
+	// network elsewhere than in a table of its own.
+	Table uint32
 }
 
 // Route sends one address of a pod to its port, in the network's table.
@@ -61,7 +64,7 @@ func (n Neighbor) Key() Key {
 // Equal implements Object.
 func (n Network) Equal(o Object) bool {
 	other, ok := o.(Network)
-	return ok && n.Name == other.Name && n.Masquerade == other.Masquerade &&
+	return ok && n.Name == other.Name && n.Masquerade == other.Masquerade && n.Table == other.Table &&
 		slices.Equal(n.Gateways, other.Gateways) && slices.Equal(n.Pods, other.Pods) &&
 		slices.Equal(n.Inside, other.Inside)
 }
@@ -93,6 +96,9 @@ func (n Network) String() string {
 	}
 	if n.Masquerade {
 		b.WriteString(" masquerade")
+	}
+	if n.Table != 0 {
+		fmt.Fprintf(&b, " table %d", n.Table)
 	}
 	return b.String()
 }

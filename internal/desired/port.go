@@ -184,7 +184,7 @@ func PortOf(o Object) (Port, bool) {
 		return o.Port, true
 	case Memif:
 		return o.Port, true
-	case Network, Neighbor, Route:
+	case Network, HostLink, Neighbor, Route:
 		return Port{}, false
 	}
 	return Port{}, false
@@ -196,7 +196,7 @@ func interfaceOf(o Object) string {
 		return o.Interface
 	case Route:
 		return o.Interface
-	case Network, Veth, Tap, Memif:
+	case Network, HostLink, Veth, Tap, Memif:
 	}
 	p, _ := PortOf(o)
 	return p.Pod.Name

@@ -134,7 +134,7 @@ func leadsTo(o Object) portName {
 		return portName{o.Owner, o.Interface}
 	case Neighbor:
 		return portName{o.Owner, o.Interface}
-	case Network, Veth, Tap, Memif:
+	case Network, HostLink, Veth, Tap, Memif:
 	}
 	return portName{}
 }

@@ -75,6 +75,8 @@ func (f *fault) add(c Change) {
 		}
 	case Network:
 		f.note("network %s is not as it should be", want.Name)
+	case HostLink:
+		f.note("link %s to the switch is not as it should be", want.Name)
 	}
 }
 
@@ -137,7 +139,7 @@ func (f *fault) relayed(c Change) {
 				f.lack("the gateways' addresses at the switch")
 			}
 		}
-	case Network, Veth, Route, Neighbor:
+	case Network, HostLink, Veth, Route, Neighbor:
 	}
 	switch have {
 	case want:

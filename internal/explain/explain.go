@@ -39,7 +39,7 @@ type Explainer struct {
 
 // New makes an explainer for the node of an agent's configuration.
 func New(c config.Config) (*Explainer, error) {
-	mainType, err := c.Network.Eth0Type(podif.Veth)
+	mainType, err := c.Eth0Type()
 	if err != nil {
 		return nil, err
 	}

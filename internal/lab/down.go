@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/polynic/polynic/internal/lab/state"
+	"github.com/polynic/polynic/internal/lab/vpp"
 )
 
 // containerGrace is how long a container may take to end after SIGTERM.
@@ -60,9 +61,10 @@ func clean(ctx context.Context, dir state.Dir) error {
 		}
 	}
 	err = containers.Wait()
-	for _, name := range []string{AgentRecord, RelayRecord, HolderRecord} {
+	for _, name := range []string{AgentRecord, RelayRecord, VPPRecord, HolderRecord} {
 		err = errors.Join(err, readRecord(dir, name).Stop(ctx, daemonGrace))
 	}
+	err = errors.Join(err, vpp.In(string(dir.Node(NodeName))).Clean())
 	if err != nil {
 		return fmt.Errorf("take the lab down: %w", err)
 	}

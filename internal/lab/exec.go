@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/lab/container"
 	"github.com/polynic/polynic/internal/lab/state"
 )
@@ -102,4 +103,24 @@ func InspectSocket(stateDir string) (string, error) {
 	}
 	cfg, err := DefaultSettings().Config(dir)
 	return cfg.InspectSocket(), err
+}
+
+// VPPSocket is where the VPP of one of the lab's nodes serves its command line.
+func VPPSocket(stateDir, nodeName string) (string, error) {
+	dir, err := open(stateDir)
+	if err != nil {
+		return "", err
+	}
+	if nodeName != NodeName {
+		return "", fmt.Errorf("there is no node %s; there is %s", nodeName, NodeName)
+	}
+	settings := DefaultSettings()
+	if err := state.Read(dir.Settings(), &settings); err != nil {
+		return "", fmt.Errorf("settings of the lab: %w", err)
+	}
+	if settings.Dataplane != config.DataplaneVPP {
+		return "", fmt.Errorf("the lab at %s has the dataplane %s; start one with `polynic lab up --dataplane vpp`", stateDir, settings.Dataplane)
+	}
+	cfg, err := settings.Config(dir)
+	return cfg.VPP.CLISocket, err
 }

@@ -36,6 +36,7 @@ const (
 	HolderRecord = "holder"
 	AgentRecord  = "agent"
 	RelayRecord  = "relay"
+	VPPRecord    = "vpp"
 )
 
 // Errors that are told from others.

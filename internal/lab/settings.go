@@ -6,6 +6,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,13 +14,18 @@ import (
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/lab/node"
 	"github.com/polynic/polynic/internal/lab/state"
+	"github.com/polynic/polynic/internal/lab/vpp"
 )
 
 // Settings are what a lab is started with. They stay the same until it is
 // taken down.
 type Settings struct {
-	// Dataplane is "linux".
+	// Dataplane is "linux" or "vpp".
 	Dataplane string `json:"dataplane"`
+	// VPP is the program that the lab runs; empty where the dataplane is another,
+	// and where VPPAPI is the API socket of a VPP that runs already.
+	VPP    string `json:"vpp,omitempty"`
+	VPPAPI string `json:"vppAPI,omitempty"`
 	// Nodes is 1.
 	Nodes int `json:"nodes"`
 	// IPFamily is "ipv4", "ipv6" or "dual".
@@ -68,6 +74,14 @@ func (s Settings) Config(dir state.Dir) (config.Config, error) {
 	c.Network.MTU = s.MTU
 	c.Network.Eth0 = s.Eth0
 	c.Network.TapQueues = s.TapQueues
+	sockets := vpp.In(string(files)).Sockets()
+	if s.VPPAPI != "" {
+		sockets = vpp.Beside(s.VPPAPI)
+	}
+	c.VPP.APISocket, c.VPP.StatsSocket, c.VPP.CLISocket = sockets.API, sockets.Stats, sockets.CLI
+	if err := s.checkVPP(string(files)); err != nil {
+		return c, err
+	}
 	subnets, err := s.subnets()
 	if err != nil {
 		return c, err
@@ -85,8 +99,24 @@ func (s Settings) Config(dir state.Dir) (config.Config, error) {
 	return c, nil
 }
 
+// checkVPP says what is wrong with what is said of VPP.
+func (s Settings) checkVPP(folder string) error {
+	switch {
+	case s.VPPAPI != "" && s.Dataplane != config.DataplaneVPP:
+		return fmt.Errorf("--vpp-api %s is of use with --dataplane vpp only", s.VPPAPI)
+	case s.VPPAPI != "" && !filepath.IsAbs(s.VPPAPI):
+		return fmt.Errorf("--vpp-api %q is not an absolute path", s.VPPAPI)
+	case s.Dataplane == config.DataplaneVPP:
+		return vpp.Check(folder)
+	}
+	return nil
+}
+
+// runsVPP reports whether VPP is one of the lab's own programs.
+func (s Settings) runsVPP() bool { return s.Dataplane == config.DataplaneVPP && s.VPPAPI == "" }
+
 func (s Settings) equal(o Settings) bool {
-	return s.Dataplane == o.Dataplane && s.Nodes == o.Nodes && s.IPFamily == o.IPFamily && s.Eth0 == o.Eth0 &&
+	return s.Dataplane == o.Dataplane && s.VPP == o.VPP && s.VPPAPI == o.VPPAPI && s.Nodes == o.Nodes && s.IPFamily == o.IPFamily && s.Eth0 == o.Eth0 &&
 		s.MTU == o.MTU && s.TapQueues == o.TapQueues && slices.Equal(s.PodSubnets, o.PodSubnets)
 }
 

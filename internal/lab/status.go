@@ -64,6 +64,8 @@ type Node struct {
 	Holder Proc `json:"holder"`
 	Agent  Proc `json:"agent"`
 	Relay  Proc `json:"relay"`
+	// VPP is what switches, where the lab runs it; null elsewhere.
+	VPP *Proc `json:"vpp"`
 	// RelayWorker is the relay's child, which holds the taps and memifs.
 	RelayWorker Proc `json:"relayWorker"`
 	// Sockets by what they are for.
@@ -119,7 +121,7 @@ func ReadStatus(ctx context.Context, stateDir string) (Status, error) {
 		return s, err
 	}
 	s.Daemon = Daemon{Proc: proc(dir, DaemonRecord, dir.DaemonLog()), Socket: dir.Socket()}
-	n := nodeNow(ctx, dir, cfg)
+	n := nodeNow(ctx, dir, s.Settings, cfg)
 	s.Nodes = []Node{n}
 	s.Outside = Netns{Path: n.netnsPath(dir, OutsideName), Addresses: addresses(node.Outside())}
 	s.Pods = []PodNow{}
@@ -131,7 +133,7 @@ func ReadStatus(ctx context.Context, stateDir string) (Status, error) {
 	return s, nil
 }
 
-func nodeNow(ctx context.Context, dir state.Dir, cfg config.Config) Node {
+func nodeNow(ctx context.Context, dir state.Dir, settings Settings, cfg config.Config) Node {
 	files := dir.Node(NodeName)
 	n := Node{
 		Name: cfg.NodeName, ID: cfg.NodeID,
@@ -141,6 +143,13 @@ func nodeNow(ctx context.Context, dir state.Dir, cfg config.Config) Node {
 		Sockets: map[string]string{"cni": cfg.CNISocket(), "inspect": cfg.InspectSocket(), "relay": cfg.RelaySocket()},
 		Config:  files.AgentConfig(),
 		CNI:     dir.CNIConf(),
+	}
+	if cfg.Dataplane == config.DataplaneVPP {
+		n.Sockets["vpp"], n.Sockets["vpp-cli"], n.Sockets["vpp-stats"] = cfg.VPP.APISocket, cfg.VPP.CLISocket, cfg.VPP.StatsSocket
+	}
+	if settings.runsVPP() {
+		p := proc(dir, VPPRecord, files.Log(VPPRecord))
+		n.VPP = &p
 	}
 	n.RelayWorker = worker(n.Relay)
 	n.Netns = Netns{Path: n.netnsPath(dir, NodeName), Addresses: addresses(node.Uplink())}

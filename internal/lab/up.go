@@ -18,6 +18,7 @@ import (
 	"github.com/polynic/polynic/internal/lab/container"
 	"github.com/polynic/polynic/internal/lab/process"
 	"github.com/polynic/polynic/internal/lab/state"
+	"github.com/polynic/polynic/internal/lab/vpp"
 )
 
 // The descriptors that Up hands to the daemon.
@@ -100,6 +101,11 @@ func settle(dir state.Dir, change func(*Settings)) (isNew bool, err error) {
 	if _, err := wanted.Config(dir); err != nil {
 		return isNew, err
 	}
+	if isNew && wanted.runsVPP() {
+		if wanted.VPP, err = vpp.Find(); err != nil {
+			return true, err
+		}
+	}
 	if isNew {
 		return true, state.Write(dir.Settings(), wanted)
 	}
@@ -155,7 +161,7 @@ func startDaemon(ctx context.Context, dir state.Dir, lock *os.File, o UpOptions)
 // namespaces mean something in that one alone.
 func startInMounts(dir state.Dir, daemon *exec.Cmd) error {
 	daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	for _, name := range []string{HolderRecord, AgentRecord, RelayRecord} {
+	for _, name := range []string{HolderRecord, AgentRecord, RelayRecord, VPPRecord} {
 		if p := readRecord(dir, name); p.Alive() {
 			return container.Place{Process: p, Namespaces: []string{"mnt"}, Dir: "/"}.Start(daemon)
 		}

@@ -37,6 +37,9 @@ type Veth struct {
 	Peer  VethEnd
 	// PeerNamespace is where the peer is born.
 	PeerNamespace *netns.Handle
+	// Unsegmented has both ends send no packet that is still to be cut into several,
+	// for a reader that takes them no longer than the MTU.
+	Unsegmented bool
 }
 
 // AddVeth makes a pair (RTM_NEWLINK), down; EEXIST where either name is taken.
@@ -46,6 +49,7 @@ type Veth struct {
 func (b *Batch) AddVeth(v Veth) *Request {
 	m := newMessage(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, linkHeader(0, 0, 0)...)
 	m.vethEnd(v.VethEnd, v.MTU)
+	m.segments(v)
 	m.uint32(unix.IFLA_GROUP, v.Group)
 	m.nest(unix.IFLA_LINKINFO, func() {
 		m.text(unix.IFLA_INFO_KIND, "veth")
@@ -53,6 +57,7 @@ func (b *Batch) AddVeth(v Veth) *Request {
 			m.nest(vnl.VETH_INFO_PEER, func() {
 				m = append(m, linkHeader(0, 0, 0)...)
 				m.vethEnd(v.Peer, v.MTU)
+				m.segments(v)
 				m.uint32(unix.IFLA_NET_NS_FD, uint32(v.PeerNamespace.FD()))
 			})
 		})
@@ -66,6 +71,12 @@ func (m *message) vethEnd(end VethEnd, mtu int) {
 	m.uint32(unix.IFLA_MTU, uint32(mtu))
 	m.uint32(unix.IFLA_NUM_TX_QUEUES, 1)
 	m.uint32(unix.IFLA_NUM_RX_QUEUES, 1)
+}
+
+func (m *message) segments(v Veth) {
+	if v.Unsegmented {
+		m.uint32(unix.IFLA_GSO_MAX_SEGS, 1)
+	}
 }
 
 // GetLink asks for a link by its name (RTM_GETLINK); ENODEV where there is none.

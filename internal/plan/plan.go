@@ -19,6 +19,8 @@ import (
 type Node struct {
 	// Default is the pod network as this node has it.
 	Default desired.Network
+	// Host joins the switch to the node; nil where the kernel is the switch.
+	Host *desired.HostLink
 }
 
 // Snapshot is everything that is asked for at one moment.
@@ -46,7 +48,11 @@ func Compile(s Snapshot) (desired.Set, []error) {
 
 // Objects is the part of the plan that belongs to the node itself.
 func (n Node) Objects() []desired.Object {
-	return []desired.Object{n.Default, desired.Network{Name: model.StubNetwork}}
+	objects := []desired.Object{n.Default, desired.Network{Name: model.StubNetwork}}
+	if n.Host != nil {
+		objects = append(objects, *n.Host)
+	}
+	return objects
 }
 
 // Attachment is the part of the plan that one attachment has; nothing once it

@@ -46,6 +46,13 @@ type Config struct {
 	NetnsDir string
 	// Proc is where processes are shown; mounts are those of process 1.
 	Proc string
+	// VPP is looked at where it is what switches; nil elsewhere.
+	VPP *VPP
+}
+
+// DefaultVPP is a VPP with its packages' configuration.
+func DefaultVPP() VPP {
+	return VPP{CLISocket: "/run/vpp/cli.sock", Versions: []string{"25.10", "26.06"}}
 }
 
 // Default is a node of whose files and folders nothing is unusual.
@@ -64,6 +71,9 @@ func (c Config) Run(ctx context.Context) []Finding {
 	findings = append(findings, kernel(ctx)...)
 	findings = append(findings, c.shared("namespaces of pods", c.NetnsDir), c.shared("namespaces of networks", c.RunDir))
 	findings = append(findings, c.plugins(), c.configurations(), c.kubelet(), c.contiv())
+	if c.VPP != nil {
+		findings = append(findings, c.vpp(ctx)...)
+	}
 	return findings
 }
 

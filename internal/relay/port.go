@@ -23,7 +23,7 @@ type port struct {
 	reason error // why it is not attached; nil while it is
 }
 
-// device is what is attached: a tapPort or a memifPort.
+// device is what is attached: a tapPort, a switchedTap or a memifPort.
 type device interface {
 	// open makes or finds what the port is made of, and moves frames; or leaves
 	// nothing behind. failed may be called from any goroutine, more than once, and
@@ -36,6 +36,21 @@ type device interface {
 	close() error
 	discard() error
 	record() record
+}
+
+// tapDevice is a device whose pod has a tap: a tapPort or a switchedTap.
+type tapDevice interface {
+	device
+	is(want relayapi.TapPort) bool
+	state(reason error) relayapi.PortState
+}
+
+// tapDevice is what a port is made of.
+func (p parts) tapDevice(port relayapi.TapPort) tapDevice {
+	if port.Switch != (relayapi.MemifPeer{}) {
+		return &switchedTap{TapPort: port, parts: p}
+	}
+	return &tapPort{TapPort: port, parts: p}
 }
 
 // opener opens one tap of a port: tap.Create or tap.Attach.

@@ -75,6 +75,7 @@ func TestRecordThatCannotBeWritten(t *testing.T) {
 
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"version":1,"memif":{"id":"m","socket":{"folder":"/f","name":"s","queuePairs":1,"ringSize":8},"mode":"ip","mtu":1500,"linkLocal":"fe80::1","peer":"n"}}`))
+	f.Add([]byte(`{"version":1,"port":{"id":"t","pod":{"name":"tap1"},"switch":{"socket":"/t.sock","id":7,"secret":"s","ringSize":8,"mtu":1500},"queues":1}}`))
 	f.Add([]byte(`{"version":1,"port":{"id":"a"},"memif":{"id":"b"}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		port, err := parseRecord(data)

@@ -56,7 +56,7 @@ func (t *table) device(r record) device {
 	if r.Memif != nil {
 		return &memifPort{MemifPort: *r.Memif, parts: t.parts}
 	}
-	return &tapPort{TapPort: *r.Port, parts: t.parts}
+	return t.tapDevice(*r.Port)
 }
 
 // recoverEach tries every port, several at a time, and returns those that are

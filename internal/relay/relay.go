@@ -5,7 +5,8 @@
 // rings of memifs. A port is a pod's tap, born in the pod's network namespace,
 // or a memif, of which the relay is the master on a socket in the pod's folder;
 // with a twin tap in the namespace of a network, to and from which the relay
-// moves frames. Two memifs can also be connected with each other. The relay does
+// moves frames. Instead of a twin a tap can have a memif of which another process
+// is the master, a switch. Two memifs can also be connected with each other. The relay does
 // what it is told over a unix socket (package relayapi), keeps a record of it,
 // and attaches everything again by itself after a restart.
 package relay

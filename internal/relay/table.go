@@ -50,11 +50,11 @@ func (t *table) attach(want relayapi.TapPort) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if p := t.ports[want.ID]; p != nil && p.reason == nil {
-		if d, ok := p.device.(*tapPort); ok && d.is(want) && d.check() == nil {
+		if d, ok := p.device.(tapDevice); ok && d.is(want) && d.check() == nil {
 			return nil
 		}
 	}
-	return t.replace(want.ID, &tapPort{TapPort: want, parts: t.parts})
+	return t.replace(want.ID, t.tapDevice(want))
 }
 
 // attachMemif does so for a memif port.
@@ -173,7 +173,7 @@ func (t *table) cross() {
 
 func (t *table) list() []relayapi.PortState {
 	return list(t, func(p *port) (relayapi.PortState, bool) {
-		d, ok := p.device.(*tapPort)
+		d, ok := p.device.(tapDevice)
 		if !ok {
 			return relayapi.PortState{}, false
 		}

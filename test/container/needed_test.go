@@ -25,7 +25,7 @@ import (
 
 const (
 	agentManifest = "base/agent.yaml"
-	relayManifest = "overlays/linux/relay.yaml"
+	relayManifest = "relay/relay.yaml"
 )
 
 // Without any one of its capabilities there is something that agent or relay

@@ -23,7 +23,7 @@ import (
 func every[T any](t *testing.T, kind string, check func(name string, object T)) {
 	t.Helper()
 	found := 0
-	for _, text := range [][]byte{file(t, "polynic.yaml"), file(t, "uninstall.yaml")} {
+	for _, text := range [][]byte{file(t, "polynic.yaml"), file(t, "polynic-vpp.yaml"), file(t, "uninstall.yaml")} {
 		for key, fields := range objects(t, text) {
 			name, ok := strings.CutPrefix(key, kind+" ")
 			if !ok {
@@ -84,8 +84,8 @@ func TestSecurityPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	told := map[string][]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (yes)? ?\\| (yes)? ?\\|").FindAllStringSubmatch(string(page), -1) {
-		for i, name := range []string{"polynic-agent", "polynic-relay"} {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (yes)? ?\\| (yes)? ?\\| (yes)? ?\\|").FindAllStringSubmatch(string(page), -1) {
+		for i, name := range []string{"polynic-agent", "polynic-relay", "polynic-vpp"} {
 			if row[i+2] != "" {
 				told[name] = append(told[name], row[1])
 			}

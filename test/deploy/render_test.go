@@ -140,6 +140,9 @@ func TestOneSource(t *testing.T) {
 	if diff := cmp.Diff(uninstall, hooks); diff != "" {
 		t.Errorf("the chart's hooks (-uninstall.yaml +they):\n%s", diff)
 	}
+	if diff := cmp.Diff(unfold(t, kustomize(t, "vpp")), unfold(t, objects(t, file(t, "polynic-vpp.yaml")))); diff != "" {
+		t.Errorf("polynic-vpp.yaml (-kustomize +it):\n%s", diff)
+	}
 	if len(want) < 10 || len(hooks) != 2 {
 		t.Errorf("%d objects, %d hooks", len(want), len(hooks))
 	}

@@ -3,7 +3,7 @@
 
 // Package need decides whether a test can run on this machine. A test may be
 // skipped only where the machine truly lacks a part, with the reason said; the
-// environment variable REQUIRE lists suites (kernel, peers, cluster) whose
+// environment variable REQUIRE lists suites (kernel, peers, cluster, vpp) whose
 // parts must be there, and turns such a skip into a failure.
 package need
 
@@ -23,6 +23,7 @@ const (
 	Kernel  = "kernel"
 	Peers   = "peers"
 	Cluster = "cluster"
+	Switch  = "vpp"
 )
 
 // Root needs what network namespaces need: uid 0 with CAP_SYS_ADMIN and
@@ -60,6 +61,22 @@ func Command(t testing.TB, suite, name string) string {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		Lack(t, suite, fmt.Sprintf("%s is not installed (apt-get install it)", name))
+	}
+	return path
+}
+
+// VPP needs VPP, and gives the path of the program: that of POLYNIC_VPP, or of
+// the one on PATH. vppctl is beside it.
+func VPP(t testing.TB) string {
+	t.Helper()
+	Root(t)
+	path := os.Getenv("POLYNIC_VPP")
+	if path == "" {
+		path = "vpp"
+	}
+	path, err := exec.LookPath(path)
+	if err != nil {
+		Lack(t, Switch, fmt.Sprintf("VPP: %v (POLYNIC_VPP may say where it is)", err))
 	}
 	return path
 }

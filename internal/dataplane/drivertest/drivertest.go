@@ -44,6 +44,8 @@ type Harness struct {
 	Occupy func(pod model.Netns, name string)
 	// Occupied reports whether that interface is as it was made.
 	Occupied func(pod model.Netns, name string) bool
+	// Adapt, if it is set, adds to the node's plan what the dataplane needs beside.
+	Adapt func(*plan.Node)
 }
 
 // Run runs the suite. newHarness is called once for every test in it.
@@ -74,7 +76,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 					t.Error(err)
 				}
 			})
-			b.mustApply(desired.Owner{}, desired.Diff(nil, desired.NewSet(node().Objects()...)))
+			b.mustApply(desired.Owner{}, desired.Diff(nil, desired.NewSet(b.node().Objects()...)))
 			test(b)
 		})
 	}
@@ -102,14 +104,18 @@ func (b *bench) reopen() {
 	b.driver = driver
 }
 
-func node() plan.Node {
-	return plan.Node{Default: desired.Network{
+func (b *bench) node() plan.Node {
+	n := plan.Node{Default: desired.Network{
 		Name:       model.DefaultNetwork,
 		Gateways:   []netip.Addr{netip.MustParseAddr("10.1.1.1"), netip.MustParseAddr("fd10:1:0:1::1")},
 		Pods:       []netip.Prefix{netip.MustParsePrefix("10.1.1.0/24"), netip.MustParsePrefix("fd10:1:0:1::/64")},
 		Inside:     []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd10:1::/48")},
 		Masquerade: true,
 	}}
+	if b.Adapt != nil {
+		b.Adapt(&n)
+	}
+	return n
 }
 
 // attachment makes a pod with one interface of every kind that there is.
@@ -146,7 +152,7 @@ func (b *bench) attachment() model.Attachment {
 
 func (b *bench) objects(a model.Attachment) desired.Set {
 	b.Helper()
-	list, err := node().Attachment(a)
+	list, err := b.node().Attachment(a)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func makeAndObserve(b *bench) {
 	want := b.objects(a)
 	b.mustApply(a.ID, desired.Diff(nil, want))
 	b.expect(want)
-	b.expect(desired.NewSet(node().Objects()...))
+	b.expect(desired.NewSet(b.node().Objects()...))
 }
 
 func makeTwice(b *bench) {
@@ -29,14 +29,14 @@ func makeTwice(b *bench) {
 	want := b.objects(a)
 	for range 2 {
 		b.mustApply(a.ID, desired.Diff(nil, want))
-		b.mustApply(desired.Owner{}, desired.Diff(nil, desired.NewSet(node().Objects()...)))
+		b.mustApply(desired.Owner{}, desired.Diff(nil, desired.NewSet(b.node().Objects()...)))
 	}
 	b.expect(want)
-	b.expect(desired.NewSet(node().Objects()...))
+	b.expect(desired.NewSet(b.node().Objects()...))
 }
 
 func restart(b *bench) {
-	want := desired.NewSet(node().Objects()...)
+	want := desired.NewSet(b.node().Objects()...)
 	for range 3 {
 		a := b.attachment()
 		b.mustApply(a.ID, desired.Diff(nil, b.objects(a)))

@@ -116,7 +116,7 @@ func (d *Driver) apply(c desired.Change) error {
 func (d *Driver) needs(o desired.Object) error {
 	network, port := "", ""
 	switch o := o.(type) {
-	case desired.Network:
+	case desired.Network, desired.HostLink:
 		return nil
 	case desired.Veth, desired.Tap, desired.Memif:
 		p, _ := desired.PortOf(o)

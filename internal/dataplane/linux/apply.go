@@ -32,6 +32,11 @@ func (d *Driver) Apply(ctx context.Context, work []dataplane.Work, done func(des
 }
 
 func (d *Driver) applyOwner(ctx context.Context, w dataplane.Work) error {
+	if d.portsOnly {
+		if err := onlyPorts(w); err != nil {
+			return err
+		}
+	}
 	if w.Owner.IsZero() {
 		d.nodeMu.Lock()
 		defer d.nodeMu.Unlock()

@@ -21,6 +21,10 @@ func (s *session) remove(o desired.Object) error {
 	case desired.Veth:
 		return named(o.Port, s.cutOffWithPod(o.Port))
 	case desired.Tap:
+		if s.driver.portsOnly { // it was cut off by the relay, or the switch
+			s.driver.leaveEnd(s.owner, o.Pod)
+			return nil
+		}
 		return named(o.Port, s.cutOffWithPod(o.Port))
 	case desired.Memif:
 		return named(o.Port, s.cutOff(o.Port))
@@ -28,8 +32,8 @@ func (s *session) remove(o desired.Object) error {
 		return s.removeRoute(o)
 	case desired.Neighbor:
 		return s.removeNeighbor(o)
-	case desired.Network:
-		return fmt.Errorf("network %s belongs to the node, not to %s", o.Name, s.owner)
+	case desired.Network, desired.HostLink:
+		return fmt.Errorf("%s belongs to the node, not to %s", o.Key(), s.owner)
 	}
 	return nil
 }
@@ -45,7 +49,7 @@ func (s *session) cutOffWithPod(p desired.Port) error {
 
 func (s *session) cutOff(p desired.Port) error {
 	for _, space := range s.driver.spaces() {
-		if (p.Network != "" && p.Network != space.network) || !space.usable() {
+		if (p.Network != "" && !space.takes(p.Network)) || !space.usable() {
 			continue
 		}
 		if err := s.cutOffIn(space, p); err != nil {

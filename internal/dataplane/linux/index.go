@@ -48,10 +48,10 @@ func podMark(p desired.Port) linkMark {
 	return linkMark{owner: p.Owner, name: p.Pod.Name, mac: p.Pod.MAC, mtu: p.MTU}
 }
 
-func switchMark(p desired.Port) linkMark {
+func (d *Driver) switchMark(p desired.Port) linkMark {
 	return linkMark{
-		owner: p.Owner, name: linkName(p.Owner, p.Pod.Name), mac: p.SwitchMAC, mtu: p.MTU,
-		alias: alias(p), group: portGroup,
+		owner: p.Owner, name: linkName(p.Owner, p.Pod.Name), mac: d.linkMAC(p.SwitchMAC), mtu: p.MTU,
+		alias: d.alias(p), group: portGroup,
 	}
 }
 

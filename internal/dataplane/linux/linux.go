@@ -22,7 +22,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -53,6 +52,10 @@ type Config struct {
 	// StateFile remembers what the driver found before it changed node-wide
 	// settings; it may vanish at a reboot, as they do.
 	StateFile string
+	// TapPeer says, for a driver of NewPorts alone, how the relay reaches the switch
+	// for a tap; the same for the same tap. It may be called concurrently. It is nil
+	// where the switch has the taps' files itself.
+	TapPeer func(desired.Tap) relayapi.MemifPeer
 }
 
 // Relay is what the driver asks of the relay; *relayapi.Client is one.
@@ -75,6 +78,9 @@ type Driver struct {
 	index  *index
 	state  *stateFile
 	ipv6   bool // the kernel has it
+	// portsOnly is set by NewPorts: nft, stub and state are nil, and node takes the
+	// ports of all networks.
+	portsOnly bool
 
 	nodeMu sync.Mutex // one change of the node's own objects at a time
 
@@ -100,7 +106,6 @@ func New(config Config) (*Driver, error) {
 	if err := node.use(own); err != nil {
 		return nil, fmt.Errorf("node's namespace: %w", err)
 	}
-	_, err = os.Stat(sysctl.path("net/ipv6"))
 	return &Driver{
 		config: config,
 		log:    config.Log,
@@ -113,15 +118,19 @@ func New(config Config) (*Driver, error) {
 		index: newIndex(),
 		ends:  map[endKey]leftEnd{},
 		state: &stateFile{path: config.StateFile},
-		ipv6:  err == nil,
+		ipv6:  sysctl.has("net/ipv6"),
 	}, nil
 }
 
 // PortName implements dataplane.Namer: the name of the link in the network's
-// namespace.
+// namespace, or the caller's in that of NewPorts.
 func (d *Driver) PortName(owner desired.Owner, port string) string { return linkName(owner, port) }
 
 // Close implements dataplane.Driver.
 func (d *Driver) Close() error {
-	return errors.Join(d.node.close(), d.stub.close())
+	var errs []error
+	for _, s := range d.spaces() {
+		errs = append(errs, s.close())
+	}
+	return errors.Join(errs...)
 }

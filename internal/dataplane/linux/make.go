@@ -14,7 +14,8 @@ import (
 )
 
 // port is one that is being made or altered, once both its links exist. A memif
-// has no pod, and no link in it.
+// has no pod, and no link in it; a tap of another switch's no space, and no link in
+// that.
 type port struct {
 	desired.Port
 	space            *space
@@ -107,6 +108,11 @@ func (s *session) configureSwitchEnds(ctx context.Context, ports []*port) error 
 			if p.space != space {
 				continue
 			}
+			if s.driver.portsOnly && s.driver.ipv6 {
+				if err := space.shutOut(p.inSwitch.Name); err != nil {
+					return named(p.Port, err)
+				}
+			}
 			s.switchEnd(&b, p)
 			of6, err := p.addresses6()
 			if err != nil {
@@ -120,8 +126,11 @@ func (s *session) configureSwitchEnds(ctx context.Context, ports []*port) error 
 	}
 	failpoint.Hit("switch-end")
 	for _, p := range ports {
+		if p.space == nil {
+			continue
+		}
 		s.links[p.Pod.Name] = p.inSwitch.Index
-		s.driver.index.setLink(linkKey{p.space.nsid, p.inSwitch.Index}, switchMark(p.Port))
+		s.driver.index.setLink(linkKey{p.space.nsid, p.inSwitch.Index}, s.driver.switchMark(p.Port))
 	}
 	return nil
 }

@@ -25,6 +25,9 @@ const (
 	aliasWord = "polynic"
 	// cniWord begins the name of the CNI network in an alias; no pod's name has it.
 	cniWord = "cni:"
+	// networkWord begins that of the network, where the link's namespace does not
+	// tell it.
+	networkWord = "network:"
 	// maxAlias is the longest alias that the kernel takes (IFALIASZ - 1).
 	maxAlias = 255
 	// linkNameLen is the length of every switch end's name.
@@ -54,10 +57,13 @@ func parsePortID(id string) (owner desired.Owner, port string, ok bool) {
 
 // alias is a switch end's mark: whose it is, of which CNI network, and for people
 // which pod's, which is cut off where it is too long.
-func alias(p desired.Port) string {
+func (d *Driver) alias(p desired.Port) string {
 	words := []string{aliasWord, p.Owner.ContainerID, p.Owner.IfName, p.Pod.Name}
 	if p.CNINetwork != "" {
 		words = append(words, cniWord+p.CNINetwork)
+	}
+	if d.portsOnly {
+		words = append(words, networkWord+p.Network)
 	}
 	text := strings.Join(append(words, p.PodName), " ")
 	return text[:min(maxAlias, len(text))]
@@ -72,17 +78,18 @@ func parseAlias(text string) (owner desired.Owner, port string, ok bool) {
 	return desired.Owner{ContainerID: parts[1], IfName: parts[2]}, parts[3], true
 }
 
-// aliasRest is what an alias tells beside: the CNI network, which aliases of
-// former versions lack, and the pod.
-func aliasRest(text string) (cniNetwork, pod string) {
+// readAliasRest reads what an alias tells beside: the CNI network, which aliases of
+// former versions lack, the network where it has to, and the pod.
+func readAliasRest(text string, p *desired.Port) {
 	for _, word := range strings.Fields(text)[4:] {
 		if name, ok := strings.CutPrefix(word, cniWord); ok {
-			cniNetwork = name
+			p.CNINetwork = name
+		} else if name, ok := strings.CutPrefix(word, networkWord); ok {
+			p.Network = name
 		} else {
-			pod = word
+			p.PodName = word
 		}
 	}
-	return cniNetwork, pod
 }
 
 // unmarked is the owner under which a link is reported that is in our group

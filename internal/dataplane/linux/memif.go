@@ -106,7 +106,7 @@ func (d *Driver) observeMemifs(v *view, wanted []desired.Memif, found desired.Se
 		if !v.holds(memifPort(space, want)) {
 			got.Queues = 0
 		}
-		sv := v.spaces[want.Network]
+		sv := v.in(want.Network)
 		if err := sv.readAddresses(space); err != nil {
 			return fmt.Errorf("network %s: %w", want.Network, err)
 		}
@@ -114,7 +114,7 @@ func (d *Driver) observeMemifs(v *view, wanted []desired.Memif, found desired.Se
 			got.Gateways = nil
 		}
 		d.index.expect(want.Owner, []string{twin.Name})
-		d.index.setLink(linkKey{sv.nsid, twin.Index}, switchMark(want.Port))
+		d.index.setLink(linkKey{sv.nsid, twin.Index}, d.switchMark(want.Port))
 		found.Add(got)
 	}
 	return nil

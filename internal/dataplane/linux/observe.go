@@ -47,6 +47,9 @@ func sortWanted(set desired.Set) wanted {
 
 // Observe implements dataplane.Driver.
 func (d *Driver) Observe(ctx context.Context, scope dataplane.Scope) (desired.Set, error) {
+	if d.portsOnly {
+		scope.Want = portsAmong(scope.Want)
+	}
 	found, w := desired.Set{}, sortWanted(scope.Want)
 	for _, n := range w.networks {
 		got, exists, err := d.observeNetwork(ctx, n)
@@ -88,7 +91,8 @@ func (d *Driver) Observe(ctx context.Context, scope dataplane.Scope) (desired.Se
 
 // view is what the networks' namespaces and the relay hold, read once.
 type view struct {
-	spaces map[string]*spaceView
+	driver *Driver
+	spaces map[string]*spaceView          // by network
 	taps   map[string]relayapi.PortState  // by port id
 	memifs map[string]relayapi.MemifState // by port id
 }
@@ -104,8 +108,16 @@ type spaceView struct {
 	addrs  []nl.Address // read where there are memifs
 }
 
+// in is the view of a network's namespace; nil where there is none.
+func (v *view) in(network string) *spaceView {
+	if sv := v.spaces[anyNetwork]; sv != nil {
+		return sv
+	}
+	return v.spaces[network]
+}
+
 func (d *Driver) view() (*view, error) {
-	v := &view{spaces: map[string]*spaceView{}}
+	v := &view{driver: d, spaces: map[string]*spaceView{}}
 	for _, s := range d.spaces() {
 		exists, err := s.exists(d.node)
 		if err == nil && exists {
@@ -119,10 +131,13 @@ func (d *Driver) view() (*view, error) {
 }
 
 // taps asks the relay what it holds. While it is away no tap is known to be in
-// order, so none is listed.
+// order, so none is listed, and the map is nil.
 func (d *Driver) taps(ctx context.Context) (map[string]relayapi.PortState, error) {
 	list, err := d.config.Relay.List(ctx)
-	if err != nil && !errors.Is(err, relayapi.ErrAway) {
+	if errors.Is(err, relayapi.ErrAway) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("list the relay's ports: %w", err)
 	}
 	taps := make(map[string]relayapi.PortState, len(list))
@@ -184,17 +199,17 @@ func (v *view) observeReach(wanted []desired.Object, found desired.Set) {
 	for _, o := range wanted {
 		switch o := o.(type) {
 		case desired.Route:
-			if sv := v.spaces[o.Network]; sv != nil && sv.hasRoute(o) {
+			if sv := v.in(o.Network); sv != nil && sv.hasRoute(o) {
 				found.Add(o)
 			}
 		case desired.Neighbor:
-			if sv := v.spaces[o.Network]; sv != nil {
+			if sv := v.in(o.Network); sv != nil {
 				if mac, ok := sv.neighbor(o); ok {
 					o.MAC = mac
 					found.Add(o)
 				}
 			}
-		case desired.Network, desired.Veth, desired.Tap, desired.Memif:
+		case desired.Network, desired.HostLink, desired.Veth, desired.Tap, desired.Memif:
 		}
 	}
 }

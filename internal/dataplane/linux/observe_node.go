@@ -15,7 +15,7 @@ import (
 // port finds the switch end of a port, and reports the port with what that end
 // shows; nil where there is none.
 func (v *view) port(want desired.Port) (desired.Port, *nl.Link) {
-	sv := v.spaces[want.Network]
+	sv := v.in(want.Network)
 	if sv == nil {
 		return want, nil
 	}
@@ -24,25 +24,15 @@ func (v *view) port(want desired.Port) (desired.Port, *nl.Link) {
 		return want, nil
 	}
 	got := want
-	got.SwitchMAC = link.MAC
+	got.SwitchMAC = v.driver.linkMAC(link.MAC)
 	got.MTU = link.MTU
 	if !link.Up || !link.OwnSources {
 		got.SwitchMAC = model.MAC{} // as good as not configured
 	}
-	if alias(want) != link.Alias || link.Group != portGroup {
+	if v.driver.alias(want) != link.Alias || link.Group != portGroup {
 		got.PodName = ""
 	}
 	return got, &link
-}
-
-// queues is the number of queue pairs that the relay holds of a tap; 0 where
-// it holds none.
-func (v *view) queues(p desired.Port) int {
-	state, ok := v.taps[portID(p.Owner, p.Pod.Name)]
-	if !ok || !state.Attached || state.Pod.Inode != p.Pod.Netns.Inode {
-		return 0
-	}
-	return state.Queues
 }
 
 func (sv *spaceView) hasRoute(want desired.Route) bool {

@@ -43,13 +43,17 @@ func (d *Driver) observePod(v *view, id model.Netns, ports []desired.Object) (de
 	}
 	for _, o := range ports {
 		want, _ := desired.PortOf(o)
-		got, switchEnd := v.port(want)
-		if switchEnd == nil {
-			continue
-		}
 		link, ok := pv.links[want.Pod.Name]
 		if !ok {
 			continue // made anew; what is left of it is found under its name
+		}
+		got, switchEnd := v.port(want)
+		if _, isTap := o.(desired.Tap); isTap && d.portsOnly {
+			got.MTU = link.MTU
+			switchEnd = v.relayEnd(want)
+		}
+		if switchEnd == nil {
+			continue
 		}
 		d.mark(v, pod, want, switchEnd.Index, link.Index)
 		got.Pod = pv.end(link, want.Pod)
@@ -66,9 +70,9 @@ func (d *Driver) observePod(v *view, id model.Netns, ports []desired.Object) (de
 // addPort adds a port as it was found, unless its ends, the switch's and the
 // pod's, are not what the wanted one has.
 func (v *view) addPort(found desired.Set, wanted desired.Object, got desired.Port, pod *pod, ends [2]nl.Link) error {
-	switch wanted.(type) {
+	switch wanted := wanted.(type) {
 	case desired.Veth:
-		sv := v.spaces[got.Network]
+		sv := v.in(got.Network)
 		paired, err := pod.pairs(sv.socket, sv.nsid, ends[0], ends[1])
 		if paired {
 			found.Add(desired.Veth{Port: got})
@@ -76,9 +80,9 @@ func (v *view) addPort(found desired.Set, wanted desired.Object, got desired.Por
 		return err
 	case desired.Tap:
 		if ends[1].Kind == tapKind {
-			found.Add(desired.Tap{Port: got, Queues: v.queues(got)})
+			found.Add(desired.Tap{Port: got, Queues: v.queues(wanted)})
 		}
-	case desired.Network, desired.Memif, desired.Route, desired.Neighbor:
+	case desired.Network, desired.HostLink, desired.Memif, desired.Route, desired.Neighbor:
 	}
 	return nil
 }
@@ -86,7 +90,9 @@ func (v *view) addPort(found desired.Set, wanted desired.Object, got desired.Por
 // mark notes both ends of a port for the watch.
 func (d *Driver) mark(v *view, pod *pod, p desired.Port, switchEnd, podEnd int) {
 	d.index.expect(p.Owner, []string{linkName(p.Owner, p.Pod.Name)})
-	d.index.setLink(linkKey{v.spaces[p.Network].nsid, switchEnd}, switchMark(p))
+	if switchEnd != 0 {
+		d.index.setLink(linkKey{v.in(p.Network).nsid, switchEnd}, d.switchMark(p))
+	}
 	d.index.setLink(linkKey{pod.nsid, podEnd}, podMark(p))
 }
 

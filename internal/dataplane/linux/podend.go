@@ -93,7 +93,7 @@ func (e podEnd) local(address netip.Prefix) nl.Route {
 // enableIPv6 switches IPv6 on for this interface alone.
 func (e podEnd) enableIPv6() error {
 	return e.pod.ns.Do(func() error {
-		if err := e.space.sysctl.set(filepath.Join("net/ipv6/conf", e.Pod.Name, "disable_ipv6"), "0"); err != nil {
+		if err := e.pod.sysctl.set(filepath.Join("net/ipv6/conf", e.Pod.Name, "disable_ipv6"), "0"); err != nil {
 			return fmt.Errorf("enable IPv6: %w", err)
 		}
 		return nil

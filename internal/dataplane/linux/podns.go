@@ -18,6 +18,7 @@ type pod struct {
 	ns     *netns.Handle
 	socket *nl.Socket
 	nsid   int // the id that the node's namespace has for it
+	sysctl sysctls
 }
 
 func openPod(id model.Netns) (*pod, error) {
@@ -50,7 +51,7 @@ func (s *session) pod(id model.Netns) (*pod, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.pods[id] = p
+	s.pods[id], p.sysctl = p, s.driver.node.sysctl
 	if p.nsid, err = s.driver.node.socket.NSID(p.ns); err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func (s *session) leads(b *nl.Batch, space *space, wanted []desired.Object, take
 					return fmt.Errorf("neighbour %s: %w", o.IP, err)
 				})
 			})
-		case desired.Network, desired.Veth, desired.Tap, desired.Memif:
+		case desired.Network, desired.HostLink, desired.Veth, desired.Tap, desired.Memif:
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", o.Key(), err)
@@ -51,7 +51,7 @@ func (s *session) leads(b *nl.Batch, space *space, wanted []desired.Object, take
 // onPort calls do with the switch end of the owner's port, if that is in the
 // space.
 func (s *session) onPort(space *space, network, port string, do func(index int)) error {
-	if network != space.network {
+	if !space.takes(network) {
 		return nil
 	}
 	_, index, err := s.portLink(network, port)

@@ -28,7 +28,7 @@ func (s *session) detach(ctx context.Context, changes []desired.Change) error {
 			gone = append(gone, portID(s.owner, o.Pod.Name))
 		case desired.Memif:
 			gone = append(gone, portID(s.owner, o.Pod.Name))
-		case desired.Network, desired.Veth, desired.Neighbor, desired.Route:
+		case desired.Network, desired.HostLink, desired.Veth, desired.Neighbor, desired.Route:
 		}
 	}
 	if len(gone) == 0 {
@@ -52,7 +52,7 @@ func (s *session) askRelay(ctx context.Context, wanted []desired.Object) (made f
 			taps = append(taps, o)
 		case desired.Memif:
 			memifs = append(memifs, o)
-		case desired.Network, desired.Veth, desired.Neighbor, desired.Route:
+		case desired.Network, desired.HostLink, desired.Veth, desired.Neighbor, desired.Route:
 		}
 	}
 	if len(taps) == 0 && len(memifs) == 0 {

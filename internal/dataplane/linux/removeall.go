@@ -27,6 +27,9 @@ func (d *Driver) RemoveAll(ctx context.Context, known desired.Set) error {
 	if err != nil {
 		return err
 	}
+	if d.portsOnly {
+		known = portsAmong(known)
+	}
 	maps.Copy(all, known)
 	work := map[desired.Owner]*dataplane.Work{}
 	for _, change := range desired.Diff(all, nil) {
@@ -51,8 +54,10 @@ func (d *Driver) RemoveAll(ctx context.Context, known desired.Set) error {
 	}
 	left, err := d.Reap(ctx)
 	errs = slices.AppendSeq(append(errs, err), maps.Values(left))
-	errs = append(errs, d.removeRoutes(),
-		d.removeNetwork(ctx, model.DefaultNetwork), d.removeNetwork(ctx, model.StubNetwork), d.state.remove())
+	if !d.portsOnly {
+		errs = append(errs, d.removeRoutes(),
+			d.removeNetwork(ctx, model.DefaultNetwork), d.removeNetwork(ctx, model.StubNetwork), d.state.remove())
+	}
 	return errors.Join(errs...)
 }
 

@@ -14,7 +14,7 @@ import (
 
 // space is the namespace that a network's ports are in.
 type space struct {
-	network string
+	network string // or anyNetwork
 	path    string // where it is pinned; empty for the node's own
 	pins    netns.Pins
 	sysctl  sysctls
@@ -143,12 +143,20 @@ func (s *space) letGo() error {
 }
 
 // spaces are the namespaces that ports can be in.
-func (d *Driver) spaces() []*space { return []*space{d.node, d.stub} }
+func (d *Driver) spaces() []*space {
+	if d.portsOnly {
+		return []*space{d.node}
+	}
+	return []*space{d.node, d.stub}
+}
+
+// takes reports whether a network's ports are in the space.
+func (s *space) takes(network string) bool { return s.network == network || s.network == anyNetwork }
 
 // space finds the namespace of a network.
 func (d *Driver) space(network string) (*space, error) {
 	for _, s := range d.spaces() {
-		if s.network == network && s.usable() {
+		if s.takes(network) && s.usable() {
 			return s, nil
 		}
 	}

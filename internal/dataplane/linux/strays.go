@@ -35,10 +35,10 @@ func (d *Driver) strays(v *view, found desired.Set) {
 			case known[name]:
 			case marked:
 				stray := desired.Port{
-					Owner: owner, Network: network, MTU: link.MTU, SwitchMAC: link.MAC,
+					Owner: owner, Network: network, MTU: link.MTU, SwitchMAC: d.linkMAC(link.MAC),
 					Pod: desired.PodEnd{Name: port, Addresses: sv.routed(link.Index)},
 				}
-				stray.CNINetwork, stray.PodName = aliasRest(link.Alias)
+				readAliasRest(link.Alias, &stray)
 				if sv.nsid == nl.OwnNamespace { // ids of other namespaces mean others
 					stray.Pod.Netns = pods[link.PeerNamespace]
 				}

@@ -43,20 +43,21 @@ func (s *session) findSwitchEnd(space *space, name string, p desired.Port) (nl.L
 // says, marks it as ours, and brings it up. But for a memif's it gets no addresses,
 // link-local ones neither: the gateway is the network's.
 func (s *session) switchEnd(b *nl.Batch, p *port) {
-	mark := alias(p.Port)
+	mark := s.driver.alias(p.Port)
 	group := uint32(portGroup)
 	change := nl.LinkChange{Alias: &mark, NoIPv6Address: s.driver.ipv6, OwnSources: true}
 	if p.inSwitch.Group != portGroup {
 		change.Group = &group
 	}
-	if p.inSwitch.MAC != p.SwitchMAC {
-		change.MAC = &p.SwitchMAC
+	mac := s.driver.linkMAC(p.SwitchMAC)
+	if p.inSwitch.MAC != mac {
+		change.MAC = &mac
 	}
 	if p.inSwitch.MTU != p.MTU {
 		change.MTU = &p.MTU
 	}
 	b.SetLink(p.inSwitch.Index, change).OnError(func(err error) error {
-		return named(p.Port, fmt.Errorf("configure the switch's end (MAC %s, MTU %d): %w", p.SwitchMAC, p.MTU, err))
+		return named(p.Port, fmt.Errorf("configure the switch's end (MAC %s, MTU %d): %w", mac, p.MTU, err))
 	})
 	// By itself: the kernel would bring it up before it looks at the rest.
 	b.SetLink(p.inSwitch.Index, nl.LinkChange{Up: true}).OnError(func(err error) error {

@@ -23,6 +23,11 @@ func (s sysctls) set(setting, value string) error {
 	return os.WriteFile(s.path(setting), []byte(value), 0o644)
 }
 
+func (s sysctls) has(setting string) bool {
+	_, err := os.Stat(s.path(setting))
+	return err == nil
+}
+
 // isOn reports whether a setting is there and not 0.
 func (s sysctls) isOn(setting string) bool {
 	value, err := os.ReadFile(s.path(setting))

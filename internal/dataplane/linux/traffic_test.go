@@ -35,15 +35,20 @@ func newWired(t *testing.T) *wired {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = driver.Close() })
-	w := &wired{lab: l, driver: driver, node: plan.Node{Default: desired.Network{
+	w := &wired{lab: l, driver: driver, node: planned()}
+	w.apply(desired.Owner{}, w.node.Objects())
+	return w
+}
+
+// planned is what the node is to have.
+func planned() plan.Node {
+	return plan.Node{Default: desired.Network{
 		Name:       model.DefaultNetwork,
 		Gateways:   []netip.Addr{netip.MustParseAddr("10.1.1.1"), netip.MustParseAddr("fd10:1:0:1::1")},
 		Pods:       []netip.Prefix{netip.MustParsePrefix("10.1.1.0/24"), netip.MustParsePrefix("fd10:1:0:1::/64")},
 		Inside:     []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd10:1::/48")},
 		Masquerade: true,
-	}}}
-	w.apply(desired.Owner{}, w.node.Objects())
-	return w
+	}}
 }
 
 func (w *wired) apply(owner desired.Owner, objects []desired.Object) {

@@ -12,6 +12,7 @@ import (
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/failpoint"
+	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/nl"
 )
 
@@ -22,7 +23,8 @@ func (s *session) makeVeth(v desired.Veth) (*port, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = p.addVeth(linkName(s.owner, v.Pod.Name))
+	name, mac := linkName(s.owner, v.Pod.Name), s.driver.linkMAC(v.SwitchMAC)
+	err = p.addVeth(name, mac)
 	failpoint.Hit("veth-create")
 	if !errors.Is(err, unix.EEXIST) {
 		return p, err
@@ -32,11 +34,12 @@ func (s *session) makeVeth(v desired.Veth) (*port, error) {
 
 // addVeth makes the pair, and asks for the numbers that the kernel gave its
 // ends; the other end is told with the first.
-func (p *port) addVeth(name string) error {
+func (p *port) addVeth(name string, mac model.MAC) error {
 	var b nl.Batch
 	b.AddVeth(nl.Veth{
-		VethEnd: nl.VethEnd{Name: name, MAC: p.SwitchMAC}, Group: portGroup, MTU: p.MTU,
+		VethEnd: nl.VethEnd{Name: name, MAC: mac}, Group: portGroup, MTU: p.MTU,
 		Peer: nl.VethEnd{Name: p.Pod.Name, MAC: p.Pod.MAC}, PeerNamespace: p.pod.ns,
+		Unsegmented: p.space.network == anyNetwork, // another switch reads packets into frames
 	}).OnError(func(err error) error { return fmt.Errorf("create veth: %w", err) })
 	b.GetLink(name, func(l nl.Link) {
 		p.inSwitch, p.inPod = l, nl.Link{Index: l.Peer, MAC: p.Pod.MAC, MTU: p.MTU}
@@ -71,7 +74,7 @@ func (s *session) adoptVeth(p *port) error {
 	if err := p.space.deleteLink(old.Index); err != nil {
 		return fmt.Errorf("delete the old link %s: %w", name, err)
 	}
-	err = p.addVeth(name)
+	err = p.addVeth(name, s.driver.linkMAC(p.SwitchMAC))
 	if errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("create veth: %w", dataplane.ErrTaken)
 	}

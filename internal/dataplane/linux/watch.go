@@ -56,13 +56,15 @@ func (d *Driver) Watch(ctx context.Context, report func(dataplane.Hit)) error {
 		return d.watchKernel(ctx, routes(), tell, events.take)
 	})
 	group.Go(func() error { return events.run(ctx, tell) })
-	group.Go(func() error {
-		return d.watchKernel(ctx, tables(), tell, func(e nl.Event) {
-			if e.NSID == nl.OwnNamespace && tableOf(e) == tableName {
-				tell(dataplane.Hit{Owners: []desired.Owner{{}}})
-			}
+	if !d.portsOnly {
+		group.Go(func() error {
+			return d.watchKernel(ctx, tables(), tell, func(e nl.Event) {
+				if e.NSID == nl.OwnNamespace && tableOf(e) == tableName {
+					tell(dataplane.Hit{Owners: []desired.Owner{{}}})
+				}
+			})
 		})
-	})
+	}
 	group.Go(func() error { return d.watchRelay(ctx, tell) })
 	return group.Wait()
 }

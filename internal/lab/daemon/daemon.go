@@ -43,6 +43,7 @@ type Config struct {
 // Daemon is the running daemon.
 type Daemon struct {
 	Config
+	settings lab.Settings
 	agent    config.Config
 	inspect  *inspect.Client
 	network  *sandbox.Network
@@ -85,11 +86,11 @@ func (d *Daemon) start(ctx context.Context) error {
 	if err := state.Write(d.Dir.Process(lab.DaemonRecord), self); err != nil {
 		return fmt.Errorf("record of the daemon: %w", err)
 	}
-	settings := lab.DefaultSettings()
-	if err := state.Read(d.Dir.Settings(), &settings); err != nil {
+	d.settings = lab.DefaultSettings()
+	if err := state.Read(d.Dir.Settings(), &d.settings); err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
-	if d.agent, err = settings.Config(d.Dir); err != nil {
+	if d.agent, err = d.settings.Config(d.Dir); err != nil {
 		return err
 	}
 	d.inspect = inspect.NewClient(d.agent.InspectSocket())

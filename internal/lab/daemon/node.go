@@ -15,10 +15,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/lab"
 	"github.com/polynic/polynic/internal/lab/node"
 	"github.com/polynic/polynic/internal/lab/state"
+	"github.com/polynic/polynic/internal/lab/vpp"
 )
 
 const (
@@ -27,12 +29,18 @@ const (
 	// pollInterval is how often the agent is asked for what it has no events
 	// for.
 	pollInterval = 10 * time.Millisecond
+	// vppPause is the longest before a VPP that died is started again: pods are
+	// without network meanwhile.
+	vppPause = 500 * time.Millisecond
 )
 
 // startNode makes the node, or takes over what is left of it, and waits until
 // its agent is ready.
 func (d *Daemon) startNode(ctx context.Context) error {
 	if err := d.mountNetnsDir(); err != nil {
+		return err
+	}
+	if err := d.takeNetnsOfVPP(ctx); err != nil {
 		return err
 	}
 	if err := node.Wire(d.Dir.Netns(lab.NodeName), d.Dir.Netns(lab.OutsideName)); err != nil {
@@ -42,15 +50,11 @@ func (d *Daemon) startNode(ctx context.Context) error {
 	if err := d.writeAgentConfig(); err != nil {
 		return err
 	}
-	relay, agent := filepath.Join(d.Programs, lab.RelayProgram), filepath.Join(d.Programs, lab.AgentProgram)
-	files := d.Dir.Node(lab.NodeName)
-	programs := []node.Program{
-		// The holder keeps the lab's namespaces when all others die.
-		{Name: lab.HolderRecord, Argv: d.Hold},
-		{Name: lab.RelayRecord, Argv: append(slices.Clone(d.Gate),
-			relay, "--socket", d.agent.RelaySocket(), "--state", files.RelayState())},
-		{Name: lab.AgentRecord, Argv: append(slices.Clone(d.Gate), agent, "--config", files.AgentConfig())},
+	programs, err := d.programs()
+	if err != nil {
+		return err
 	}
+	files := d.Dir.Node(lab.NodeName)
 	for _, p := range programs {
 		p.Netns = d.Dir.Netns(lab.NodeName)
 		p.Log = files.Log(p.Name)
@@ -62,6 +66,28 @@ func (d *Daemon) startNode(ctx context.Context) error {
 		d.kept = append(d.kept, k)
 	}
 	return d.waitReady(ctx)
+}
+
+// programs are those of the node, in the order of their start.
+func (d *Daemon) programs() ([]node.Program, error) {
+	files := d.Dir.Node(lab.NodeName)
+	relay, agent := filepath.Join(d.Programs, lab.RelayProgram), filepath.Join(d.Programs, lab.AgentProgram)
+	// The holder keeps the lab's namespaces when all others die.
+	programs := []node.Program{{Name: lab.HolderRecord, Argv: d.Hold}}
+	if d.settings.VPP != "" {
+		folder := vpp.In(string(files))
+		if err := folder.Write(); err != nil {
+			return nil, err
+		}
+		programs = append(programs, node.Program{
+			Name: lab.VPPRecord, Argv: append(slices.Clone(d.Gate), d.settings.VPP, "-c", folder.StartupConf()), LongestPause: vppPause,
+		})
+	}
+	return append(programs,
+		node.Program{Name: lab.RelayRecord, Argv: append(slices.Clone(d.Gate),
+			relay, "--socket", d.agent.RelaySocket(), "--state", files.RelayState())},
+		node.Program{Name: lab.AgentRecord, Argv: append(slices.Clone(d.Gate), agent, "--config", files.AgentConfig())},
+	), nil
 }
 
 // mountNetnsDir puts a tmpfs over the folder of pinned namespaces, unless the
@@ -101,7 +127,11 @@ func (d *Daemon) writeAgentConfig() error {
 // waitReady waits until the agent is ready. A program that dies meanwhile will
 // die again, so its reason is the answer.
 func (d *Daemon) waitReady(ctx context.Context) error {
-	d.tellStart(lab.Event{Kind: lab.Progress, Text: "waiting for relay and agent"})
+	parts := "relay and agent"
+	if d.settings.Dataplane == config.DataplaneVPP {
+		parts = "VPP, relay and agent"
+	}
+	d.tellStart(lab.Event{Kind: lab.Progress, Text: "waiting for " + parts})
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	tick := time.NewTicker(pollInterval)
@@ -110,7 +140,7 @@ func (d *Daemon) waitReady(ctx context.Context) error {
 	for {
 		status, err := d.inspect.Status(ctx)
 		if err == nil && status.Ready {
-			d.tellStart(lab.Event{Kind: lab.Progress, Text: "relay and agent are ready"})
+			d.tellStart(lab.Event{Kind: lab.Progress, Text: parts + " are ready"})
 			return nil
 		}
 		if ctx.Err() == nil {
@@ -149,9 +179,14 @@ func (d *Daemon) death() <-chan error {
 // stopNode ends the node's programs, the last started first. The holder stays:
 // it is what the lab's mount namespace hangs on.
 func (d *Daemon) stopNode(ctx context.Context) error {
-	for _, k := range slices.Backward(d.kept[1:]) {
+	for n, k := range slices.Backward(d.kept[1:]) {
 		if err := k.Stop(ctx); err != nil {
 			return err
+		}
+		if n == len(d.kept)-2 { // that was the agent
+			if err := d.emptyVPP(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	d.Log.InfoContext(ctx, "node stopped", slog.String("node", lab.NodeName))

@@ -4,6 +4,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type Program struct {
 	// Log is the file that the program writes to, Record the one that says
 	// which process it is.
 	Log, Record string
+	// LongestPause bounds how long is waited before it is started again, where it
+	// dies often; 0 is five seconds.
+	LongestPause time.Duration
 }
 
 // Record is which process a program is now.
@@ -129,7 +133,7 @@ func (k *Kept) keep(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, longPause)
+		pause = min(2*pause, cmp.Or(k.program.LongestPause, longPause))
 		k.record.Restarts++
 		if err := k.start(ctx); err != nil {
 			k.log.ErrorContext(ctx, "not started", slog.Any("error", err))

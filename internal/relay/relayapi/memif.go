@@ -140,7 +140,7 @@ func (s MemifSocket) validate() error {
 		return fmt.Errorf("socket %q: must be a file name of at most %d bytes", s.Name, maxSocket)
 	case s.QueuePairs < 1 || s.QueuePairs > maxQueuing:
 		return fmt.Errorf("%d queue pairs: must be 1 to %d", s.QueuePairs, maxQueuing)
-	case s.RingSize < minRing || s.RingSize > maxRing || bits.OnesCount(uint(s.RingSize)) != 1:
+	case !isRing(s.RingSize):
 		return fmt.Errorf("rings of %d slots: must be a power of 2 from %d to %d", s.RingSize, minRing, maxRing)
 	case s.Pod.Path == "" && s.Pod.Inode != 0:
 		return errors.New("the pod's network namespace has an inode but no path")
@@ -151,6 +151,45 @@ func (s MemifSocket) validate() error {
 }
 
 func text(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+// MemifPeer is a memif whose master is another process, a switch on this node that
+// is trusted. The relay connects to it, in mode ethernet, as soon as it can and
+// again whenever the connection has ended.
+type MemifPeer struct {
+	// Socket is the absolute path of the switch's socket; it may come and go.
+	Socket string `json:"socket"`
+	// ID tells apart the memifs of one socket.
+	ID     uint32 `json:"id"`
+	Secret Secret `json:"secret,omitempty"`
+	// RingSize, in slots, as MemifSocket.RingSize, is asked for; the switch may
+	// give less.
+	RingSize int `json:"ringSize"`
+	// MTU bounds IP packets, in bytes, as MemifPort.MTU: longer ones from the
+	// switch are dropped.
+	MTU int `json:"mtu"`
+}
+
+// maxSocketPath is the longest path of a unix socket (unix(7)), without its final
+// zero.
+const maxSocketPath = 107
+
+func (p MemifPeer) validate() error {
+	switch {
+	case p.Socket == "" || len(p.Socket) > maxSocketPath || filepath.Clean(p.Socket) != p.Socket || !filepath.IsAbs(p.Socket) || !text(p.Socket):
+		return fmt.Errorf("switch's socket %q: must be a clean absolute path of at most %d bytes", p.Socket, maxSocketPath)
+	case len(p.Secret) > maxSecret:
+		return fmt.Errorf("switch's secret has %d bytes: must be at most %d", len(p.Secret), maxSecret)
+	case !isRing(p.RingSize):
+		return fmt.Errorf("rings of %d slots: must be a power of 2 from %d to %d", p.RingSize, minRing, maxRing)
+	case p.MTU < minMTU || p.MTU > maxMTU:
+		return fmt.Errorf("MTU %d: must be %d to %d", p.MTU, minMTU, maxMTU)
+	}
+	return nil
+}
+
+func isRing(slots int) bool {
+	return slots >= minRing && slots <= maxRing && bits.OnesCount(uint(slots)) == 1
+}
 
 // MemifState is a memif port as the relay has it. Its Secret is left out.
 type MemifState struct {

@@ -46,16 +46,19 @@ func (l Link) String() string {
 	return l.Name + " in " + l.Netns
 }
 
-// TapPort is a pod's tap device and the twin that its frames are moved to and
-// from.
+// TapPort is a pod's tap device and the twin, or the switch, that its frames are
+// moved to and from.
 type TapPort struct {
 	// ID is the caller's, opaque to the relay, 1 to 128 bytes.
-	ID   string `json:"id"`
-	Pod  Link   `json:"pod"`
-	Twin Link   `json:"twin"`
+	ID  string `json:"id"`
+	Pod Link   `json:"pod"`
+	// Twin is a tap in the kernel; its name is empty if Switch is said instead.
+	Twin Link `json:"twin"`
+	// Switch is a memif whose master is another process, the switch.
+	Switch MemifPeer `json:"switch,omitzero"`
 	// Queues is the number of queue pairs of both devices, 1 to MaxQueues,
 	// fixed when a device is made. A device with more than one costs the
-	// kernel 6 MiB.
+	// kernel 6 MiB. Of a switch it is how many are asked for.
 	Queues int `json:"queues"`
 }
 
@@ -64,7 +67,14 @@ func (p TapPort) Validate() error {
 	if err := validateID(p.ID); err != nil {
 		return err
 	}
-	if err := errors.Join(p.Pod.validate(), p.Twin.validate()); err != nil {
+	other := p.Twin.validate
+	if p.Switch != (MemifPeer{}) {
+		other = p.Switch.validate
+		if p.Twin != (Link{}) {
+			return fmt.Errorf("port %s: a twin and a switch: must be one of them", p.ID)
+		}
+	}
+	if err := errors.Join(p.Pod.validate(), other()); err != nil {
 		return fmt.Errorf("port %s: %w", p.ID, err)
 	}
 	if p.Queues < 1 || p.Queues > MaxQueues {
@@ -105,6 +115,7 @@ func validateNetns(path string) error {
 
 // PortState is a port as the relay has it.
 type PortState struct {
+	// The secret of its Switch is left out.
 	TapPort
 	// Attached is false once a device or namespace went away; Reason then says
 	// what happened.
@@ -112,14 +123,32 @@ type PortState struct {
 	Reason   string `json:"reason,omitempty"`
 	// Rx is from the pod, Tx to it. Bytes count Ethernet frames without the
 	// header of the tap protocol; a frame may be up to 64 KiB long, to be cut by
-	// whoever needs smaller ones. Counters start at zero with every attach.
+	// whoever needs smaller ones. Those to and from a switch are cut. Counters start at zero with every attach.
 	RxFrames uint64 `json:"rxFrames"`
 	RxBytes  uint64 `json:"rxBytes"`
 	TxFrames uint64 `json:"txFrames"`
 	TxBytes  uint64 `json:"txBytes"`
 	// Drops counts frames of both directions that the other device did not
-	// take, for example because it is down.
+	// take, for example because it is down, or the switch away.
 	Drops uint64 `json:"drops"`
+	// Link is how the switch fares; nil of a port with a twin.
+	Link *SwitchLink `json:"link,omitempty"`
+}
+
+// SwitchLink is a port's connection with the switch. While there is none the port
+// stays attached, and what the pod sends is dropped.
+type SwitchLink struct {
+	Connected bool `json:"connected"`
+	// Switch and Interface are what the switch calls itself and its end.
+	Switch    string `json:"switch,omitempty"`
+	Interface string `json:"interface,omitempty"`
+	// Queues and RingSize are what the switch gave.
+	Queues   int `json:"queues,omitempty"`
+	RingSize int `json:"ringSize,omitempty"`
+	// Connects counts connections since the attach; LastEnd is why the last ended,
+	// or there is none yet.
+	Connects uint64 `json:"connects"`
+	LastEnd  string `json:"lastEnd,omitempty"`
 }
 
 // WorkerState is what the relay tells of the process that serves.

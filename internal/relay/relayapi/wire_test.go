@@ -45,6 +45,13 @@ func TestWireText(t *testing.T) {
 			`"twin":{"name":"twin1"},"queues":2}]}`: relayapi.Request{
 			Version: 1, ID: 3, Op: relayapi.OpAttach, Ports: []relayapi.TapPort{port("c/eth0/tap1")},
 		},
+		`{"version":1,"id":6,"op":"attach","ports":[{"id":"t","pod":{"name":"tap1"},"twin":{"name":""},` +
+			`"switch":{"socket":"/run/taps.sock","id":7,"secret":"bcd","ringSize":1024,"mtu":1450},"queues":1}]}`: relayapi.Request{
+			Version: 1, ID: 6, Op: relayapi.OpAttach, Ports: []relayapi.TapPort{{
+				ID: "t", Pod: relayapi.Link{Name: "tap1"}, Queues: 1,
+				Switch: relayapi.MemifPeer{Socket: "/run/taps.sock", ID: 7, Secret: "bcd", RingSize: 1024, MTU: 1450},
+			}},
+		},
 		`{"version":1,"id":5,"op":"attach-memifs","memifs":[{"id":"m","socket":{"folder":"/run/polynic/memif/x","name":"memif.sock",` +
 			`"pod":{"path":"/run/netns/pod","inode":7},"queuePairs":1,"ringSize":1024},"memif":2,"secret":"bcd","mode":"ethernet","mtu":1500,` +
 			`"twin":{"name":"twin1"},"queues":1}]}`: relayapi.Request{

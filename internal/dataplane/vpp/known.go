@@ -1,0 +1,118 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vpp
+
+import (
+	"maps"
+	"sync"
+
+	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
+	"github.com/polynic/polynic/internal/desired"
+)
+
+// known is what the driver remembers of one VPP, so that a change costs what the
+// change is worth. It may be wrong where others had a hand in; whoever removes
+// something looks at it before.
+type known struct {
+	conn *vppapi.Conn
+
+	socketsMu sync.Mutex // one change of the sockets at a time
+
+	mu       sync.Mutex // guards what follows
+	tags     map[string]ifIndex
+	owners   map[ifIndex]desired.Owner
+	sockets  map[string]uint32
+	checked  map[ifIndex][2]bool // sources are, or were when the number was another's
+	making   map[string]int      // names that have no tag yet
+	networks map[string]network
+}
+
+func newKnown(conn *vppapi.Conn) *known {
+	return &known{
+		conn: conn, tags: map[string]ifIndex{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{},
+		checked: map[ifIndex][2]bool{}, making: map[string]int{},
+	}
+}
+
+// learn takes what was read.
+func (k *known) learn(v *view) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.tags)
+	clear(k.owners)
+	k.sockets = maps.Clone(v.sockets)
+	k.networks = v.networks()
+	for tag, i := range v.tags {
+		k.add(tag, i.index)
+	}
+	for index, i := range v.ifs {
+		if i.strict != [2]bool{} {
+			k.checked[index] = i.strict
+		}
+	}
+}
+
+// add notes an interface; under mu.
+func (k *known) add(tag string, index ifIndex) {
+	owner, _, isPort := parseTag(tag)
+	if isPort || isNodes(tag) {
+		k.tags[tag] = index
+		k.owners[index] = owner
+	}
+}
+
+func (k *known) put(tag string, index ifIndex) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.add(tag, index)
+}
+
+func (k *known) network(name string) (network, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n, ok := k.networks[name]
+	return n, ok
+}
+
+func (k *known) find(tag string) (ifIndex, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	index, ok := k.tags[tag]
+	return index, ok
+}
+
+func (k *known) forget(tag string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.owners, k.tags[tag])
+	delete(k.tags, tag)
+}
+
+// owner says whose an interface is.
+func (k *known) owner(index ifIndex) (desired.Owner, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	owner, ok := k.owners[index]
+	return owner, ok
+}
+
+// setMaking notes a name whose interface has no tag yet, until done is called.
+func (k *known) setMaking(name string) (done func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.making[name]++
+	return func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.making[name]--; k.making[name] == 0 {
+			delete(k.making, name)
+		}
+	}
+}
+
+func (k *known) makes(name string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.making[name] > 0
+}

@@ -1,0 +1,184 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vpp
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"go.fd.io/govpp/api"
+	"go.fd.io/govpp/binapi/memif"
+
+	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/model"
+)
+
+// socketDir, in the run folder, has VPP's memif sockets.
+const (
+	socketDir = "vpp-memif"
+	// maxSocketPath is the longest path of a unix socket (unix(7)).
+	maxSocketPath = 107
+)
+
+// errNoSecret is about a memif that was found, and whose allocation is unknown.
+const errNoSecret = model.Refusal("its secret was lost with the agent's journal (delete the pod, so that it gets another)")
+
+// tapSocket is the one that the relay finds all taps on.
+func (d *Driver) tapSocket() string { return filepath.Join(d.config.RunDir, socketDir, "taps.sock") }
+
+// podSocket is the one of a container's memifs.
+func (d *Driver) podSocket(folder string) string {
+	sum := sha256.Sum256([]byte(folder))
+	const digits = 16
+	return filepath.Join(d.config.RunDir, socketDir, hex.EncodeToString(sum[:])[:digits]+".sock")
+}
+
+func (d *Driver) isOurSocket(path string) bool {
+	return filepath.Dir(path) == filepath.Join(d.config.RunDir, socketDir)
+}
+
+// memifPort is a memif that VPP is to have, as the master.
+type memifPort struct {
+	socket, tag string
+	id          uint32
+	secret      string
+	mac         model.MAC
+	ring        int
+}
+
+func (d *Driver) memifOf(m desired.Memif) memifPort {
+	return memifPort{
+		socket: d.podSocket(m.Folder), tag: portTag(m.Owner, m.Pod.Name), id: m.ID, secret: m.Secret.Reveal(),
+		mac: m.SwitchMAC, ring: m.RingSize,
+	}
+}
+
+// memifOfTap is what the relay connects to for a tap. Its socket is root's.
+func (d *Driver) memifOfTap(t desired.Tap) memifPort {
+	return memifPort{
+		socket: d.tapSocket(), tag: portTag(t.Owner, t.Pod.Name), id: tapID(t.Owner, t.Pod.Name),
+		mac: t.SwitchMAC, ring: d.config.TapRingSize,
+	}
+}
+
+// askMemif asks for a memif on a socket that VPP knows.
+func (k *known) askMemif(b *vppapi.Batch, p memifPort, reply *memif.MemifCreateV2Reply) *vppapi.Request {
+	k.mu.Lock()
+	socket := k.sockets[p.socket]
+	k.mu.Unlock()
+	return b.Call(&memif.MemifCreateV2{
+		Role: memif.MEMIF_ROLE_API_MASTER, Mode: memif.MEMIF_MODE_API_ETHERNET, RxQueues: 1, TxQueues: 1,
+		ID: p.id, SocketID: socket, RingSize: uint32(p.ring), HwAddr: macOf(p.mac), Secret: p.secret, //nolint:gosec // a ring is short
+	}, reply)
+}
+
+// makeSockets has VPP know the sockets of memifs, each once.
+func (k *known) makeSockets(ctx context.Context, memifs []memifPort) error {
+	if len(memifs) == 0 {
+		return nil
+	}
+	k.socketsMu.Lock()
+	defer k.socketsMu.Unlock()
+	var paths []string
+	for _, m := range memifs {
+		if len(m.socket) > maxSocketPath {
+			return fmt.Errorf("memif socket %s: its path has %d bytes, and may have %d: choose a shorter run folder", m.socket, len(m.socket), maxSocketPath)
+		}
+		if _, ok := k.socket(m.socket); !ok && !slices.Contains(paths, m.socket) {
+			paths = append(paths, m.socket)
+		}
+	}
+	replies := make([]memif.MemifSocketFilenameAddDelV2Reply, len(paths))
+	var b vppapi.Batch
+	for i, path := range paths {
+		b.Call(&memif.MemifSocketFilenameAddDelV2{IsAdd: true, SocketID: ^uint32(0), SocketFilename: path}, &replies[i]).
+			OnErrorSay("memif socket %s", path)
+	}
+	if err := k.conn.Do(ctx, &b); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, path := range paths {
+		k.sockets[path] = replies[i].SocketID
+	}
+	return nil
+}
+
+func (k *known) socket(path string) (uint32, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id, ok := k.sockets[path]
+	return id, ok
+}
+
+// dropSocket has VPP forget a socket, unless a memif is on it.
+func (k *known) dropSocket(ctx context.Context, path string) (isDropped bool, err error) {
+	k.socketsMu.Lock()
+	defer k.socketsMu.Unlock()
+	id, ok := k.socket(path)
+	if !ok {
+		return true, nil
+	}
+	isDropped = true
+	var b vppapi.Batch
+	b.Call(&memif.MemifSocketFilenameAddDelV2{SocketID: id}, &memif.MemifSocketFilenameAddDelV2Reply{}).OnError(func(err error) error {
+		if isVPP(err, api.UNEXPECTED_INTF_STATE) { // in use
+			isDropped = false
+			return nil
+		}
+		if isVPP(err, api.INVALID_ARGUMENT) { // unknown
+			return nil
+		}
+		return say(err, "memif socket %s", path)
+	})
+	if err := k.conn.Do(ctx, &b); err != nil {
+		return false, err
+	}
+	if isDropped {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.sockets, path)
+	}
+	return isDropped, nil
+}
+
+func deleteMemif(b *vppapi.Batch, i ifIndex) {
+	b.Call(&memif.MemifDelete{SwIfIndex: i}, &memif.MemifDeleteReply{}).OnError(func(err error) error {
+		if isGone(err) {
+			return nil
+		}
+		return say(err, "remove memif")
+	})
+}
+
+// adoptMemif gives the memif that is there if it is as wanted. One of ours that is
+// not goes.
+func (k *known) adoptMemif(ctx context.Context, v *view, p memifPort) (*iface, error) {
+	var i *iface
+	for _, each := range v.ifs {
+		if each.isMemif && each.socket == p.socket && each.id == p.id {
+			i = each
+		}
+	}
+	if i == nil {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	if i.tag != p.tag && i.tag != "" {
+		return nil, fmt.Errorf("interface %s has the tag %q: %w: %w", i.name, i.tag, dataplane.ErrTaken, api.SUBIF_ALREADY_EXISTS)
+	}
+	if i.mac == p.mac {
+		return i, nil
+	}
+	var b vppapi.Batch
+	k.uncheck(&b, i.index)
+	deleteMemif(&b, i.index)
+	return nil, k.conn.Do(ctx, &b)
+}

@@ -1,0 +1,279 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vpp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"go.fd.io/govpp/binapi/af_packet"
+	interfaces "go.fd.io/govpp/binapi/interface"
+	"go.fd.io/govpp/binapi/memif"
+
+	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/failpoint"
+)
+
+// port is one that is being made or altered.
+type port struct {
+	desired.Port
+	tag     string
+	network network
+	// host is the link of a veth, and memif the memif of the other types; folder is
+	// where the socket of a pod's memif goes.
+	host   *hostPort
+	memif  *memifPort
+	folder string
+	// have is the interface once it is there.
+	have *iface
+
+	exists     bool // something has its place
+	hostReply  af_packet.AfPacketCreateV3Reply
+	memifReply memif.MemifCreateV2Reply
+}
+
+// portsOf finds what ports among the wanted objects need.
+func (s *session) portsOf(wanted []desired.Object) ([]*port, error) {
+	var ports []*port
+	for _, o := range wanted {
+		about, isPort := desired.PortOf(o)
+		if !isPort {
+			continue
+		}
+		p, err := s.portOf(o, about)
+		if err != nil {
+			return nil, named(about, err)
+		}
+		ports = append(ports, p)
+	}
+	return ports, nil
+}
+
+func (s *session) portOf(o desired.Object, about desired.Port) (*port, error) {
+	p := &port{Port: about, tag: portTag(s.owner, about.Pod.Name)}
+	var ok bool
+	if p.network, ok = s.k.network(about.Network); !ok {
+		return nil, fmt.Errorf("there is no network %q in VPP", about.Network)
+	}
+	switch o := o.(type) {
+	case desired.Veth:
+		p.host = &hostPort{link: s.ports.PortName(s.owner, about.Pod.Name), tag: p.tag, mac: about.SwitchMAC, mtu: about.MTU}
+	case desired.Tap:
+		m := s.memifOfTap(o)
+		p.memif = &m
+	case desired.Memif:
+		if o.Secret.Reveal() == "" {
+			return nil, errNoSecret
+		}
+		m := s.memifOf(o)
+		p.memif, p.folder = &m, o.Folder
+	case desired.Network, desired.HostLink, desired.Neighbor, desired.Route:
+	}
+	return p, nil
+}
+
+// place is the name under which an interface has its place, without a tag too.
+func (p *port) place() string {
+	if p.host != nil {
+		return p.host.link
+	}
+	return placeOf(p.memif.socket, p.memif.id)
+}
+
+func placeOf(socket string, id uint32) string { return fmt.Sprintf("%s/%d", socket, id) }
+
+// make makes what the owner should have: all interfaces at once, then all that is on
+// them.
+func (s *session) make(ctx context.Context, ports []*port, wanted []desired.Object) error {
+	for _, p := range ports {
+		defer s.k.setMaking(p.place())()
+	}
+	if err := s.makeInterfaces(ctx, ports); err != nil {
+		return err
+	}
+	failpoint.Hit("vpp-create")
+	var b vppapi.Batch
+	for _, p := range ports {
+		s.configure(&b, p)
+		s.indices[p.Pod.Name] = p.have
+	}
+	if err := s.reach(ctx, &b, wanted); err != nil {
+		return err
+	}
+	if err := s.k.conn.Do(ctx, &b); err != nil {
+		return err
+	}
+	failpoint.Hit("vpp-configure")
+	for _, p := range ports {
+		s.k.put(p.tag, p.have.index)
+		if p.folder == "" {
+			continue
+		}
+		if err := placeSocket(p.memif.socket, p.folder); err != nil {
+			return named(p.Port, err)
+		}
+	}
+	return nil
+}
+
+// makeInterfaces makes those that are missing. What is known to be there, or turns
+// out to be, is looked at, and kept if it is as wanted.
+func (s *session) makeInterfaces(ctx context.Context, ports []*port) error {
+	missing := ports
+	for range 2 {
+		for _, p := range missing {
+			if _, isKnown := s.k.find(p.tag); !isKnown && !p.exists {
+				continue
+			}
+			if err := s.adopt(ctx, p); err != nil {
+				return named(p.Port, err)
+			}
+		}
+		var rest []*port
+		for _, p := range missing {
+			if p.have == nil {
+				rest = append(rest, p)
+			}
+		}
+		if err := s.create(ctx, rest); err != nil {
+			return err
+		}
+		missing = nil
+		for _, p := range rest {
+			if p.have == nil {
+				missing = append(missing, p)
+			}
+		}
+	}
+	for _, p := range missing {
+		return named(p.Port, fmt.Errorf("interface %s: %w", p.place(), dataplane.ErrTaken))
+	}
+	return nil
+}
+
+// adopt takes what is in a port's place.
+func (s *session) adopt(ctx context.Context, p *port) error {
+	v, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	if p.host != nil {
+		p.have, err = s.adoptHost(ctx, s.k, v, *p.host)
+		return err
+	}
+	p.have, err = s.k.adoptMemif(ctx, v, *p.memif)
+	return err
+}
+
+// create makes interfaces, and notes where something has the place.
+func (s *session) create(ctx context.Context, ports []*port) error {
+	var memifs []memifPort
+	for _, p := range ports {
+		if p.memif != nil {
+			memifs = append(memifs, *p.memif)
+		}
+	}
+	if err := s.k.makeSockets(ctx, memifs); err != nil {
+		return err
+	}
+	var b vppapi.Batch
+	for _, p := range ports {
+		p.ask(&b, s.k).OnError(func(err error) error {
+			if p.exists = exists(err); p.exists {
+				return nil
+			}
+			return named(p.Port, advise(fmt.Errorf("make interface %s: %w", p.place(), err)))
+		})
+	}
+	err := s.k.conn.Do(ctx, &b)
+	for _, p := range ports {
+		if index := p.created(); index != 0 && !p.exists {
+			p.have = &iface{index: index, mac: p.SwitchMAC, lends: none}
+		}
+	}
+	if err != nil && !errors.Is(err, dataplane.ErrAway) {
+		// Those that were made are marked, so that whoever removes the rest finds them.
+		var tags vppapi.Batch
+		for _, p := range ports {
+			if p.have != nil {
+				setTag(&tags, p.have.index, p.tag)
+			}
+		}
+		return errors.Join(err, s.k.conn.Do(ctx, &tags))
+	}
+	return err
+}
+
+func (p *port) ask(b *vppapi.Batch, k *known) *vppapi.Request {
+	if p.host != nil {
+		return askHost(b, *p.host, &p.hostReply)
+	}
+	return k.askMemif(b, *p.memif, &p.memifReply)
+}
+
+// created is the number that VPP gave; 0 is its own local0's.
+func (p *port) created() ifIndex {
+	if p.host != nil {
+		return p.hostReply.SwIfIndex
+	}
+	return p.memifReply.SwIfIndex
+}
+
+// configure asks for what a port's interface lacks. A memif keeps VPP's own MTU: its
+// packets are bounded by the application's memory, and by what the other ends take.
+func (s *session) configure(b *vppapi.Batch, p *port) {
+	first := b.Len()
+	if p.have.tag != p.tag {
+		setTag(b, p.have.index, p.tag)
+	}
+	if p.host != nil {
+		setMTU(b, p.have, p.MTU)
+	}
+	if p.network.table != 0 {
+		if p.have.lends != p.network.gateway {
+			s.lend(b, p)
+		}
+		for _, g := range p.network.addresses {
+			if s.checksSources(s.k.conn) {
+				s.k.check(b, p.have, familyOf(g))
+			}
+		}
+	} else if p.have.lends != none {
+		setUnnumbered(b, p.have.lends, p.have.index, false)
+	}
+	setUp(b, p.have)
+	b.Name(first, func(err error) error { return named(p.Port, err) })
+}
+
+// lend puts an interface into the network's tables, and has it use the gateways'
+// addresses.
+func (s *session) lend(b *vppapi.Batch, p *port) {
+	if p.have.lends != none {
+		setUnnumbered(b, p.have.lends, p.have.index, false)
+	}
+	for _, is6 := range families(p.network.addresses) {
+		setTable(b, p.have.index, p.network.table, is6)
+	}
+	setUnnumbered(b, p.network.gateway, p.have.index, true)
+}
+
+// families lists those of a network's gateways, as whether they are IPv6. Its
+// loopback is in the tables of these, and so have its ports to be.
+func families(gateways []netip.Addr) []bool {
+	var list []bool
+	for _, g := range gateways {
+		list = append(list, g.Is6())
+	}
+	return list
+}
+
+//nolint:revive // use is the message's own flag
+func setUnnumbered(b *vppapi.Batch, lender, i ifIndex, use bool) {
+	b.Call(&interfaces.SwInterfaceSetUnnumbered{SwIfIndex: lender, UnnumberedSwIfIndex: i, IsAdd: use}, &interfaces.SwInterfaceSetUnnumberedReply{}).
+		OnErrorSay("use the gateways' addresses")
+}

@@ -1,0 +1,141 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vpp
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
+	"github.com/polynic/polynic/internal/desired"
+)
+
+// remove takes objects away. VPP deletes what is deleted at once.
+func (s *session) remove(ctx context.Context, gone []desired.Object) error {
+	var b vppapi.Batch
+	for _, o := range gone {
+		if err := s.ask(ctx, &b, o); err != nil {
+			return err
+		}
+	}
+	if err := s.k.conn.Do(ctx, &b); err != nil {
+		return err
+	}
+	for _, o := range gone {
+		p, isPort := desired.PortOf(o)
+		if !isPort {
+			continue
+		}
+		s.k.forget(portTag(s.owner, p.Pod.Name))
+		delete(s.indices, p.Pod.Name)
+		s.view = nil
+		if m, isMemif := o.(desired.Memif); isMemif {
+			if err := s.removeSocket(ctx, m); err != nil {
+				return named(p, err)
+			}
+		}
+	}
+	return nil
+}
+
+// ask asks for an object's removal.
+func (s *session) ask(ctx context.Context, b *vppapi.Batch, o desired.Object) error {
+	switch o := o.(type) {
+	case desired.Veth, desired.Tap, desired.Memif:
+		p, _ := desired.PortOf(o)
+		first := b.Len()
+		if err := s.removePort(ctx, b, o, p); err != nil {
+			return named(p, err)
+		}
+		b.Name(first, func(err error) error { return named(p, err) })
+	case desired.Route:
+		n, i, err := s.onPort(ctx, o.Network, o.Interface)
+		if err != nil {
+			return nil //nolint:nilerr // without port or network there is no route
+		}
+		takeRoute(b, podRoute(n.table, o.Dst, i.index)).OnError(func(err error) error {
+			if isGone(err) {
+				return nil
+			}
+			return say(err, "remove the route to %s", o.Dst)
+		})
+	case desired.Neighbor:
+		_, i, err := s.onPort(ctx, o.Network, o.Interface)
+		if err != nil {
+			return nil //nolint:nilerr // without port or network there is no entry
+		}
+		takeNeighbor(b, i.index, o.IP, o.MAC)
+	case desired.Network, desired.HostLink:
+		return fmt.Errorf("%s belongs to the node, not to %s", o.Key(), s.owner)
+	}
+	return nil
+}
+
+// removePort takes an interface away, with the routes that lead to it: VPP would
+// keep those.
+func (s *session) removePort(ctx context.Context, b *vppapi.Batch, o desired.Object, p desired.Port) error {
+	i, err := s.place(ctx, o, p)
+	if err != nil || i == nil {
+		return err
+	}
+	if n, ok := s.k.network(p.Network); ok && n.table != 0 {
+		for _, a := range p.Pod.Addresses {
+			takeRoute(b, podRoute(n.table, a, i.index)).OnError(func(err error) error {
+				if isGone(err) {
+					return nil
+				}
+				return say(err, "remove the route to %s", a)
+			})
+		}
+	}
+	s.k.uncheck(b, i.index)
+	if i.host != "" {
+		deleteHost(b, i.host)
+	} else {
+		deleteMemif(b, i.index)
+	}
+	return nil
+}
+
+// place finds what has a port's place, with its tag or without one.
+func (s *session) place(ctx context.Context, o desired.Object, p desired.Port) (*iface, error) {
+	i, err := s.find(ctx, p.Pod.Name)
+	if err != nil {
+		return nil, err
+	}
+	link := s.ports.PortName(s.owner, p.Pod.Name)
+	if i != nil && i.name == hostWord+link {
+		i.host = link
+	}
+	if i != nil {
+		return i, nil
+	}
+	v, err := s.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m, _ := o.(desired.Memif)
+	for _, each := range v.ifs {
+		isHost := each.host != "" && (each.host == link || s.owner == unmarked(each.host))
+		isTap := each.isMemif && each.socket == s.tapSocket() && each.id == tapID(s.owner, p.Pod.Name)
+		isPods := each.isMemif && m.Folder != "" && each.socket == s.podSocket(m.Folder) && each.id == m.ID
+		if each.tag == "" && (isHost || isTap || isPods || s.owner == unmarked(each.place())) {
+			return each, nil
+		}
+	}
+	return nil, nil //nolint:nilnil // there is none
+}
+
+// removeSocket takes the socket of a container away with its last memif.
+func (s *session) removeSocket(ctx context.Context, m desired.Memif) error {
+	if m.Folder == "" {
+		return nil
+	}
+	socket := s.podSocket(m.Folder)
+	isDropped, err := s.k.dropSocket(ctx, socket)
+	if err != nil || !isDropped {
+		return err
+	}
+	return unplaceSocket(socket, m.Folder)
+}

@@ -1,0 +1,26 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package vpptest_test
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/polynic/polynic/internal/dataplane/vpp/vpptest"
+	"github.com/polynic/polynic/test/isolate"
+	"github.com/polynic/polynic/test/vpp"
+)
+
+func TestMain(m *testing.M) { os.Exit(isolate.Main(m)) }
+
+func TestServer(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	vpptest.Run(t, func(t testing.TB) string { return vpptest.Start(t, vpptest.Config{}).Socket })
+}
+
+func TestVPP(t *testing.T) {
+	vpptest.Run(t, func(t testing.TB) string { return vpp.Start(t, vpp.Config{}).API })
+}

@@ -1,0 +1,101 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/polynic/polynic/internal/vppcli"
+)
+
+// VPP is where a node has VPP.
+type VPP struct {
+	// CLISocket is that of its command line (cli-listen).
+	CLISocket string
+	// Versions are those that polynic knows: 25.10, say.
+	Versions []string
+}
+
+// askLimit bounds asking VPP one thing.
+const askLimit = 5 * time.Second
+
+// pluginsOfVPP are those that polynic has use for, and what does not work without.
+func pluginsOfVPP() []struct{ name, lacks string } {
+	return []struct{ name, lacks string }{
+		{"memif", "memifs, and taps that the relay holds"},
+		{"af_packet", "veths, and the link to the node"},
+	}
+}
+
+// vpp looks at the VPP that switches on the node.
+func (c Config) vpp(ctx context.Context) []Finding {
+	running := Finding{Check: "VPP", Level: OK}
+	said, err := c.askVPP(ctx, "show version")
+	if err != nil {
+		running.Level, running.Found = Warning, err.Error()
+		running.Advice = "pods wait until VPP runs: deploy/overlays/vpp has it in a pod of its own, for which nothing is to be done here; " +
+			"one that the node runs itself is to be started"
+		return []Finding{running, c.vhost()}
+	}
+	running.Found = said + " answers at " + c.VPP.CLISocket
+	version := regexp.MustCompile(`v(\d+\.\d+)`).FindStringSubmatch(said)
+	if version == nil || !slices.Contains(c.VPP.Versions, version[1]) {
+		running.Level = Warning
+		running.Advice = "polynic was tried with " + strings.Join(c.VPP.Versions, " and ") +
+			"; the agent checks each message that it uses, and names one that this VPP has not"
+	}
+	return []Finding{running, c.pluginsOf(ctx), c.vhost()}
+}
+
+func (c Config) pluginsOf(ctx context.Context) Finding {
+	f := Finding{Check: "VPP's plugins", Level: OK}
+	said, err := c.askVPP(ctx, "show plugins")
+	if err != nil {
+		f.Level, f.Found = Missing, err.Error()
+		return f
+	}
+	var there, lacking, names []string
+	for _, p := range pluginsOfVPP() {
+		if strings.Contains(said, p.name+"_plugin.so") {
+			there = append(there, p.name)
+			continue
+		}
+		names = append(names, p.name)
+		lacking = append(lacking, p.name+" is not loaded: no "+p.lacks)
+	}
+	f.Found = strings.Join(there, ", ") + " are loaded"
+	if lacking != nil {
+		f.Level, f.Found = Missing, strings.Join(lacking, "; ")
+		f.Advice = fmt.Sprintf("in VPP's startup.conf: plugins { plugin %s_plugin.so { enable } }", strings.Join(names, "_plugin.so { enable } plugin "))
+	}
+	return f
+}
+
+// vhost says who holds pods' taps.
+func (c Config) vhost() Finding {
+	const device = "/dev/vhost-net"
+	f := Finding{Check: "taps in VPP", Level: OK, Found: device + " is there: VPP makes taps itself, where agent and VPP can open it"}
+	if _, err := os.Stat(c.path(device)); err != nil {
+		f.Level, f.Found = Warning, device+" is not there: the relay holds taps, and joins VPP by memif"
+		f.Advice = "taps work, and each packet is copied once more; for taps of VPP's own load the module vhost_net " +
+			"(modprobe vhost_net; for good: a line in /etc/modules-load.d)"
+	}
+	return f
+}
+
+func (c Config) askVPP(ctx context.Context, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	var said strings.Builder
+	if err := vppcli.Run(ctx, c.path(c.VPP.CLISocket), command, &said); err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(said.String()), nil
+}

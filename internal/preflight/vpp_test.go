@@ -1,0 +1,129 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package preflight_test
+
+import (
+	"bytes"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/polynic/polynic/internal/preflight"
+	"github.com/polynic/polynic/internal/unixsock"
+)
+
+// serveVPP answers commands at the socket of VPP's command line, as VPP does.
+func serveVPP(t *testing.T, c preflight.Config, answers map[string]string) {
+	t.Helper()
+	socket := filepath.Join(c.Root, c.VPP.CLISocket)
+	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := unixsock.Listen(t.Context(), socket, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			answerVPP(conn, answers)
+		}
+	}()
+	t.Cleanup(func() {
+		listener.Close()
+		<-done
+	})
+}
+
+func answerVPP(conn net.Conn, answers map[string]string) {
+	defer conn.Close()
+	if _, err := conn.Write([]byte{255, 250, 24, 1, 255, 240}); err != nil { // what terminal is it?
+		return
+	}
+	buffer := make([]byte, 4096)
+	n, err := conn.Read(buffer)
+	if err != nil {
+		return
+	}
+	_, command, _ := bytes.Cut(buffer[:n], []byte{255, 240})
+	_, _ = conn.Write([]byte(answers[strings.TrimSpace(string(command))] + "\x00")) // it may have gone
+}
+
+const (
+	version = "vpp v25.10-release built by root on vm at 2026-11-28T22:18:22\n"
+	plugins = " Plugin path is: /usr/lib/vpp_plugins\n  1. memif_plugin.so  25.10-release  Packet Memory Interface\n  2. af_packet_plugin.so  25.10-release  af-packet\n"
+)
+
+func TestVPP(t *testing.T) {
+	type finding struct {
+		level         preflight.Level
+		found, advice string
+	}
+	for name, c := range map[string]struct {
+		answers map[string]string // nil: there is no VPP
+		vhost   bool
+		want    map[string]finding
+	}{
+		"good": {
+			answers: map[string]string{"show version": version, "show plugins": plugins}, vhost: true,
+			want: map[string]finding{
+				"VPP":           {preflight.OK, "vpp v25.10-release built by root on vm at 2026-11-28T22:18:22 answers at /run/vpp/cli.sock", ""},
+				"VPP's plugins": {preflight.OK, "memif, af_packet are loaded", ""},
+				"taps in VPP":   {preflight.OK, "/dev/vhost-net is there: VPP makes taps itself", ""},
+			},
+		},
+		"none": {
+			want: map[string]finding{
+				"VPP":         {preflight.Warning, "VPP's command line at ", "deploy/overlays/vpp has it in a pod of its own"},
+				"taps in VPP": {preflight.Warning, "/dev/vhost-net is not there: the relay holds taps, and joins VPP by memif", "modprobe vhost_net"},
+			},
+		},
+		"another version": {
+			answers: map[string]string{"show version": "vpp v24.06-release\n", "show plugins": plugins}, vhost: true,
+			want: map[string]finding{"VPP": {preflight.Warning, "vpp v24.06-release answers", "tried with 25.10 and 26.06"}},
+		},
+		"without memif": {
+			answers: map[string]string{"show version": version, "show plugins": strings.ReplaceAll(plugins, "memif", "mpls")}, vhost: true,
+			want: map[string]finding{
+				"VPP's plugins": {
+					preflight.Missing, "memif is not loaded: no memifs, and taps that the relay holds",
+					"plugins { plugin memif_plugin.so { enable } }",
+				},
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := node(t)
+			vpp := preflight.DefaultVPP()
+			config.VPP = &vpp
+			if c.answers != nil {
+				serveVPP(t, config, c.answers)
+			}
+			if c.vhost {
+				put(t, config, "/dev/vhost-net", "")
+			}
+			seen := 0
+			for _, f := range config.Run(t.Context()) {
+				want, ok := c.want[f.Check]
+				if !ok {
+					continue
+				}
+				seen++
+				if f.Level != want.level || !strings.Contains(f.Found, want.found) || !strings.Contains(f.Advice, want.advice) {
+					t.Errorf("%+v\nwant %+v", f, want)
+				}
+			}
+			if seen != len(c.want) {
+				t.Errorf("%d findings of %d", seen, len(c.want))
+			}
+		})
+	}
+}
