@@ -15,8 +15,15 @@ import (
 	"github.com/polynic/polynic/internal/reconcile"
 )
 
-// Interfaces implements inspect.View.
+// Interfaces implements inspect.View. Of an agent that has just started it waits
+// for the first look: before that nobody knows which interfaces are there, and to
+// call one down that carries its pod's traffic would be wrong.
 func (a *agent) Interfaces(ctx context.Context) []inspect.Interface {
+	select {
+	case <-a.reconciler.Synced():
+	case <-ctx.Done():
+		return nil // whoever asked is gone
+	}
 	var list []inspect.Interface
 	fares := a.memifStatus(ctx)
 	for _, att := range a.inventory.Attachments() {

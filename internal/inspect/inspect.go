@@ -22,7 +22,8 @@ import (
 // not altered afterwards.
 type View interface {
 	// Interfaces lists the pod interfaces that exist, in any order. One on its
-	// way out is listed until its addresses may be given to others.
+	// way out is listed until its addresses may be given to others. It waits, until
+	// ctx ends, for an agent that does not know yet how they stand.
 	Interfaces(ctx context.Context) []Interface
 	// Plan is what the dataplane should have.
 	Plan() desired.Set

@@ -127,7 +127,7 @@ func mount(source, path string) error {
 // do runs fn in the mount namespace, on a thread of its own that never returns
 // from there, nor from whatever other namespaces fn takes it into.
 func (p Pins) do(fn func() error) error {
-	return onSpareThread(func() error {
+	return OnSpareThread(func() error {
 		if p.MountNamespace == "" {
 			return fn()
 		}
@@ -147,8 +147,9 @@ func (p Pins) do(fn func() error) error {
 	})
 }
 
-// onSpareThread runs fn on a thread that ends with it.
-func onSpareThread(fn func() error) error {
+// OnSpareThread runs fn on a thread that ends with it, and so may be left in
+// whatever namespaces fn takes it into.
+func OnSpareThread(fn func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // the goroutine ends while locked, and with it the thread
@@ -159,7 +160,7 @@ func onSpareThread(fn func() error) error {
 		// The runtime never ends a process's first thread. As long as this
 		// goroutine has it, another one gets another.
 		defer runtime.UnlockOSThread()
-		result <- onSpareThread(fn)
+		result <- OnSpareThread(fn)
 	}()
 	return <-result
 }

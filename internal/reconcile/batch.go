@@ -104,10 +104,22 @@ func (r *Reconciler) look(ctx context.Context, jobs []job) []job {
 		default:
 			j.have = leftover(j.have, j.want)
 			maps.Copy(j.have, found[j.owner])
+			r.seen(j)
 		}
 		rest = append(rest, j)
 	}
 	return rest
+}
+
+// seen keeps what a look found, so that State tells it while it is being mended.
+// What is kept of the node's own part says whether that was ever made.
+func (r *Reconciler) seen(j job) {
+	if j.owner.IsZero() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.owners[j.owner].have = j.have // busy with j, so it is there
 }
 
 // leftover is what an owner may have that it does not want: Observe was not

@@ -6,6 +6,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -102,6 +103,66 @@ func TestOneInterfaceFails(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// expectTap1 compares how the interfaces of pod 1 stand, of which eth0 is always well.
+func (b *bench) expectTap1(when string, tap1 reconcile.State) {
+	b.t.Helper()
+	owner, _ := objects(b.t, 1)
+	for name, want := range map[string]reconcile.State{"eth0": reconcile.Ready, "tap1": tap1} {
+		if state, err := b.r.InterfaceState(owner, name); state != want || err != nil {
+			b.t.Errorf("%s: %s is %s (%v), want %s", when, name, state, err, want)
+		}
+	}
+}
+
+// objectsOf is the plan of one interface of a pod.
+func objectsOf(t *testing.T, n int, name string) []desired.Object {
+	t.Helper()
+	_, list := objects(t, n)
+	return slices.DeleteFunc(list, func(o desired.Object) bool { return desired.Change{New: o}.Interface() != name })
+}
+
+// blocked has changes wait for the channel that it gives to be closed.
+func (b *bench) blocked() chan struct{} {
+	gate := make(chan struct{})
+	b.driver.Before(func(context.Context, desired.Change) error { <-gate; return nil })
+	return gate
+}
+
+// Until a look has found otherwise an interface is what it was, however often it is
+// to be looked at; then it is missing until it is there again, and it alone.
+func TestStatesWhileMending(t *testing.T) {
+	run(t, nil, func(b *bench) {
+		b.add(1)
+		gate := b.blocked()
+		b.driver.Lose(objectsOf(t, 1, "tap1")[0].Key())
+		synctest.Wait()
+		b.expectTap1("tap1 is being mended", reconcile.Pending)
+		b.driver.Report(dataplane.Hit{All: true})
+		synctest.Wait()
+		b.expectTap1("and is to be looked at again", reconcile.Pending)
+		close(gate)
+		synctest.Wait()
+		b.expectTap1("all is mended", reconcile.Ready)
+	})
+}
+
+// What carried traffic before a start is up as soon as it was read, whatever the
+// node has to be made first.
+func TestStatesAfterAStart(t *testing.T) {
+	var gate chan struct{}
+	run(t, func(b *bench) {
+		gate = b.blocked()
+		owner, list := objects(t, 1)
+		b.driver.Put(objectsOf(t, 1, "eth0")...)
+		b.r.Set(owner, list)
+	}, func(b *bench) {
+		b.expectTap1("the node is being made", reconcile.Pending)
+		close(gate)
+		synctest.Wait()
+		b.expectTap1("all is made", reconcile.Ready)
 	})
 }
 

@@ -18,9 +18,11 @@ type State uint8
 const (
 	// Absent owners have nothing and want nothing.
 	Absent State = iota
-	// Pending owners wait for an attempt, or are being worked on.
+	// Pending owners lack something of what they want, and no attempt to make it
+	// has failed.
 	Pending
-	// Ready owners have what they want, as far as is known.
+	// Ready owners have what they want, as far as is known: that they are to be
+	// looked at says nothing against them.
 	Ready
 	// Failing owners met an error at the last attempt; it is retried.
 	Failing
@@ -56,7 +58,7 @@ func (r *Reconciler) state(owner desired.Owner) (State, error) {
 		return Absent, nil
 	case e.err != nil:
 		return Failing, e.err
-	case e.busy && len(e.have) == 0, r.pending.in[owner]:
+	case len(desired.Diff(e.have, e.want)) > 0:
 		return Pending, nil
 	default:
 		return Ready, nil
@@ -69,10 +71,16 @@ func (r *Reconciler) InterfaceState(owner desired.Owner, name string) (State, er
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	state, err := r.state(owner)
-	if state != Failing {
+	e := r.owners[owner]
+	var changes []desired.Change
+	switch state {
+	case Absent, Ready:
 		return state, err
+	case Pending:
+		changes = desired.Diff(e.have, e.want)
+	case Failing:
+		changes = e.changes
 	}
-	changes := r.owners[owner].changes
 	if len(changes) > 0 && !slices.ContainsFunc(changes, func(c desired.Change) bool { return c.Interface() == name }) {
 		return Ready, nil
 	}

@@ -10,6 +10,7 @@ import (
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
+	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -58,7 +59,8 @@ func (p pair) tcp(t *testing.T, to string) *harness.Flow {
 
 // TestAgentRestartsUnderTraffic kills and starts the agent again and again:
 // no datagram is lost, on a veth or on a tap, the TCP connection lives, nothing
-// is written to the kernel, and requests are served again within 2 s.
+// is written to the kernel, no interface is ever called down, and requests are
+// served again within 2 s.
 func TestAgentRestartsUnderTraffic(t *testing.T) {
 	n := harness.Start(t, nil)
 	baseline := n.MustLook()
@@ -74,6 +76,7 @@ func TestAgentRestartsUnderTraffic(t *testing.T) {
 		}
 		start := time.Now()
 		n.StartAgent()
+		expectUpFromTheFirst(n)
 		n.WaitReady()
 		if d := time.Since(start); d > 2*time.Second {
 			t.Errorf("ready only after %v", d)
@@ -99,6 +102,24 @@ func TestAgentRestartsUnderTraffic(t *testing.T) {
 	p.a.MustDel()
 	p.b.MustDel()
 	n.ExpectClean(baseline)
+}
+
+// expectUpFromTheFirst looks at the first answer of an agent that starts.
+func expectUpFromTheFirst(n *harness.Node) {
+	n.TB.Helper()
+	var list []inspect.Interface
+	harness.Eventually(n.TB, 10*time.Second, func() (err error) {
+		list, err = inspect.NewClient(n.Config.InspectSocket()).Interfaces(n.TB.Context())
+		return err
+	})
+	for _, i := range list {
+		if i.State != inspect.StateUp {
+			n.TB.Errorf("%s/%s %s is %s: %s", i.Namespace, i.Pod, i.Name, i.State, i.Reason)
+		}
+	}
+	if len(list) == 0 {
+		n.TB.Error("no interface is known")
+	}
 }
 
 // TestRelayKilledUnderTraffic kills the relay's worker: veth traffic goes on

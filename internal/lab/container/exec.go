@@ -10,13 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/lab/process"
+	"github.com/polynic/polynic/internal/netns"
 )
 
 // The exit codes of a command that could not be started, as shells have them.
@@ -62,7 +62,14 @@ func Exec(ctx context.Context, place Place, argv []string, stdio [3]*os.File) (i
 	defer signal.Stop(signals)
 	started := make(chan *os.Process, 1)
 	ended := make(chan result, 1)
-	go func() { ended <- place.run(ctx, argv, stdio, started) }()
+	go func() {
+		var r result
+		_ = netns.OnSpareThread(func() error { // r has its error
+			r = place.run(ctx, argv, stdio, started)
+			return nil
+		})
+		ended <- r
+	}()
 	var command *os.Process
 	var pass <-chan os.Signal // signals wait until there is somebody to have them
 	for {
@@ -104,10 +111,9 @@ func IsTerminal(file *os.File) bool {
 	return err == nil
 }
 
-// run starts the command and waits for it, on a thread that is thrown away:
-// nothing else may ever run in the namespaces that it enters.
+// run starts the command and waits for it. The thread is to be thrown away: nothing
+// else may ever run in the namespaces that it enters.
 func (p Place) run(ctx context.Context, argv []string, stdio [3]*os.File, started chan<- *os.Process) result {
-	runtime.LockOSThread() // never unlocked
 	if err := p.enter(); err != nil {
 		return result{codeNotRunnable, err}
 	}
@@ -138,16 +144,12 @@ func (p Place) run(ctx context.Context, argv []string, stdio [3]*os.File, starte
 // Start starts a command in the place, and leaves it to itself. Its Env, Dir
 // and User are the caller's business.
 func (p Place) Start(command *exec.Cmd) error {
-	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked, as in run
-		err := p.enter()
-		if err == nil {
-			err = command.Start()
+	return netns.OnSpareThread(func() error { // as in Exec
+		if err := p.enter(); err != nil {
+			return err
 		}
-		result <- err
-	}()
-	return <-result
+		return command.Start()
+	})
 }
 
 // enter takes the calling thread into the place.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -77,6 +78,33 @@ func TestExecRunsBesideTheContainer(t *testing.T) {
 	}
 	if dir, err := os.Getwd(); err != nil || dir == "/inside" {
 		t.Errorf("the caller's folder is %q (%v)", dir, err)
+	}
+}
+
+// A process's first thread never ends. Left in a container, it would keep the pod's
+// network after the pod. Of many commands at a time, one gets it.
+func TestExecLeavesNoThreadThere(t *testing.T) {
+	place := beside(t)
+	mine := func() string {
+		t.Helper()
+		link, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", os.Getpid()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return link
+	}
+	before, stdio := mine(), silent(t)
+	var commands sync.WaitGroup
+	for range 50 {
+		commands.Go(func() {
+			if code, err := container.Exec(t.Context(), place, []string{"true"}, stdio); code != 0 || err != nil {
+				t.Errorf("code %d, %v", code, err)
+			}
+		})
+	}
+	commands.Wait()
+	if after := mine(); after != before {
+		t.Errorf("the first thread was in %s, and is left in %s", before, after)
 	}
 }
 
