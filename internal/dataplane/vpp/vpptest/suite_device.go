@@ -16,6 +16,7 @@ import (
 	"go.fd.io/govpp/binapi/ethernet_types"
 	interfaces "go.fd.io/govpp/binapi/interface"
 	"go.fd.io/govpp/binapi/interface_types"
+	"go.fd.io/govpp/binapi/ip"
 	"go.fd.io/govpp/binapi/ip_types"
 	"go.fd.io/govpp/binapi/memif"
 	"go.fd.io/govpp/binapi/tapv2"
@@ -222,7 +223,17 @@ func (s *suite) sourceChecks() {
 	same(s, "checks without the interface", List[urpf.UrpfInterfaceDetails](s.peer, all), nil)
 	s.loopback(2, isUp)
 	same(s, "checks of the next", List[urpf.UrpfInterfaceDetails](s.peer, all), []urpf.UrpfInterfaceDetails{strict})
-	update.Mode = urpf.URPF_API_MODE_OFF
-	refused[urpf.UrpfUpdateV2Reply](s, ok, &update)
+	off := update
+	off.Mode = urpf.URPF_API_MODE_OFF
+	refused[urpf.UrpfUpdateV2Reply](s, ok, &off)
 	same(s, "checks, switched off", List[urpf.UrpfInterfaceDetails](s.peer, all), nil)
+	// The first version of the message looks sources up in table 0, whatever table
+	// the interface is in.
+	Do[ip.IPTableAddDelReply](s.peer, &ip.IPTableAddDel{IsAdd: true, Table: ip.IPTable{TableID: 1}})
+	Do[interfaces.SwInterfaceSetTableReply](s.peer, &interfaces.SwInterfaceSetTable{SwIfIndex: index, VrfID: 1})
+	refused[urpf.UrpfUpdateReply](s, ok, &urpf.UrpfUpdate{IsInput: true, Mode: urpf.URPF_API_MODE_STRICT, SwIfIndex: index})
+	same(s, "checks in table 0", List[urpf.UrpfInterfaceDetails](s.peer, all), []urpf.UrpfInterfaceDetails{strict})
+	refused[urpf.UrpfUpdateV2Reply](s, ok, &update)
+	strict.TableID = 1
+	same(s, "checks in the interface's table", List[urpf.UrpfInterfaceDetails](s.peer, all), []urpf.UrpfInterfaceDetails{strict})
 }
