@@ -29,7 +29,7 @@ RINGS     ?= 100000
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-.PHONY: help build portmap image setup demo test test-cluster walkthrough bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
+.PHONY: help build portmap image setup demo test test-vpp test-cluster walkthrough bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
 	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
@@ -63,6 +63,19 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	(cd test/deploy && timeout --foreground 20m go test ./...) || failed=1
 	echo "==> test: what allocates nothing, without the race detector, which does"
 	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
+	exit $$failed
+
+test-vpp: setup build ## what needs a real VPP: that of POLYNIC_VPP, or the one on the PATH
+	vpp=$$(command -v "$${POLYNIC_VPP:-vpp}") || {
+		echo "==> test-vpp: there is no VPP here, so nothing was tested: install FD.io VPP 25.10 or 26.06, or set POLYNIC_VPP to the program"
+		exit 1
+	}
+	echo "==> test-vpp: $$vpp"
+	export REQUIRE=vpp,kernel
+	failed=0
+	$(TEST) -count=1 ./internal/dataplane/vpp/... ./internal/vppcli || failed=1
+	echo "==> test-vpp: the lab's packets"
+	$(TEST) -count=1 -run VPP ./internal/lab/... || failed=1
 	exit $$failed
 
 test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (compiles Kubernetes once: 15 minutes)

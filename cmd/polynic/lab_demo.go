@@ -12,7 +12,7 @@ import (
 )
 
 func newLabDemo() *cobra.Command {
-	var file, family string
+	var file, family, dataplane string
 	command := &cobra.Command{
 		Use:   "demo -f FILE",
 		Short: "Show a lab at work, from up to down",
@@ -24,6 +24,7 @@ interfaces, the node and the outside, take the lab down, and check that nothing 
 	command.Flags().StringVarP(&file, "file", "f", "", "manifest `file` with the pods")
 	_ = command.MarkFlagRequired("file") // it exists
 	command.Flags().StringVar(&family, "ip-family", "", "addresses of pods: ipv4, ipv6 or dual (default dual)")
+	command.Flags().StringVar(&dataplane, "dataplane", "", "what switches: linux or vpp (default linux)")
 	command.RunE = action(func(cmd *cobra.Command, _ []string) error {
 		return demo.Demo{
 			Polynic: func(ctx context.Context, args []string) error {
@@ -31,9 +32,10 @@ interfaces, the node and the outside, take the lab down, and check that nothing 
 				root.SetArgs(args)
 				return root.ExecuteContext(ctx)
 			},
-			Out:      cmd.OutOrStdout(),
-			Manifest: file,
-			IPFamily: family,
+			Out:       cmd.OutOrStdout(),
+			Dataplane: dataplane,
+			Manifest:  file,
+			IPFamily:  family,
 		}.Run(cmd.Context())
 	})
 	return command

@@ -80,6 +80,15 @@ func TestMemifScripts(t *testing.T) {
 	runScripts(t, "testdata/memif")
 }
 
+// TestVPPScripts has VPP switch.
+func TestVPPScripts(t *testing.T) {
+	need.Tun(t)
+	need.Command(t, need.Kernel, "ping")
+	need.Command(t, need.Peers, "dpdk-testpmd")
+	need.VPP(t)
+	runScripts(t, "testdata/vpp")
+}
+
 func runScripts(t *testing.T, dir string) {
 	t.Helper()
 	examples, err := filepath.Abs("../../examples")
@@ -93,6 +102,7 @@ func runScripts(t *testing.T, dir string) {
 			env.Setenv("PATH", programs+":"+os.Getenv("PATH"))
 			env.Setenv("PROGRAMS", programs)
 			env.Setenv("EXAMPLES", examples)
+			env.Setenv("POLYNIC_VPP", os.Getenv("POLYNIC_VPP"))
 			env.Setenv("POLYNIC_STATE", filepath.Join(env.WorkDir, "lab"))
 			env.Defer(func() { _ = unix.Unmount(filepath.Join(env.WorkDir, "lab"), unix.MNT_DETACH) }) // one script mounts a disk
 			env.Defer(func() { takeDown(t, env.WorkDir) })
@@ -125,7 +135,7 @@ func takeDown(t *testing.T, folder string) {
 	}
 }
 
-// crash kills parts of the lab (daemon, agent, relay, holder) with SIGKILL,
+// crash kills parts of the lab (vpp, daemon, agent, relay, holder) with SIGKILL,
 // and returns once they are dead.
 func crash(ts *testscript.TestScript, _ bool, parts []string) {
 	status, err := lab.ReadStatus(context.Background(), ts.MkAbs(ts.Getenv("POLYNIC_STATE")))
@@ -133,13 +143,20 @@ func crash(ts *testscript.TestScript, _ bool, parts []string) {
 	node := status.Nodes[0]
 	for _, part := range parts {
 		pid := map[string]int{
-			"daemon": status.Daemon.PID, "agent": node.Agent.PID, "relay": node.Relay.PID, "holder": node.Holder.PID,
+			"vpp": pidOf(node.VPP), "daemon": status.Daemon.PID, "agent": node.Agent.PID, "relay": node.Relay.PID, "holder": node.Holder.PID,
 		}[part]
 		id, err := process.Of(pid)
 		ts.Check(err)
 		ts.Check(id.Signal(syscall.SIGKILL))
 		ts.Check(id.Wait(context.Background()))
 	}
+}
+
+func pidOf(p *lab.Proc) int {
+	if p == nil {
+		return 0
+	}
+	return p.PID
 }
 
 // eventually repeats a command until it succeeds.

@@ -25,6 +25,8 @@ type Demo struct {
 	// Polynic runs the command line with the given arguments.
 	Polynic func(ctx context.Context, args []string) error
 	Out     io.Writer
+	// Dataplane is what switches; empty for the lab's own choice.
+	Dataplane string
 	// Manifest is the file with the pods.
 	Manifest string
 	// IPFamily is that of the pods' addresses; empty for the lab's own choice.
@@ -67,7 +69,11 @@ func (d Demo) Run(ctx context.Context) error {
 
 // show is the demo from the start of the lab to the pings.
 func (d Demo) show(ctx context.Context, stateDir string) error {
-	up := []string{"--eth0", "tap"}
+	var up []string
+	if d.Dataplane != "" {
+		up = append(up, "--dataplane", d.Dataplane)
+	}
+	up = append(up, "--eth0", "tap")
 	if d.IPFamily != "" {
 		up = append(up, "--ip-family", d.IPFamily)
 	}

@@ -43,6 +43,9 @@ func look(ctx context.Context, stateDir string) (survey, error) {
 	paths := []string{status.Outside.Path}
 	for _, n := range status.Nodes {
 		pids = append(pids, n.Holder.PID, n.Agent.PID, n.Relay.PID)
+		if n.VPP != nil {
+			pids = append(pids, n.VPP.PID)
+		}
 		paths = append(paths, n.Path)
 	}
 	for _, p := range status.Pods {
