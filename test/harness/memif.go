@@ -26,6 +26,8 @@ type MemifPeer struct {
 	ID             uint32
 	// Unsealed shares memory that the application could take away.
 	Unsealed bool
+	// Tries is how often it asks until it is let in; once if 0.
+	Tries int
 	// File, if set, is a descriptor that the application inherits, as its number 3.
 	File *os.File `json:"-"`
 }
@@ -109,17 +111,18 @@ func memifPeer() error {
 	if err := json.Unmarshal([]byte(os.Getenv("PEER")), &asked); err != nil {
 		return err
 	}
-	s, err := memiftest.NewSlave(asked.Socket, memiftest.SlaveConfig{
-		Init: memiftest.Init{ID: asked.ID, Secret: memiftest.Secret(asked.Secret)}, Unsealed: asked.Unsealed,
-	})
-	if err == nil {
-		defer s.Close()
-		err = s.Handshake()
+	s, err := asked.connect()
+	for range asked.Tries - 1 {
+		if err == nil {
+			break
+		}
+		s, err = asked.connect()
 	}
 	if err != nil {
 		fmt.Println(err)
 		return nil
 	}
+	defer s.Close()
 	fmt.Println("connected")
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		if err := act(s, lines.Text()); err != nil {
@@ -127,6 +130,19 @@ func memifPeer() error {
 		}
 	}
 	return nil
+}
+
+func (p MemifPeer) connect() (*memiftest.Slave, error) {
+	s, err := memiftest.NewSlave(p.Socket, memiftest.SlaveConfig{
+		Init: memiftest.Init{ID: p.ID, Secret: memiftest.Secret(p.Secret)}, Unsealed: p.Unsealed,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Handshake(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // act sends a frame, which is in hexadecimal, or offends.
