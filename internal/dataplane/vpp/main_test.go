@@ -17,7 +17,7 @@ import (
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/drivertest"
-	"github.com/polynic/polynic/internal/dataplane/drivertest/kernelnode"
+	"github.com/polynic/polynic/test/kernelnode"
 	"github.com/polynic/polynic/internal/dataplane/vpp"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vpptest"
 	"github.com/polynic/polynic/internal/plan"
