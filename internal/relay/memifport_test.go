@@ -95,8 +95,11 @@ func TestMemifSocketIsMadeAgain(t *testing.T) {
 			}
 		}
 		c.attachMemifs(t, second, c.port)
-		connected(t, c.dial(t, 0))
-		connected(t, c.dial(t, 1))
+		for number := range uint32(2) {
+			i := c.dial(t, number)
+			connected(t, i)
+			_ = i.Close() // or it would come to the next socket, too
+		}
 	}
 }
 

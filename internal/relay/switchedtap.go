@@ -92,6 +92,7 @@ func (p *switchedTap) stop() error {
 }
 
 func (p *switchedTap) close() error { return errors.Join(p.stop(), each(p.pod, (*tap.Device).Close)) }
+
 func (p *switchedTap) discard() error {
 	return errors.Join(p.stop(), each(p.pod, (*tap.Device).Discard))
 }

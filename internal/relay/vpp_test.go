@@ -44,9 +44,9 @@ func newRouted(t testing.TB, pods int) *routed {
 			Switch: relayapi.MemifPeer{Socket: r.socket, ID: uint32(n), Secret: secret, RingSize: 1024, MTU: 1500},
 		})
 		pod.Up(t, "tap1")
-		for _, net := range []string{fmt.Sprintf("10.80.%d.", n), fmt.Sprintf("fd80:%d::", n)} {
-			pod.Address(t, "tap1", net+"2", net+"1")
-			route := &netlink.Route{LinkIndex: pod.Device(t, "tap1").Attrs().Index, Gw: netip.MustParseAddr(net + "1").AsSlice()}
+		for _, prefix := range []string{fmt.Sprintf("10.80.%d.", n), fmt.Sprintf("fd80:%d::", n)} {
+			pod.Address(t, "tap1", prefix+"2", prefix+"1")
+			route := &netlink.Route{LinkIndex: pod.Device(t, "tap1").Attrs().Index, Gw: netip.MustParseAddr(prefix + "1").AsSlice()}
 			if err := pod.NL.RouteAdd(route); err != nil {
 				t.Fatal(err)
 			}

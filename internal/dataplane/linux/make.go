@@ -102,25 +102,7 @@ func (s *session) configure(ctx context.Context, ports []*port) error {
 // plan says.
 func (s *session) configureSwitchEnds(ctx context.Context, ports []*port) error {
 	for _, space := range s.driver.spaces() {
-		var b nl.Batch
-		var addresses []nl.Address
-		for _, p := range ports {
-			if p.space != space {
-				continue
-			}
-			if s.driver.portsOnly && s.driver.ipv6 {
-				if err := space.shutOut(p.inSwitch.Name); err != nil {
-					return named(p.Port, err)
-				}
-			}
-			s.switchEnd(&b, p)
-			of6, err := p.addresses6()
-			if err != nil {
-				return err
-			}
-			addresses = append(addresses, of6...)
-		}
-		if err := space.doUntilInUse(ctx, &b, addresses); err != nil {
+		if err := s.configureSwitchEndsIn(ctx, space, ports); err != nil {
 			return err
 		}
 	}
@@ -133,6 +115,26 @@ func (s *session) configureSwitchEnds(ctx context.Context, ports []*port) error 
 		s.driver.index.setLink(linkKey{p.space.nsid, p.inSwitch.Index}, s.driver.switchMark(p.Port))
 	}
 	return nil
+}
+
+func (s *session) configureSwitchEndsIn(ctx context.Context, space *space, ports []*port) error {
+	var b nl.Batch
+	var addresses []nl.Address
+	for _, p := range ports {
+		if p.space != space {
+			continue
+		}
+		if err := s.shutOut(p); err != nil {
+			return err
+		}
+		s.switchEnd(&b, p)
+		of6, err := p.addresses6()
+		if err != nil {
+			return err
+		}
+		addresses = append(addresses, of6...)
+	}
+	return space.doUntilInUse(ctx, &b, addresses)
 }
 
 // configurePodEnds brings the ends in the pods to what the plan says.

@@ -63,20 +63,20 @@ func NewPorts(config Config) (*Driver, error) {
 // onlyPorts refuses what a driver of NewPorts does not make.
 func onlyPorts(w dataplane.Work) error {
 	for _, c := range w.Changes {
-		switch kind := c.Key().Kind; kind {
-		case desired.KindVeth, desired.KindTap:
-		default:
+		if kind := c.Key().Kind; !isPort(kind) {
 			return fmt.Errorf("%s: a %s is the switch's, not the kernel's", c.Key(), kind)
 		}
 	}
 	return nil
 }
 
+func isPort(kind desired.Kind) bool { return kind == desired.KindVeth || kind == desired.KindTap }
+
 // portsAmong are the objects that a driver of NewPorts knows.
 func portsAmong(set desired.Set) desired.Set {
 	ports := desired.Set{}
 	for key, o := range set {
-		if key.Kind == desired.KindVeth || key.Kind == desired.KindTap {
+		if isPort(key.Kind) {
 			ports[key] = o
 		}
 	}
@@ -94,11 +94,14 @@ func (d *Driver) linkMAC(mac model.MAC) model.MAC {
 	return mac
 }
 
-// shutOut has the kernel's IPv6 take nothing from a link; IPv4 does not as it is
-// to take own sources only, and has none.
-func (s *space) shutOut(link string) error {
-	if err := s.sysctl.set(filepath.Join("net/ipv6/conf", link, "disable_ipv6"), "1"); err != nil {
-		return fmt.Errorf("switch IPv6 off: %w", err)
+// shutOut has the kernel's IPv6 take nothing from a link that is another switch's;
+// IPv4 does not as it is to take own sources only, and has none.
+func (s *session) shutOut(p *port) error {
+	if !s.driver.portsOnly || !s.driver.ipv6 {
+		return nil
+	}
+	if err := p.space.sysctl.set(filepath.Join("net/ipv6/conf", p.inSwitch.Name, "disable_ipv6"), "1"); err != nil {
+		return named(p.Port, fmt.Errorf("switch IPv6 off at the switch's end: %w", err))
 	}
 	return nil
 }

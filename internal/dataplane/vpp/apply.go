@@ -5,6 +5,7 @@ package vpp
 
 import (
 	"context"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -72,7 +73,7 @@ func (s *session) apply(ctx context.Context, changes []desired.Change) error {
 	if err != nil {
 		return err
 	}
-	if err := s.haveRoom(ctx, ports); err != nil {
+	if err := s.haveRoom(ctx, newAmong(ports, changes)); err != nil {
 		return err
 	}
 	if err := s.remove(ctx, gone); err != nil {
@@ -87,6 +88,17 @@ func (s *session) apply(ctx context.Context, changes []desired.Change) error {
 	}
 	failpoint.Hit("vpp-kernel")
 	return s.make(ctx, ports, wanted)
+}
+
+// newAmong are the ports that changes do not find there already.
+func newAmong(ports []*port, changes []desired.Change) []*port {
+	there := map[string]bool{}
+	for _, c := range changes {
+		if c.Old != nil && c.New != nil {
+			there[c.Interface()] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(ports), func(p *port) bool { return there[p.Pod.Name] })
 }
 
 // look reads everything that VPP has, once.

@@ -13,14 +13,16 @@ import (
 // checksSources reports whether VPP can be asked to drop what a pod sends from an
 // address that does not lead back to its port.
 func (d *Driver) checksSources(conn *vppapi.Conn) bool {
-	return conn.Has(&urpf.UrpfUpdateV2{}) && conn.Has(&urpf.UrpfInterfaceDump{}) && conn.Has(&urpf.UrpfInterfaceDetails{})
+	return conn.Has(&urpf.UrpfUpdateV2{}) && conn.Has(&urpf.UrpfUpdateV2Reply{}) && conn.Has(&urpf.UrpfInterfaceDump{}) && conn.Has(&urpf.UrpfInterfaceDetails{})
 }
 
-// setCheck has sources looked up in the interface's own table, which the message's
-// first version does not: it would drop all that pods send.
+// ownTable has sources looked up in the interface's own table. The message before
+// this version looks them up in the main one.
+const ownTable = ^uint32(0)
+
 func setCheck(b *vppapi.Batch, i ifIndex, af ip_types.AddressFamily, mode urpf.UrpfMode) {
-	request := &urpf.UrpfUpdateV2{IsInput: true, Mode: mode, Af: af, SwIfIndex: i, TableID: ^uint32(0)}
-	b.Call(request, &urpf.UrpfUpdateV2Reply{}).OnErrorSay("check sources")
+	b.Call(&urpf.UrpfUpdateV2{IsInput: true, Mode: mode, Af: af, SwIfIndex: i, TableID: ownTable}, &urpf.UrpfUpdateV2Reply{}).
+		OnErrorSay("check sources")
 }
 
 // check has sources checked. VPP remembers what it did for a number, also when that

@@ -88,7 +88,7 @@ func (d *Driver) makeHostInterface(ctx context.Context, k *known, v *view, p hos
 }
 
 // adoptHost gives the interface on a link if it is there and as wanted. One of ours
-// that is not goes.
+// that is not goes; by its MAC it is known for ours too, whatever tag it was given.
 func (d *Driver) adoptHost(ctx context.Context, k *known, v *view, p hostPort) (*iface, error) {
 	var i *iface
 	for _, each := range v.ifs {
@@ -99,7 +99,7 @@ func (d *Driver) adoptHost(ctx context.Context, k *known, v *view, p hostPort) (
 	if i == nil {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	if i.tag != p.tag && i.tag != "" {
+	if i.tag != p.tag && i.tag != "" && i.mac != p.mac {
 		return nil, fmt.Errorf("interface %s has the tag %q: %w: %w", i.name, i.tag, dataplane.ErrTaken, api.IF_ALREADY_EXISTS)
 	}
 	if i.mac == p.mac && d.isBound(p.link) {

@@ -52,14 +52,19 @@ func (d *Driver) makeHostLink(ctx context.Context, h desired.HostLink) error {
 	setUp(&b, i)
 	for _, a := range h.Host {
 		setNeighbor(&b, i.index, a.Addr(), h.HostMAC)
-		if r := defaultRoute(i.index, a.Addr()); v.routes[routeKey{r.table, r.dst}] != r {
+		r := defaultRoute(i.index, a.Addr())
+		key := routeKey{r.table, r.dst}
+		if old, ok := v.routes[key]; ok && v.isDead(old) {
+			dropRoute(&b, key)
+		}
+		if i.mtu == 0 || v.routes[key] != r { // it is new, or has none
 			setRoute(&b, r)
 		}
 	}
 	if err := k.conn.Do(ctx, &b); err != nil {
 		return err
 	}
-	k.put(hostLinkTag(h.Name), i.index)
+	k.put(hostLinkTag(h.Name), i.index, hostWord+peerName(h))
 	return nil
 }
 

@@ -21,16 +21,18 @@ type known struct {
 
 	mu       sync.Mutex // guards what follows
 	tags     map[string]ifIndex
+	names    map[string]string // of interfaces, by their tags
 	owners   map[ifIndex]desired.Owner
 	sockets  map[string]uint32
 	checked  map[ifIndex][2]bool // sources are, or were when the number was another's
 	making   map[string]int      // names that have no tag yet
+	dead     map[routeKey]bool   // routes whose interface is gone
 	networks map[string]network
 }
 
 func newKnown(conn *vppapi.Conn) *known {
 	return &known{
-		conn: conn, tags: map[string]ifIndex{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{},
+		conn: conn, tags: map[string]ifIndex{}, names: map[string]string{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{},
 		checked: map[ifIndex][2]bool{}, making: map[string]int{},
 	}
 }
@@ -41,10 +43,17 @@ func (k *known) learn(v *view) {
 	defer k.mu.Unlock()
 	clear(k.tags)
 	clear(k.owners)
+	clear(k.names)
 	k.sockets = maps.Clone(v.sockets)
 	k.networks = v.networks()
+	k.dead = map[routeKey]bool{}
+	for key, r := range v.routes {
+		if v.isDead(r) {
+			k.dead[key] = true
+		}
+	}
 	for tag, i := range v.tags {
-		k.add(tag, i.index)
+		k.add(tag, i.index, i.name)
 	}
 	for index, i := range v.ifs {
 		if i.strict != [2]bool{} {
@@ -54,18 +63,25 @@ func (k *known) learn(v *view) {
 }
 
 // add notes an interface; under mu.
-func (k *known) add(tag string, index ifIndex) {
+func (k *known) add(tag string, index ifIndex, name string) {
 	owner, _, isPort := parseTag(tag)
 	if isPort || isNodes(tag) {
 		k.tags[tag] = index
 		k.owners[index] = owner
+		k.names[tag] = name
 	}
 }
 
-func (k *known) put(tag string, index ifIndex) {
+func (k *known) put(tag string, index ifIndex, name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.add(tag, index)
+	k.add(tag, index, name)
+}
+
+func (k *known) name(tag string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.names[tag]
 }
 
 func (k *known) network(name string) (network, bool) {
@@ -87,6 +103,16 @@ func (k *known) forget(tag string) {
 	defer k.mu.Unlock()
 	delete(k.owners, k.tags[tag])
 	delete(k.tags, tag)
+	delete(k.names, tag)
+}
+
+// takeDead reports whether a route is dead, and forgets that it is.
+func (k *known) takeDead(key routeKey) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	isDead := k.dead[key]
+	delete(k.dead, key)
+	return isDead
 }
 
 // owner says whose an interface is.

@@ -171,7 +171,7 @@ func (k *known) adoptMemif(ctx context.Context, v *view, p memifPort) (*iface, e
 	if i == nil {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	if i.tag != p.tag && i.tag != "" {
+	if i.tag != p.tag && i.tag != "" && i.mac != p.mac {
 		return nil, fmt.Errorf("interface %s has the tag %q: %w: %w", i.name, i.tag, dataplane.ErrTaken, api.SUBIF_ALREADY_EXISTS)
 	}
 	if i.mac == p.mac {

@@ -139,7 +139,7 @@ func (d *Driver) makeGateway(ctx context.Context, k *known, v *view, n desired.N
 	if err := k.conn.Do(ctx, &b); err != nil {
 		return nil, fmt.Errorf("gateway's loopback: %w", err)
 	}
-	k.put(tag, i.index)
+	k.put(tag, i.index, i.name)
 	return i, nil
 }
 

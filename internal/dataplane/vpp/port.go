@@ -85,6 +85,15 @@ func (p *port) place() string {
 	return placeOf(p.memif.socket, p.memif.id)
 }
 
+// nameOf is how VPP names a port's interface.
+func (s *session) nameOf(p *port) string {
+	if p.host != nil {
+		return hostWord + p.host.link
+	}
+	socket, _ := s.k.socket(p.memif.socket)
+	return fmt.Sprintf("memif%d/%d", socket, p.memif.id)
+}
+
 func placeOf(socket string, id uint32) string { return fmt.Sprintf("%s/%d", socket, id) }
 
 // make makes what the owner should have: all interfaces at once, then all that is on
@@ -110,7 +119,7 @@ func (s *session) make(ctx context.Context, ports []*port, wanted []desired.Obje
 	}
 	failpoint.Hit("vpp-configure")
 	for _, p := range ports {
-		s.k.put(p.tag, p.have.index)
+		s.k.put(p.tag, p.have.index, s.nameOf(p))
 		if p.folder == "" {
 			continue
 		}

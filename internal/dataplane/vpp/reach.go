@@ -27,6 +27,9 @@ func (s *session) reach(ctx context.Context, b *vppapi.Batch, wanted []desired.O
 			if err != nil {
 				return fmt.Errorf("%s: %w", o.Key(), err)
 			}
+			if key := (routeKey{n.table, o.Dst}); s.k.takeDead(key) {
+				dropRoute(b, key)
+			}
 			setRoute(b, podRoute(n.table, o.Dst, i.index))
 		case desired.Neighbor:
 			_, i, err := s.onPort(ctx, o.Network, o.Interface)

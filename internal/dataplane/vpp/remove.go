@@ -52,7 +52,7 @@ func (s *session) ask(ctx context.Context, b *vppapi.Batch, o desired.Object) er
 	case desired.Route:
 		n, i, err := s.onPort(ctx, o.Network, o.Interface)
 		if err != nil {
-			return nil //nolint:nilerr // without port or network there is no route
+			return s.dropDead(ctx, b, o)
 		}
 		takeRoute(b, podRoute(n.table, o.Dst, i.index)).OnError(func(err error) error {
 			if isGone(err) {
@@ -68,6 +68,24 @@ func (s *session) ask(ctx context.Context, b *vppapi.Batch, o desired.Object) er
 		takeNeighbor(b, i.index, o.IP, o.MAC)
 	case desired.Network, desired.HostLink:
 		return fmt.Errorf("%s belongs to the node, not to %s", o.Key(), s.owner)
+	}
+	return nil
+}
+
+// dropDead removes a route whose port went without our doing: VPP keeps it.
+func (s *session) dropDead(ctx context.Context, b *vppapi.Batch, o desired.Route) error {
+	n, ok := s.k.network(o.Network)
+	if !ok {
+		return nil
+	}
+	v, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	key := routeKey{n.table, o.Dst}
+	if r, ok := v.routes[key]; ok && v.isDead(r) {
+		s.k.takeDead(key)
+		dropRoute(b, key)
 	}
 	return nil
 }

@@ -58,9 +58,18 @@ func (r route) path() fib_types.FibPath {
 }
 
 // setRoute makes a route, in the place of any of ours to the same destination;
-// takeRoute removes it, and no other with another path.
+// takeRoute removes it, and no other with another path. A route whose interface is
+// gone stays in VPP, and has to be dropped before it is made again: where the new
+// interface has the old one's number, VPP takes the new path for the old, which is
+// dead.
 func setRoute(b *vppapi.Batch, r route) *vppapi.Request  { return changeRoute(b, r, true) }
 func takeRoute(b *vppapi.Batch, r route) *vppapi.Request { return changeRoute(b, r, false) }
+
+// dropRoute removes whatever the API made to a destination.
+func dropRoute(b *vppapi.Batch, key routeKey) {
+	b.Call(&ip.IPRouteAddDel{Route: ip.IPRoute{TableID: key.table, Prefix: prefixOf(key.dst)}}, &ip.IPRouteAddDelReply{}).
+		OnErrorSay("route %s in table %d", key.dst, key.table)
+}
 
 //nolint:revive // add is the message's own word
 func changeRoute(b *vppapi.Batch, r route, add bool) *vppapi.Request {

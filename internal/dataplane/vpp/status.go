@@ -5,13 +5,14 @@ package vpp
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
 )
 
 // Memifs implements dataplane.Memifs. VPP tells of an application that it is there,
-// and not which.
+// and not which; packets count since VPP has the interface.
 func (d *Driver) Memifs(ctx context.Context) (map[desired.Key]model.MemifStatus, error) {
 	k, err := d.vpp(ctx)
 	if err != nil {
@@ -21,13 +22,21 @@ func (d *Driver) Memifs(ctx context.Context) (map[desired.Key]model.MemifStatus,
 	if err != nil {
 		return nil, err
 	}
+	counters, err := d.stats.Interfaces(ctx)
+	if err != nil {
+		d.log.DebugContext(ctx, "VPP does not tell of its counters", slog.Any("error", err))
+	}
 	found := map[desired.Key]model.MemifStatus{}
 	for _, i := range v.ifs {
 		owner, port, isPort := parseTag(i.tag)
 		if !isPort || !i.isMemif || i.socket == d.tapSocket() {
 			continue
 		}
-		var status model.MemifStatus
+		c := counters[uint32(i.index)]
+		status := model.MemifStatus{
+			RxPackets: c.Rx.Packets, RxBytes: c.Rx.Bytes, RxErrors: c.RxErrors, RxDrops: c.Drops,
+			TxPackets: c.Tx.Packets, TxBytes: c.Tx.Bytes, TxErrors: c.TxErrors,
+		}
 		if i.linked {
 			status.Application = &model.MemifApplication{}
 		}

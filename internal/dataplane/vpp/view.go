@@ -169,6 +169,9 @@ func (d *Driver) read(ctx context.Context, conn *vppapi.Conn) (*view, error) {
 	return v, v.readRoutes(ctx, conn)
 }
 
+// isDead reports whether a route leads to an interface that is gone.
+func (v *view) isDead(r route) bool { return r.out != none && v.ifs[r.out] == nil }
+
 // apiSource is whose routes are that come over the API (FIB_SOURCE_API in
 // vnet/fib/fib_source.h). VPP has others beside, such as for each neighbour.
 const apiSource = 8

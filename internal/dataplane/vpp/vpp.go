@@ -36,6 +36,7 @@ import (
 	"github.com/polynic/polynic/internal/dataplane/linux"
 	"github.com/polynic/polynic/internal/dataplane/nodenet"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
+	"github.com/polynic/polynic/internal/dataplane/vpp/vppstats"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/internal/nl"
@@ -77,6 +78,7 @@ type Driver struct {
 	config Config
 	log    *slog.Logger
 	api    *vppapi.Client
+	stats  *vppstats.Reader
 	ports  *linux.Driver // the kernel's part
 	node   *nodenet.Node
 	ns     *netns.Handle
@@ -107,7 +109,7 @@ func New(config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, log: config.Log, node: node}
+	d := &Driver{config: config, log: config.Log, node: node, stats: vppstats.New(config.StatsSocket)}
 	if d.ns, err = netns.Own(); err != nil {
 		return nil, err
 	}
@@ -161,8 +163,14 @@ func (d *Driver) vpp(ctx context.Context) (*known, error) {
 	return d.known, nil
 }
 
-// PortName implements dataplane.Namer: the name of VPP's interface.
+// PortName implements dataplane.Namer: the name of VPP's interface. Of one that is not
+// there it is the name that a veth's would have.
 func (d *Driver) PortName(owner desired.Owner, port string) string {
+	if k, _ := d.knownNow(); k != nil {
+		if name := k.name(portTag(owner, port)); name != "" {
+			return name
+		}
+	}
 	return hostWord + d.ports.PortName(owner, port)
 }
 
