@@ -125,7 +125,8 @@ func (p *Process) prompt(t testing.TB) string {
 		select {
 		case chunk, ok := <-p.chunks:
 			if !ok {
-				t.Fatalf("testpmd has ended:\n%s", p.said.String())
+				_ = p.cmd.Wait()
+				t.Fatalf("testpmd has ended (%v):\n%s", p.cmd.ProcessState, p.said.String())
 			}
 			p.said.WriteString(chunk)
 		case <-timeout:

@@ -44,3 +44,6 @@ func (t *Twin) serveSingly(ctx context.Context, c *memif.Conn) error {
 	}
 	return nil
 }
+
+// Serves reports whether the Twin moves packets over the connection.
+func (t *Twin) Serves(c *memif.Conn) bool { return t.conn.Load() == c }

@@ -216,11 +216,14 @@ func TestApplicationComesAgain(t *testing.T) {
 	w := newWay(t, memif.Config{}, 1)
 	for range 5 {
 		w.pod.Ping(t, twinV4)
-		c := connected(t, w.slave)
-		c.Disconnect("for a test")
-		<-c.Done()
-		connected(t, w.slave)
-		connected(t, w.master)
+		ours, theirs := connected(t, w.master), connected(t, w.slave)
+		theirs.Disconnect("for a test")
+		<-theirs.Done()
+		<-ours.Done()
+		ours, theirs = connected(t, w.master), connected(t, w.slave)
+		relaytest.Eventually(t, "packets are moved again", 5*time.Second, func() bool {
+			return w.relay.Serves(ours) && w.app.Serves(theirs)
+		})
 		w.network.Ping(t, appV6)
 	}
 	if s := w.master.Status(); s.Connects < 6 {
