@@ -61,7 +61,7 @@ func Start(t testing.TB, c Config) *Process {
 	t.Helper()
 	program := need.VPP(t)
 	// A test's own folder has too long a name for the path of a socket.
-	dir, err := os.MkdirTemp("", "vpp")
+	dir, err := os.MkdirTemp("", "vpp") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func (p *Process) clean(t testing.TB) {
 		t.Logf("VPP said:\n%s", p.said())
 	}
 	_ = os.RemoveAll(p.dir)
-	leftovers, _ := filepath.Glob("/dev/shm/" + p.prefix + "*") //nolint:errcheck // the pattern is well-formed
+	leftovers, _ := filepath.Glob("/dev/shm/" + p.prefix + "*") // the pattern is well-formed
 	for _, path := range leftovers {
 		_ = os.Remove(path)
 	}

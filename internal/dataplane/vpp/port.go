@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"go.fd.io/govpp/binapi/af_packet"
 	interfaces "go.fd.io/govpp/binapi/interface"
+	"go.fd.io/govpp/binapi/ip"
 	"go.fd.io/govpp/binapi/memif"
 
 	"github.com/polynic/polynic/internal/dataplane"
@@ -269,6 +271,17 @@ func (s *session) lend(b *vppapi.Batch, p *port) {
 		setTable(b, p.have.index, p.network.table, is6)
 	}
 	setUnnumbered(b, p.network.gateway, p.have.index, true)
+	if p.folder != "" && slices.Contains(families(p.network.addresses), true) {
+		enableIPv6(b, p.have.index)
+	}
+}
+
+// enableIPv6 gives an interface a link-local address and has it in the groups of
+// neighbour discovery, which the gateways' addresses alone do not: an application at a
+// memif asks, and is asked.
+func enableIPv6(b *vppapi.Batch, i ifIndex) {
+	b.Call(&ip.SwInterfaceIP6EnableDisable{SwIfIndex: i, Enable: true}, &ip.SwInterfaceIP6EnableDisableReply{}).
+		OnErrorSay("enable IPv6")
 }
 
 // families lists those of a network's gateways, as whether they are IPv6. Its

@@ -43,7 +43,7 @@ func familyOf(a netip.Addr) family {
 }
 
 // familyIf is the family by VPP's is_ip6.
-func familyIf(isIPv6 bool) family {
+func familyIf(isIPv6 bool) family { //nolint:revive // the flag is VPP's
 	if isIPv6 {
 		return v6
 	}

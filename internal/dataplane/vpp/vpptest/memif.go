@@ -148,8 +148,7 @@ func (s *memifSocket) listen() error {
 			return fmt.Errorf("%s is no socket", s.path)
 		}
 		for _, network := range []string{"unix", "unixpacket"} {
-			if conn, err := net.Dial(network, s.path); err == nil {
-				_ = conn.Close()
+			if listens(network, s.path) {
 				return fmt.Errorf("somebody listens on %s", s.path)
 			}
 		}

@@ -35,7 +35,7 @@ type Peer struct {
 // Dial connects to a VPP. The connection is closed when the test ends.
 func Dial(t testing.TB, socket string) *Peer {
 	t.Helper()
-	conn, err := net.Dial("unix", socket)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,27 +69,32 @@ func (w *world) changeTable(add bool, q ip.IPTable) api.VPPApiError {
 // dropTables forgets the tables that nothing needs.
 func (w *world) dropTables() {
 	for {
-		used := map[tableKey]bool{}
-		for _, i := range w.interfaces {
-			for f := range families {
-				used[tableKey{f, i.tables[f]}] = true
-			}
-		}
-		for _, t := range w.tables {
-			for _, r := range t.routes {
-				for _, p := range r.paths {
-					if k, leads := leadsTo(p); leads {
-						used[k] = true
-					}
-				}
-			}
-		}
-		before := len(w.tables)
+		used, before := w.usedTables(), len(w.tables)
 		maps.DeleteFunc(w.tables, func(k tableKey, t *table) bool { return !t.api && !used[k] })
 		if len(w.tables) == before {
 			return
 		}
 	}
+}
+
+// usedTables are those that interfaces are in, and that routes lead into.
+func (w *world) usedTables() map[tableKey]bool {
+	used := map[tableKey]bool{}
+	for _, i := range w.interfaces {
+		for f := range families {
+			used[tableKey{f, i.tables[f]}] = true
+		}
+	}
+	for _, t := range w.tables {
+		for _, r := range t.routes {
+			for _, p := range r.paths {
+				if k, leads := leadsTo(p); leads {
+					used[k] = true
+				}
+			}
+		}
+	}
+	return used
 }
 
 // leadsTo is the table that a path goes on in, if it does.
@@ -180,12 +185,11 @@ func (t *table) change(p netip.Prefix, q ip.IPRouteAddDelV2) {
 func (w *world) decodePath(p *fib_types.FibPath) api.VPPApiError {
 	p.Weight = max(p.Weight, 1)
 	p.RpfID, p.Flags = 0, fib_types.FIB_API_PATH_FLAG_NONE
-	switch p.Type {
-	case fib_types.FIB_API_PATH_TYPE_NORMAL:
-	case fib_types.FIB_API_PATH_TYPE_LOCAL:
+	if p.Type == fib_types.FIB_API_PATH_TYPE_LOCAL {
 		p.TableID = 0
 		return ok
-	default:
+	}
+	if p.Type != fib_types.FIB_API_PATH_TYPE_NORMAL {
 		p.SwIfIndex, p.TableID, p.Nh = none, 0, fib_types.FibPathNh{}
 		return ok
 	}

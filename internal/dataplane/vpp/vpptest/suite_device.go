@@ -4,12 +4,12 @@
 package vpptest
 
 import (
+	"context"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 
 	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/af_packet"
@@ -24,17 +24,6 @@ import (
 
 	"github.com/polynic/polynic/test/need"
 )
-
-// shortDir is a folder with a name that is short enough for a socket's path.
-func shortDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "vpptest")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
-}
 
 func (s *suite) memifSockets() {
 	dir := shortDir(s)
@@ -92,10 +81,8 @@ func (s *suite) memifs() {
 		RingSize: 1, Flags: isUp, IfName: "memif5/1",
 	}})
 	same(s, "interfaces", s.described(), []string{"memif5/1 memif 1"})
-	if conn, err := net.Dial("unixpacket", path); err != nil {
-		s.Errorf("VPP does not listen: %v", err)
-	} else {
-		_ = conn.Close()
+	if !listens("unixpacket", path) {
+		s.Errorf("VPP does not listen")
 	}
 	refused[interfaces.SwInterfaceSetRxModeReply](s, ok, &interfaces.SwInterfaceSetRxMode{SwIfIndex: index, Mode: interface_types.RX_MODE_API_INTERRUPT})
 	refused[interfaces.SwInterfaceSetMtuReply](s, ok, &interfaces.SwInterfaceSetMtu{SwIfIndex: index, Mtu: []uint32{1450, 0, 0, 0}})
@@ -104,8 +91,7 @@ func (s *suite) memifs() {
 	refused[memif.MemifDeleteReply](s, api.INVALID_SW_IF_INDEX, &memif.MemifDelete{SwIfIndex: s.loopback(1, 0)})
 	refused[interfaces.DeleteLoopbackReply](s, api.INVALID_SW_IF_INDEX, &interfaces.DeleteLoopback{SwIfIndex: index})
 	refused[memif.MemifDeleteReply](s, ok, &memif.MemifDelete{SwIfIndex: index})
-	if conn, err := net.Dial("unixpacket", path); err == nil {
-		_ = conn.Close()
+	if listens("unixpacket", path) {
 		s.Errorf("VPP listens for a memif that is gone")
 	}
 	refused[memif.MemifSocketFilenameAddDelV2Reply](s, ok, &memif.MemifSocketFilenameAddDelV2{SocketID: 5})
@@ -123,18 +109,15 @@ func (s *suite) memifWithoutFolder() {
 		s.Fatal(err)
 	}
 	deaf := refused[memif.MemifCreateV2Reply](s, ok, &memif.MemifCreateV2{SocketID: 5})
-	if conn, err := net.Dial("unixpacket", dir+"/m"); err == nil {
-		_ = conn.Close()
+	if listens("unixpacket", dir+"/m") {
 		s.Errorf("VPP listens after all")
 	}
 	refused[memif.MemifDeleteReply](s, ok, &memif.MemifDelete{SwIfIndex: deaf.SwIfIndex})
 	refused[memif.MemifSocketFilenameAddDelV2Reply](s, ok, &memif.MemifSocketFilenameAddDelV2{SocketID: 5})
 	Do[memif.MemifSocketFilenameAddDelV2Reply](s.peer, socket)
 	again := Do[memif.MemifCreateV2Reply](s.peer, &memif.MemifCreateV2{SocketID: 5}).SwIfIndex
-	if conn, err := net.Dial("unixpacket", dir+"/m"); err != nil {
-		s.Errorf("VPP does not listen on a socket that was made anew: %v", err)
-	} else {
-		_ = conn.Close()
+	if !listens("unixpacket", dir+"/m") {
+		s.Errorf("VPP does not listen on a socket that was made anew")
 	}
 	Do[memif.MemifDeleteReply](s.peer, &memif.MemifDelete{SwIfIndex: again})
 	Do[memif.MemifSocketFilenameAddDelV2Reply](s.peer, &memif.MemifSocketFilenameAddDelV2{IsAdd: true, SocketID: 6, SocketFilename: dir + "/m"})
@@ -154,7 +137,7 @@ func (s *suite) hostInterfaces() {
 	need.Root(s)
 	run := func(args ...string) {
 		s.Helper()
-		if out, err := exec.Command(need.Command(s, need.Kernel, "ip"), args...).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(context.Background(), need.Command(s, need.Kernel, "ip"), args...).CombinedOutput(); err != nil {
 			s.Fatalf("ip %v: %v: %s", args, err, out)
 		}
 	}

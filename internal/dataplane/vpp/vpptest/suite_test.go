@@ -18,9 +18,15 @@ func TestMain(m *testing.M) { os.Exit(isolate.Main(m)) }
 
 func TestServer(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	vpptest.Run(t, func(t testing.TB) string { return vpptest.Start(t, vpptest.Config{}).Socket })
+	vpptest.Run(t, func(t testing.TB) string {
+		t.Helper()
+		return vpptest.Start(t, vpptest.Config{}).Socket
+	})
 }
 
 func TestVPP(t *testing.T) {
-	vpptest.Run(t, func(t testing.TB) string { return vpp.Start(t, vpp.Config{}).API })
+	vpptest.Run(t, func(t testing.TB) string {
+		t.Helper()
+		return vpp.Start(t, vpp.Config{}).API
+	})
 }

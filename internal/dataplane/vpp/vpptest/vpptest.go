@@ -77,13 +77,7 @@ func Start(t testing.TB, c Config) *Server {
 		c.Version = DefaultVersion
 	}
 	if c.Socket == "" {
-		// A test's own folder has too long a name for the path of a socket.
-		dir, err := os.MkdirTemp("", "vpptest")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		c.Socket = filepath.Join(dir, "api.sock")
+		c.Socket = filepath.Join(shortDir(t), "api.sock")
 	}
 	s := &Server{
 		t: t, config: c, names: number(), Socket: c.Socket, Stats: filepath.Join(filepath.Dir(c.Socket), "stats.sock"),
@@ -93,6 +87,18 @@ func Start(t testing.TB, c Config) *Server {
 	t.Cleanup(s.Kill)
 	s.Restart()
 	return s
+}
+
+// shortDir is a folder of the test's with a name that leaves room for a socket's in
+// a path.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "vpptest") //nolint:usetesting // TempDir's names are too long
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // Restart kills the server, if it runs, and starts it empty.
@@ -108,12 +114,12 @@ func (s *Server) Restart() {
 }
 
 // listen listens as VPP does: a socket that nobody listens on is in nobody's way.
-func (s *Server) listen(network, path string) *net.UnixListener {
+func (s *Server) listen(network, at string) *net.UnixListener {
 	s.t.Helper()
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(at); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.t.Fatal(err)
 	}
-	listener, err := net.ListenUnix(network, &net.UnixAddr{Name: path, Net: network})
+	listener, err := net.ListenUnix(network, &net.UnixAddr{Name: at, Net: network})
 	if err != nil {
 		s.t.Fatal(err)
 	}

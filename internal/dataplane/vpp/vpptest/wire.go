@@ -4,9 +4,11 @@
 package vpptest
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 
 	"go.fd.io/govpp/api"
@@ -67,6 +69,16 @@ func encode(m api.Message, number uint16, index, context uint32) ([]byte, error)
 	case api.OtherMessage:
 	}
 	return data, nil
+}
+
+// listens reports whether somebody accepts connections there.
+func listens(network, socket string) bool {
+	conn, err := (&net.Dialer{}).DialContext(context.Background(), network, socket)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 // outbox holds what is to be sent to a client. Like VPP's it has no bound, so
