@@ -74,7 +74,6 @@ func (l *lab) removeNode() {
 func (l *lab) pod() model.Netns                          { return l.Pod() }
 func (l *lab) kill(ns model.Netns)                       { l.Kill(ns) }
 func (l *lab) jam(ns model.Netns) (free func())          { return l.Jam(ns) }
-func (l *lab) in(ns model.Netns) *nl.Handle              { return l.In(ns) }
 func (l *lab) occupy(ns model.Netns, name string)        { l.Occupy(ns, name) }
 func (l *lab) occupied(ns model.Netns, name string) bool { return l.Occupied(ns, name) }
 

@@ -281,7 +281,12 @@ func (s *session) lend(b *vppapi.Batch, p *port) {
 // memif asks, and is asked.
 func enableIPv6(b *vppapi.Batch, i ifIndex) {
 	b.Call(&ip.SwInterfaceIP6EnableDisable{SwIfIndex: i, Enable: true}, &ip.SwInterfaceIP6EnableDisableReply{}).
-		OnErrorSay("enable IPv6")
+		OnError(func(err error) error {
+			if exists(err) {
+				return nil
+			}
+			return say(err, "enable IPv6")
+		})
 }
 
 // families lists those of a network's gateways, as whether they are IPv6. Its
@@ -294,7 +299,6 @@ func families(gateways []netip.Addr) []bool {
 	return list
 }
 
-//nolint:revive // use is the message's own flag
 func setUnnumbered(b *vppapi.Batch, lender, i ifIndex, use bool) {
 	b.Call(&interfaces.SwInterfaceSetUnnumbered{SwIfIndex: lender, UnnumberedSwIfIndex: i, IsAdd: use}, &interfaces.SwInterfaceSetUnnumberedReply{}).
 		OnErrorSay("use the gateways' addresses")
