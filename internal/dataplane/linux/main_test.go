@@ -18,7 +18,6 @@ import (
 	"github.com/polynic/polynic/internal/dataplane/drivertest"
 	"github.com/polynic/polynic/internal/dataplane/linux"
 	"github.com/polynic/polynic/internal/model"
-	"github.com/polynic/polynic/internal/nl"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/test/isolate"
 	"github.com/polynic/polynic/test/kernelnode"
