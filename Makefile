@@ -29,7 +29,7 @@ RINGS     ?= 100000
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-.PHONY: help build portmap image setup demo test test-vpp test-cluster walkthrough bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
+.PHONY: help build portmap image setup demo test test-vpp vpp-page test-cluster walkthrough bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
 	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
@@ -77,6 +77,11 @@ test-vpp: setup build ## what needs a real VPP: that of POLYNIC_VPP, or the one 
 	echo "==> test-vpp: the lab's packets"
 	$(TEST) -count=1 -run VPP ./internal/lab/... || failed=1
 	exit $$failed
+
+vpp-page: setup build ## the views and figures of docs/vpp.md, from a lab with VPP
+	views=$$(timeout --foreground 15m test/vpp-views $(BIN)) || { echo "$$views"; exit 1; }
+	{ sed '/^<!-- views -->$$/q' docs/vpp.md; echo "$$views"; echo; sed -n '/^<!-- end -->$$/,$$p' docs/vpp.md; } > docs/vpp.md.new
+	mv docs/vpp.md.new docs/vpp.md
 
 test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (compiles Kubernetes once: 15 minutes)
 	test/cluster/build

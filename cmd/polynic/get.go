@@ -131,7 +131,10 @@ func memifColumns(m *inspect.Memif) []string {
 	}
 	application, rings := "not connected", "-"
 	if a := m.Application; a != nil {
-		application, rings = a.Name, fmt.Sprintf("%d+%d of %d", a.RxQueues, a.TxQueues, a.RingSize)
+		application = cmp.Or(a.Name, "connected") // VPP does not tell who it is
+		if a.RingSize > 0 {
+			rings = fmt.Sprintf("%d+%d of %d", a.RxQueues, a.TxQueues, a.RingSize)
+		}
 	}
 	var refused uint64
 	for _, n := range m.Refused {

@@ -93,6 +93,9 @@ func (s Settings) Config(dir state.Dir) (config.Config, error) {
 	if s.Nodes != 1 {
 		return c, fmt.Errorf("--nodes %d: a lab has one node in this version", s.Nodes)
 	}
+	if err := s.checkHostLink(c.Network); err != nil {
+		return c, err
+	}
 	if err := c.Validate(); err != nil {
 		return c, fmt.Errorf("settings of the lab: %w", err)
 	}
@@ -108,6 +111,22 @@ func (s Settings) checkVPP(folder string) error {
 		return fmt.Errorf("--vpp-api %q is not an absolute path", s.VPPAPI)
 	case s.Dataplane == config.DataplaneVPP:
 		return vpp.Check(folder)
+	}
+	return nil
+}
+
+// checkHostLink says with which range of the link between VPP and the node a
+// subnet overlaps.
+func (s Settings) checkHostLink(n config.Network) error {
+	if s.Dataplane != config.DataplaneVPP {
+		return nil
+	}
+	for _, pods := range n.Subnets {
+		for _, host := range n.HostSubnets {
+			if pods.CIDR.Overlaps(host.CIDR) {
+				return fmt.Errorf("--pod-subnet %s overlaps %s, the link between VPP and the lab's node; choose another range", pods.CIDR, host.CIDR)
+			}
+		}
 	}
 	return nil
 }

@@ -67,11 +67,30 @@ func TestConfigIsTheLabsOwn(t *testing.T) {
 	}
 }
 
+// A VPP of the lab's own has its sockets in the lab's folder; of one that runs
+// already they are beside the one that is given.
+func TestSocketsOfVPP(t *testing.T) {
+	for api, want := range map[string]config.VPP{
+		"":                  {APISocket: "/lab/nodes/node1/vpp/api.sock", StatsSocket: "/lab/nodes/node1/vpp/stats.sock", CLISocket: "/lab/nodes/node1/vpp/cli.sock", TapRingSize: 256},
+		"/run/vpp/api.sock": {APISocket: "/run/vpp/api.sock", StatsSocket: "/run/vpp/stats.sock", CLISocket: "/run/vpp/cli.sock", TapRingSize: 256},
+	} {
+		s := DefaultSettings()
+		s.Dataplane, s.VPPAPI = "vpp", api
+		c, err := s.Config("/lab")
+		if err != nil || c.VPP != want || s.runsVPP() != (api == "") {
+			t.Errorf("%q: %+v, %v, want %+v", api, c.VPP, err, want)
+		}
+	}
+}
+
 func TestSettingsThatCannotBe(t *testing.T) {
 	for want, change := range map[string]func(*Settings){
-		`--ip-family "ipv5" is not known`:                  func(s *Settings) { s.IPFamily = "ipv5" },
-		"--nodes 2: ":                                      func(s *Settings) { s.Nodes = 2 },
-		`dataplane: "vpp"`:                                 func(s *Settings) { s.Dataplane = "vpp" },
+		`--ip-family "ipv5" is not known`: func(s *Settings) { s.IPFamily = "ipv5" },
+		"--nodes 2: ":                     func(s *Settings) { s.Nodes = 2 },
+		`dataplane: "ovs"`:                func(s *Settings) { s.Dataplane = "ovs" },
+		"--vpp-api /a is of use with --dataplane vpp only": func(s *Settings) { s.VPPAPI = "/a" },
+		`--vpp-api "a" is not an absolute path`:            func(s *Settings) { s.Dataplane, s.VPPAPI = "vpp", "a" },
+		"--pod-subnet 172.30.0.0/16":                       func(s *Settings) { s.Dataplane, s.PodSubnets = "vpp", []string{"172.30.0.0/16"} },
 		"network.mtu: 100":                                 func(s *Settings) { s.MTU = 100 },
 		`network.eth0: "tun"`:                              func(s *Settings) { s.Eth0 = "tun" },
 		"network.tapQueues: 0":                             func(s *Settings) { s.TapQueues = 0 },

@@ -18,7 +18,6 @@ import (
 	"github.com/polynic/polynic/internal/dataplane/drivertest"
 	"github.com/polynic/polynic/internal/dataplane/linux"
 	"github.com/polynic/polynic/internal/model"
-	"github.com/polynic/polynic/internal/nl"
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/test/isolate"
 	"github.com/polynic/polynic/test/kernelnode"
@@ -74,7 +73,6 @@ func (l *lab) removeNode() {
 func (l *lab) pod() model.Netns                          { return l.Pod() }
 func (l *lab) kill(ns model.Netns)                       { l.Kill(ns) }
 func (l *lab) jam(ns model.Netns) (free func())          { return l.Jam(ns) }
-func (l *lab) in(ns model.Netns) *nl.Handle              { return l.In(ns) }
 func (l *lab) occupy(ns model.Netns, name string)        { l.Occupy(ns, name) }
 func (l *lab) occupied(ns model.Netns, name string) bool { return l.Occupied(ns, name) }
 

@@ -128,7 +128,6 @@ func takeNeighbor(b *vppapi.Batch, i ifIndex, a netip.Addr, mac model.MAC) {
 	changeNeighbor(b, i, a, mac, false)
 }
 
-//nolint:revive // add is the message's own word
 func changeNeighbor(b *vppapi.Batch, i ifIndex, a netip.Addr, mac model.MAC, add bool) {
 	b.Call(&ip_neighbor.IPNeighborAddDel{IsAdd: add, Neighbor: ip_neighbor.IPNeighbor{
 		SwIfIndex: i, Flags: ip_neighbor.IP_API_NEIGHBOR_FLAG_STATIC, MacAddress: macOf(mac), IPAddress: addressOf(a),

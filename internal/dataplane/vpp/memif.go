@@ -22,7 +22,8 @@ import (
 
 // socketDir, in the run folder, has VPP's memif sockets.
 const (
-	socketDir = "vpp-memif"
+	socketDir     = "vpp-memif"
+	tapSocketName = "taps.sock"
 	// maxSocketPath is the longest path of a unix socket (unix(7)).
 	maxSocketPath = 107
 )
@@ -31,7 +32,7 @@ const (
 const errNoSecret = model.Refusal("its secret was lost with the agent's journal (delete the pod, so that it gets another)")
 
 // tapSocket is the one that the relay finds all taps on.
-func (d *Driver) tapSocket() string { return filepath.Join(d.config.RunDir, socketDir, "taps.sock") }
+func (d *Driver) tapSocket() string { return filepath.Join(d.config.RunDir, socketDir, tapSocketName) }
 
 // podSocket is the one of a container's memifs.
 func (d *Driver) podSocket(folder string) string {
@@ -95,11 +96,11 @@ func (k *known) makeSockets(ctx context.Context, memifs []memifPort) error {
 			paths = append(paths, m.socket)
 		}
 	}
-	replies := make([]memif.MemifSocketFilenameAddDelV2Reply, len(paths))
+	ids := k.freeSocketIDs(paths)
 	var b vppapi.Batch
 	for i, path := range paths {
-		b.Call(&memif.MemifSocketFilenameAddDelV2{IsAdd: true, SocketID: ^uint32(0), SocketFilename: path}, &replies[i]).
-			OnErrorSay("memif socket %s", path)
+		b.Call(&memif.MemifSocketFilenameAddDelV2{IsAdd: true, SocketID: ids[i], SocketFilename: path}, &memif.MemifSocketFilenameAddDelV2Reply{}).
+			OnErrorSay("memif socket %d, %s", ids[i], path)
 	}
 	if err := k.conn.Do(ctx, &b); err != nil {
 		return err
@@ -107,9 +108,37 @@ func (k *known) makeSockets(ctx context.Context, memifs []memifPort) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i, path := range paths {
-		k.sockets[path] = replies[i].SocketID
+		k.sockets[path] = ids[i]
 	}
 	return nil
+}
+
+// tapSocketID is the number of the taps' socket. Those of pods count from 1, so that
+// their memifs are called memif1/0 and so on; VPP would choose at random.
+const tapSocketID = 1 << 20
+
+// freeSocketIDs are numbers for sockets that VPP does not know.
+func (k *known) freeSocketIDs(paths []string) []uint32 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	taken := map[uint32]bool{0: true} // VPP's own
+	for _, id := range k.sockets {
+		taken[id] = true
+	}
+	ids := make([]uint32, len(paths))
+	next := uint32(1)
+	for i, path := range paths {
+		if filepath.Base(path) == tapSocketName {
+			ids[i] = tapSocketID
+			continue
+		}
+		for taken[next] {
+			next++
+		}
+		ids[i] = next
+		taken[next] = true
+	}
+	return ids
 }
 
 func (k *known) socket(path string) (uint32, bool) {

@@ -28,9 +28,8 @@ import (
 	"path/filepath"
 	"sync"
 
-	interfaces "go.fd.io/govpp/binapi/interface"
-
 	"go.fd.io/govpp/api"
+	interfaces "go.fd.io/govpp/binapi/interface"
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/linux"
