@@ -22,9 +22,19 @@ const parallelOwners, parallelKernel = 64, 4
 
 // Apply implements dataplane.Driver.
 func (d *Driver) Apply(ctx context.Context, work []dataplane.Work, done func(desired.Owner, error)) {
+	// What the pods are joined to comes first: they need not fail for its sake after
+	// VPP was started anew.
+	for _, w := range work {
+		if w.Owner.IsZero() {
+			done(w.Owner, d.applyOwner(ctx, w))
+		}
+	}
 	var group errgroup.Group
 	group.SetLimit(parallelOwners)
 	for _, w := range work {
+		if w.Owner.IsZero() {
+			continue
+		}
 		group.Go(func() error {
 			done(w.Owner, d.applyOwner(ctx, w))
 			return nil
