@@ -93,6 +93,25 @@ func layers() []layer {
 		{"internal/dataplane/fake", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the fake knows the contract alone"},
 		{"internal/dataplane/drivertest", []string{"api/podif", "internal/dataplane", "internal/desired", "internal/model", "internal/plan", "test/..."}, "the suite knows the contract, not a driver"},
 		{"internal/dataplane/vpp/vpptest", []string{"internal/netns", "test/need"}, "what stands in for VPP knows VPP's messages, and no driver of ours"},
+		{"internal/dataplane/nodenet", []string{"internal/desired"}, "a node's rules and settings know no driver"},
+		{"internal/dataplane/vpp/vppapi", []string{"internal/dataplane", "internal/unixsock"}, "the connection to VPP knows messages, and not what they are for"},
+		{
+			"internal/dataplane/vpp",
+			[]string{
+				"internal/dataplane", "internal/dataplane/linux", "internal/dataplane/nodenet", "internal/dataplane/vpp/vppapi",
+				"internal/dataplane/vpp/vppstats", "internal/desired", "internal/failpoint", "internal/model", "internal/netns", "internal/nl",
+				"internal/relay/relayapi",
+			},
+			"ports of VPP have a part in the kernel, which is the linux driver's to make",
+		},
+		{
+			"internal/dataplane/linux",
+			[]string{
+				"internal/dataplane", "internal/dataplane/nodenet", "internal/desired", "internal/failpoint", "internal/model", "internal/netns",
+				"internal/nl", "internal/relay/relayapi", "memif/...",
+			},
+			"a driver makes what it is told, and sees the relay by its client",
+		},
 		{
 			"internal/dataplane/...",
 			[]string{
@@ -224,6 +243,7 @@ func TestModulesStayAtTheirPlace(t *testing.T) {
 		{"github.com/vishvananda/netns", []string{"internal/netns", "internal/nl"}, "a thread enters a namespace only through internal/netns"},
 		{"github.com/vishvananda/netlink/...", []string{"internal/nl", "internal/dataplane/linux/...", "internal/relay/...", "internal/lab/...", "test/..."}, "only what makes links knows netlink"},
 		{"google.golang.org/grpc/...", []string{"internal/deviceplugin/...", "internal/lab/kubelet", "test/harness"}, "kubelet alone is spoken to by gRPC"},
+		{"go.fd.io/...", []string{"internal/dataplane/vpp/..."}, "no message of VPP's leaves its driver"},
 		{"github.com/spf13/cobra", []string{"cmd/polynic", "cmd/polynic-agent"}, "only programs with commands have use for it"},
 	} {
 		for _, s := range sources(t) {

@@ -25,9 +25,8 @@ import (
 	"path/filepath"
 	"sync"
 
-	"sigs.k8s.io/knftables"
-
 	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/dataplane/nodenet"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
@@ -72,13 +71,12 @@ type Relay interface {
 type Driver struct {
 	config Config
 	log    *slog.Logger
-	nft    knftables.Interface
+	host   *nodenet.Node
 	node   *space
 	stub   *space
 	index  *index
-	state  *stateFile
 	ipv6   bool // the kernel has it
-	// portsOnly is set by NewPorts: nft, stub and state are nil, and node takes the
+	// portsOnly is set by NewPorts: host and stub are nil, and node takes the
 	// ports of all networks.
 	portsOnly bool
 
@@ -93,9 +91,9 @@ var _ dataplane.Driver = (*Driver)(nil)
 // New opens the namespace that the caller runs in. The stub network's is made
 // when the plan asks for it.
 func New(config Config) (*Driver, error) {
-	nft, err := knftables.New(tableFamily, tableName)
+	host, err := nodenet.New(config.SysctlDir, config.StateFile)
 	if err != nil {
-		return nil, fmt.Errorf("nftables (is the nft program installed?): %w", err)
+		return nil, err
 	}
 	own, err := netns.Own()
 	if err != nil {
@@ -109,7 +107,7 @@ func New(config Config) (*Driver, error) {
 	return &Driver{
 		config: config,
 		log:    config.Log,
-		nft:    nft,
+		host:   host,
 		node:   node,
 		stub: &space{
 			network: model.StubNetwork, path: filepath.Join(config.NetnsDir, model.StubNetwork),
@@ -117,7 +115,6 @@ func New(config Config) (*Driver, error) {
 		},
 		index: newIndex(),
 		ends:  map[endKey]leftEnd{},
-		state: &stateFile{path: config.StateFile},
 		ipv6:  sysctl.has("net/ipv6"),
 	}, nil
 }

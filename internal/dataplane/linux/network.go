@@ -37,10 +37,10 @@ func (d *Driver) changeNetwork(ctx context.Context, c desired.Change) error {
 		return err
 	}
 	failpoint.Hit("gateways")
-	if err := d.enableForwarding(network.Gateways); err != nil {
+	if err := d.host.EnableForwarding(network.Gateways); err != nil {
 		return err
 	}
-	if err := d.applyRuleset(ctx, network); err != nil {
+	if err := d.host.SetTable(ctx, rules(network)); err != nil {
 		return err
 	}
 	failpoint.Hit("ruleset")
@@ -51,7 +51,7 @@ func (d *Driver) removeNetwork(ctx context.Context, name string) error {
 	if name == model.StubNetwork {
 		return d.stub.remove()
 	}
-	return errors.Join(d.setGateways(nil), d.removeRuleset(ctx), d.restoreForwarding())
+	return errors.Join(d.setGateways(nil), d.host.RemoveTable(ctx), d.host.RestoreForwarding())
 }
 
 // setGateways makes the node answer for the gateway addresses: a local route
@@ -129,10 +129,10 @@ func (d *Driver) observeNetwork(ctx context.Context, want desired.Network) (desi
 	slices.SortFunc(found, func(a, b netip.Addr) int {
 		return slices.Index(want.Gateways, a) - slices.Index(want.Gateways, b)
 	})
-	if d.forwarding(want.Gateways) {
+	if d.host.Forwarding(want.Gateways) {
 		got.Gateways = found
 	}
-	same, err := d.rulesetIs(ctx, want)
+	same, err := d.host.TableIs(ctx, rules(want))
 	if err != nil {
 		return got, false, err
 	}

@@ -33,6 +33,7 @@ func sortWanted(set desired.Set) wanted {
 		switch o := o.(type) {
 		case desired.Network:
 			w.networks = append(w.networks, o)
+		case desired.HostLink: // the kernel needs none
 		case desired.Veth, desired.Tap:
 			p, _ := desired.PortOf(o)
 			w.byPod[p.Pod.Netns] = append(w.byPod[p.Pod.Netns], o)

@@ -56,7 +56,7 @@ func (d *Driver) RemoveAll(ctx context.Context, known desired.Set) error {
 	errs = slices.AppendSeq(append(errs, err), maps.Values(left))
 	if !d.portsOnly {
 		errs = append(errs, d.removeRoutes(),
-			d.removeNetwork(ctx, model.DefaultNetwork), d.removeNetwork(ctx, model.StubNetwork), d.state.remove())
+			d.removeNetwork(ctx, model.DefaultNetwork), d.removeNetwork(ctx, model.StubNetwork), d.host.Remove(ctx))
 	}
 	return errors.Join(errs...)
 }

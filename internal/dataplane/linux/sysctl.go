@@ -4,7 +4,6 @@
 package linux
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 )
@@ -26,10 +25,4 @@ func (s sysctls) set(setting, value string) error {
 func (s sysctls) has(setting string) bool {
 	_, err := os.Stat(s.path(setting))
 	return err == nil
-}
-
-// isOn reports whether a setting is there and not 0.
-func (s sysctls) isOn(setting string) bool {
-	value, err := os.ReadFile(s.path(setting))
-	return err == nil && !bytes.Equal(bytes.TrimSpace(value), []byte("0"))
 }

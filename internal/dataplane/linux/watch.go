@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/dataplane/nodenet"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/nl"
 	"github.com/polynic/polynic/internal/relay/relayapi"
@@ -59,7 +60,7 @@ func (d *Driver) Watch(ctx context.Context, report func(dataplane.Hit)) error {
 	if !d.portsOnly {
 		group.Go(func() error {
 			return d.watchKernel(ctx, tables(), tell, func(e nl.Event) {
-				if e.NSID == nl.OwnNamespace && tableOf(e) == tableName {
+				if e.NSID == nl.OwnNamespace && tableOf(e) == nodenet.TableName {
 					tell(dataplane.Hit{Owners: []desired.Owner{{}}})
 				}
 			})

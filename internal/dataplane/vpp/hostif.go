@@ -16,7 +16,6 @@ import (
 	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/af_packet"
 	interfaces "go.fd.io/govpp/binapi/interface"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/dataplane"

@@ -17,11 +17,11 @@ import (
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/drivertest"
-	"github.com/polynic/polynic/internal/dataplane/drivertest/kernelnode"
 	"github.com/polynic/polynic/internal/dataplane/vpp"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vpptest"
 	"github.com/polynic/polynic/internal/plan"
 	"github.com/polynic/polynic/test/isolate"
+	"github.com/polynic/polynic/test/kernelnode"
 	vppprocess "github.com/polynic/polynic/test/vpp"
 )
 

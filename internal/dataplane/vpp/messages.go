@@ -29,6 +29,7 @@ func messages() []api.Message {
 		&ip.IPTableAddDel{}, &ip.IPTableAddDelReply{}, &ip.IPTableDump{}, &ip.IPTableDetails{},
 		&ip.IPRouteAddDel{}, &ip.IPRouteAddDelReply{}, &ip.IPRouteV2Dump{}, &ip.IPRouteV2Details{},
 		&ip.IPAddressDump{}, &ip.IPAddressDetails{}, &ip.IPUnnumberedDump{}, &ip.IPUnnumberedDetails{},
+		&ip.SwInterfaceIP6EnableDisable{}, &ip.SwInterfaceIP6EnableDisableReply{},
 		&ip_neighbor.IPNeighborAddDel{}, &ip_neighbor.IPNeighborAddDelReply{},
 		&ip_neighbor.IPNeighborDump{}, &ip_neighbor.IPNeighborDetails{},
 		&af_packet.AfPacketCreateV3{}, &af_packet.AfPacketCreateV3Reply{},

@@ -242,7 +242,6 @@ func setTag(b *vppapi.Batch, i ifIndex, tag string) {
 		OnErrorSay("set the tag")
 }
 
-//nolint:revive // the family is the message's own flag
 func setTable(b *vppapi.Batch, i ifIndex, table uint32, is6 bool) {
 	b.Call(&interfaces.SwInterfaceSetTable{SwIfIndex: i, IsIPv6: is6, VrfID: table}, &interfaces.SwInterfaceSetTableReply{}).
 		OnErrorSay("put into table %d", table)

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"go.fd.io/govpp/binapi/af_packet"
 	interfaces "go.fd.io/govpp/binapi/interface"
+	"go.fd.io/govpp/binapi/ip"
 	"go.fd.io/govpp/binapi/memif"
 
 	"github.com/polynic/polynic/internal/dataplane"
@@ -135,32 +137,35 @@ func (s *session) make(ctx context.Context, ports []*port, wanted []desired.Obje
 func (s *session) makeInterfaces(ctx context.Context, ports []*port) error {
 	missing := ports
 	for range 2 {
-		for _, p := range missing {
-			if _, isKnown := s.k.find(p.tag); !isKnown && !p.exists {
-				continue
-			}
-			if err := s.adopt(ctx, p); err != nil {
-				return named(p.Port, err)
-			}
-		}
-		var rest []*port
-		for _, p := range missing {
-			if p.have == nil {
-				rest = append(rest, p)
-			}
-		}
-		if err := s.create(ctx, rest); err != nil {
+		if err := s.adoptKnown(ctx, missing); err != nil {
 			return err
 		}
-		missing = nil
-		for _, p := range rest {
-			if p.have == nil {
-				missing = append(missing, p)
-			}
+		missing = withoutInterface(missing)
+		if err := s.create(ctx, missing); err != nil {
+			return err
 		}
+		missing = withoutInterface(missing)
 	}
 	for _, p := range missing {
 		return named(p.Port, fmt.Errorf("interface %s: %w", p.place(), dataplane.ErrTaken))
+	}
+	return nil
+}
+
+func withoutInterface(ports []*port) []*port {
+	return slices.DeleteFunc(slices.Clone(ports), func(p *port) bool { return p.have != nil })
+}
+
+// adoptKnown takes what is in the places of ports, as far as something is known to
+// be.
+func (s *session) adoptKnown(ctx context.Context, ports []*port) error {
+	for _, p := range ports {
+		if _, isKnown := s.k.find(p.tag); !isKnown && !p.exists {
+			continue
+		}
+		if err := s.adopt(ctx, p); err != nil {
+			return named(p.Port, err)
+		}
 	}
 	return nil
 }
@@ -181,13 +186,7 @@ func (s *session) adopt(ctx context.Context, p *port) error {
 
 // create makes interfaces, and notes where something has the place.
 func (s *session) create(ctx context.Context, ports []*port) error {
-	var memifs []memifPort
-	for _, p := range ports {
-		if p.memif != nil {
-			memifs = append(memifs, *p.memif)
-		}
-	}
-	if err := s.k.makeSockets(ctx, memifs); err != nil {
+	if err := checkSockets(ports); err != nil {
 		return err
 	}
 	var b vppapi.Batch
@@ -203,6 +202,9 @@ func (s *session) create(ctx context.Context, ports []*port) error {
 	for _, p := range ports {
 		if index := p.created(); index != 0 && !p.exists {
 			p.have = &iface{index: index, mac: p.SwitchMAC, lends: none}
+			if p.memif != nil {
+				s.k.confirmSocket(p.memif.socket)
+			}
 		}
 	}
 	if err != nil && !errors.Is(err, dataplane.ErrAway) {
@@ -269,6 +271,22 @@ func (s *session) lend(b *vppapi.Batch, p *port) {
 		setTable(b, p.have.index, p.network.table, is6)
 	}
 	setUnnumbered(b, p.network.gateway, p.have.index, true)
+	if p.folder != "" && slices.Contains(families(p.network.addresses), true) {
+		enableIPv6(b, p.have.index)
+	}
+}
+
+// enableIPv6 gives an interface a link-local address and has it in the groups of
+// neighbour discovery, which the gateways' addresses alone do not: an application at a
+// memif asks, and is asked.
+func enableIPv6(b *vppapi.Batch, i ifIndex) {
+	b.Call(&ip.SwInterfaceIP6EnableDisable{SwIfIndex: i, Enable: true}, &ip.SwInterfaceIP6EnableDisableReply{}).
+		OnError(func(err error) error {
+			if exists(err) {
+				return nil
+			}
+			return say(err, "enable IPv6")
+		})
 }
 
 // families lists those of a network's gateways, as whether they are IPv6. Its
@@ -281,7 +299,6 @@ func families(gateways []netip.Addr) []bool {
 	return list
 }
 
-//nolint:revive // use is the message's own flag
 func setUnnumbered(b *vppapi.Batch, lender, i ifIndex, use bool) {
 	b.Call(&interfaces.SwInterfaceSetUnnumbered{SwIfIndex: lender, UnnumberedSwIfIndex: i, IsAdd: use}, &interfaces.SwInterfaceSetUnnumberedReply{}).
 		OnErrorSay("use the gateways' addresses")

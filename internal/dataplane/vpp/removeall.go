@@ -29,7 +29,7 @@ func (d *Driver) Reap(ctx context.Context) (map[desired.Owner]error, error) { re
 func (d *Driver) RemoveAll(ctx context.Context, all desired.Set) error {
 	errs := []error{d.removeFromVPP(ctx, all)}
 	if errors.Is(errs[0], dataplane.ErrAway) {
-		d.log.Warn("VPP does not answer; what it may have stays until it ends", slog.Any("error", errs[0]))
+		d.log.WarnContext(ctx, "VPP does not answer; what it may have stays until it ends", slog.Any("error", errs[0]))
 		errs = nil
 	}
 	errs = append(errs, d.ports.RemoveAll(ctx, portsAmong(all)), d.node.Remove(ctx), d.removeHostLinks(),

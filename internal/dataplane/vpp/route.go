@@ -62,7 +62,8 @@ func (r route) path() fib_types.FibPath {
 // gone stays in VPP, and has to be dropped before it is made again: where the new
 // interface has the old one's number, VPP takes the new path for the old, which is
 // dead.
-func setRoute(b *vppapi.Batch, r route) *vppapi.Request  { return changeRoute(b, r, true) }
+func setRoute(b *vppapi.Batch, r route) { changeRoute(b, r, true) }
+
 func takeRoute(b *vppapi.Batch, r route) *vppapi.Request { return changeRoute(b, r, false) }
 
 // dropRoute removes whatever the API made to a destination.
@@ -71,7 +72,6 @@ func dropRoute(b *vppapi.Batch, key routeKey) {
 		OnErrorSay("route %s in table %d", key.dst, key.table)
 }
 
-//nolint:revive // add is the message's own word
 func changeRoute(b *vppapi.Batch, r route, add bool) *vppapi.Request {
 	return b.Call(&ip.IPRouteAddDel{
 		IsAdd: add, IsMultipath: !add,

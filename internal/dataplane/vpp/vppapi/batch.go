@@ -284,8 +284,8 @@ func (c *Conn) register(calls []*call) []uint32 {
 func (c *Conn) forget(contexts []uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, context := range contexts {
-		delete(c.pending, context)
+	for _, ticket := range contexts {
+		delete(c.pending, ticket)
 	}
 	if len(c.pending) == 0 {
 		c.setDeadline()
@@ -293,7 +293,7 @@ func (c *Conn) forget(contexts []uint32) {
 }
 
 // encode gives a request its head: the client's index and the context.
-func (c *Conn) encode(m api.Message, context uint32) ([]byte, error) {
+func (c *Conn) encode(m api.Message, ticket uint32) ([]byte, error) {
 	id, err := c.id(m)
 	if err != nil {
 		return nil, err
@@ -303,7 +303,7 @@ func (c *Conn) encode(m api.Message, context uint32) ([]byte, error) {
 		return nil, fmt.Errorf("message %s: %w", m.GetMessageName(), err)
 	}
 	binary.BigEndian.PutUint32(data[2:], c.index)
-	binary.BigEndian.PutUint32(data[6:], context)
+	binary.BigEndian.PutUint32(data[6:], ticket)
 	return data, nil
 }
 

@@ -206,23 +206,23 @@ func (c *Conn) take(data []byte) {
 		c.fail(fmt.Errorf("a message of %d bytes", len(data)))
 		return
 	}
-	id, context := binary.BigEndian.Uint16(data), binary.BigEndian.Uint32(data[2:])
-	if event := c.answer(id, context, data); event != nil && codec.DecodeMsg(data, event) == nil {
+	id, ticket := binary.BigEndian.Uint16(data), binary.BigEndian.Uint32(data[2:])
+	if event := c.answer(id, ticket, data); event != nil && codec.DecodeMsg(data, event) == nil {
 		c.notify(event)
 	}
 }
 
 // answer hands a reply to its call, and makes an empty event of a message that is
 // one.
-func (c *Conn) answer(id uint16, context uint32, data []byte) api.Message {
+func (c *Conn) answer(id uint16, ticket uint32, data []byte) api.Message {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if event, ok := c.events[id]; ok {
 		return event()
 	}
-	waiting, ok := c.pending[context]
+	waiting, ok := c.pending[ticket]
 	if ok && waiting.take(id, data) {
-		delete(c.pending, context)
+		delete(c.pending, ticket)
 	}
 	c.setDeadline()
 	return nil

@@ -175,3 +175,18 @@ func (w *world) dumpUnnumbered(q *ip.IPUnnumberedDump) []ip.IPUnnumberedDetails 
 	}
 	return all
 }
+
+// enableIPv6 gives an interface a link-local address, or takes that away.
+func (w *world) enableIPv6(q *ip.SwInterfaceIP6EnableDisable) api.VPPApiError {
+	i, found := w.interfaces[uint32(q.SwIfIndex)]
+	switch {
+	case !found:
+		return api.INVALID_SW_IF_INDEX
+	case q.Enable && i.isIPv6:
+		return api.VALUE_EXIST
+	case !q.Enable && !i.isIPv6:
+		return api.IP6_NOT_ENABLED
+	}
+	i.isIPv6 = q.Enable
+	return ok
+}

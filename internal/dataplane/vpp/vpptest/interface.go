@@ -84,8 +84,9 @@ type iface struct {
 	addresses []netip.Prefix
 	lender    uint32 // whose addresses it has, if it is unnumbered; else none
 
-	loop *uint32 // instance of a loopback
-	host string  // link of a host-interface
+	isIPv6 bool    // it has a link-local address, asked for by itself
+	loop   *uint32 // instance of a loopback
+	host   string  // link of a host-interface
 	// packets is the socket of a host-interface.
 	packets int
 	memif   *memifIface

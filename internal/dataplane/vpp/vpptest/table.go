@@ -85,6 +85,7 @@ func deviceHandlers() []handler {
 
 func networkHandlers() []handler {
 	return []handler{
+		act(&ip.SwInterfaceIP6EnableDisableReply{}, (*world).enableIPv6),
 		act(&ip.IPTableAddDelReply{}, (*world).addDelTable),
 		act(&ip.IPTableAddDelV2Reply{}, (*world).addDelTableV2),
 		dump((*world).dumpTables),

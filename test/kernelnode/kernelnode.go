@@ -43,7 +43,7 @@ func New(t testing.TB) *Node {
 	need.Tun(t)
 	need.Command(t, need.Kernel, "nft")
 	// A test's own folder has too long a name for the paths of sockets.
-	dir, err := os.MkdirTemp("", "node")
+	dir, err := os.MkdirTemp("", "node") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
