@@ -16,8 +16,9 @@ import (
 
 // parallelOwners bounds how many owners of one Apply are worked on at once. VPP
 // works off what all of them ask for one after the other; so many keep it busy
-// while the kernel's part is made and answers are on their way.
-const parallelOwners = 16
+// while answers are on their way. parallelKernel is how many of them have the kernel
+// make its part, which changes links one at a time.
+const parallelOwners, parallelKernel = 64, 4
 
 // Apply implements dataplane.Driver.
 func (d *Driver) Apply(ctx context.Context, work []dataplane.Work, done func(desired.Owner, error)) {
@@ -90,14 +91,22 @@ func (s *session) apply(ctx context.Context, changes []desired.Change) error {
 		return err
 	}
 	failpoint.Hit("vpp-remove")
-	if len(kernel.Changes) > 0 {
-		s.ports.Apply(ctx, []dataplane.Work{kernel}, func(_ desired.Owner, failed error) { err = failed })
-	}
-	if err != nil || len(wanted) == 0 {
+	if err := s.applyKernel(ctx, kernel); err != nil || len(wanted) == 0 {
 		return err
 	}
 	failpoint.Hit("vpp-kernel")
 	return s.make(ctx, ports, wanted)
+}
+
+// applyKernel has the kernel's part made, or removed.
+func (s *session) applyKernel(ctx context.Context, w dataplane.Work) (err error) {
+	if len(w.Changes) == 0 {
+		return nil
+	}
+	s.kernelSlots <- struct{}{}
+	defer func() { <-s.kernelSlots }()
+	s.ports.Apply(ctx, []dataplane.Work{w}, func(_ desired.Owner, failed error) { err = failed })
+	return err
 }
 
 // newAmong are the ports that changes do not find there already.

@@ -121,20 +121,21 @@ func (d *Driver) removeHostLink(ctx context.Context, h desired.HostLink) error {
 }
 
 func setNeighbor(b *vppapi.Batch, i ifIndex, a netip.Addr, mac model.MAC) {
-	changeNeighbor(b, i, a, mac, true)
+	b.Call(&ip_neighbor.IPNeighborAddDel{IsAdd: true, Neighbor: neighborOf(i, a, mac)}, &ip_neighbor.IPNeighborAddDelReply{}).
+		OnErrorSay("neighbour %s", a)
 }
 
 func takeNeighbor(b *vppapi.Batch, i ifIndex, a netip.Addr, mac model.MAC) {
-	changeNeighbor(b, i, a, mac, false)
-}
-
-func changeNeighbor(b *vppapi.Batch, i ifIndex, a netip.Addr, mac model.MAC, add bool) {
-	b.Call(&ip_neighbor.IPNeighborAddDel{IsAdd: add, Neighbor: ip_neighbor.IPNeighbor{
-		SwIfIndex: i, Flags: ip_neighbor.IP_API_NEIGHBOR_FLAG_STATIC, MacAddress: macOf(mac), IPAddress: addressOf(a),
-	}}, &ip_neighbor.IPNeighborAddDelReply{}).OnError(func(err error) error {
-		if !add && isGone(err) {
+	b.Call(&ip_neighbor.IPNeighborAddDel{Neighbor: neighborOf(i, a, mac)}, &ip_neighbor.IPNeighborAddDelReply{}).OnError(func(err error) error {
+		if isGone(err) {
 			return nil
 		}
-		return say(err, "neighbour %s", a)
+		return say(err, "remove neighbour %s", a)
 	})
+}
+
+func neighborOf(i ifIndex, a netip.Addr, mac model.MAC) ip_neighbor.IPNeighbor {
+	return ip_neighbor.IPNeighbor{
+		SwIfIndex: i, Flags: ip_neighbor.IP_API_NEIGHBOR_FLAG_STATIC, MacAddress: macOf(mac), IPAddress: addressOf(a),
+	}
 }

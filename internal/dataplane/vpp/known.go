@@ -17,13 +17,12 @@ import (
 type known struct {
 	conn *vppapi.Conn
 
-	socketsMu sync.Mutex // one change of the sockets at a time
-
 	mu       sync.Mutex // guards what follows
 	tags     map[string]ifIndex
 	names    map[string]string // of interfaces, by their tags
 	owners   map[ifIndex]desired.Owner
 	sockets  map[string]uint32
+	reserved map[string]bool     // sockets that VPP may not have yet
 	checked  map[ifIndex][2]bool // sources are, or were when the number was another's
 	making   map[string]int      // names that have no tag yet
 	dead     map[routeKey]bool   // routes whose interface is gone
@@ -32,7 +31,7 @@ type known struct {
 
 func newKnown(conn *vppapi.Conn) *known {
 	return &known{
-		conn: conn, tags: map[string]ifIndex{}, names: map[string]string{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{},
+		conn: conn, tags: map[string]ifIndex{}, names: map[string]string{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{}, reserved: map[string]bool{},
 		checked: map[ifIndex][2]bool{}, making: map[string]int{},
 	}
 }
@@ -44,6 +43,11 @@ func (k *known) learn(v *view) {
 	clear(k.tags)
 	clear(k.owners)
 	clear(k.names)
+	for path, id := range k.sockets {
+		if _, ok := v.sockets[path]; !ok && k.reserved[path] {
+			v.sockets[path] = id // asked for meanwhile
+		}
+	}
 	k.sockets = maps.Clone(v.sockets)
 	k.networks = v.networks()
 	k.dead = map[routeKey]bool{}

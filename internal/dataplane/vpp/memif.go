@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path/filepath"
-	"slices"
 
 	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/memif"
@@ -69,77 +68,77 @@ func (d *Driver) memifOfTap(t desired.Tap) memifPort {
 	}
 }
 
-// askMemif asks for a memif on a socket that VPP knows.
+// askMemif asks for a memif, and before that for its socket, unless VPP has that: to
+// add one twice is no error.
 func (k *known) askMemif(b *vppapi.Batch, p memifPort, reply *memif.MemifCreateV2Reply) *vppapi.Request {
-	k.mu.Lock()
-	socket := k.sockets[p.socket]
-	k.mu.Unlock()
+	socket, isThere := k.reserveSocket(p.socket)
+	if !isThere {
+		b.Call(&memif.MemifSocketFilenameAddDelV2{IsAdd: true, SocketID: socket, SocketFilename: p.socket}, &memif.MemifSocketFilenameAddDelV2Reply{}).
+			OnError(func(err error) error {
+				k.dropReservation(p.socket)
+				return say(err, "memif socket %d, %s", socket, p.socket)
+			})
+	}
 	return b.Call(&memif.MemifCreateV2{
 		Role: memif.MEMIF_ROLE_API_MASTER, Mode: memif.MEMIF_MODE_API_ETHERNET, RxQueues: 1, TxQueues: 1,
 		ID: p.id, SocketID: socket, RingSize: uint32(p.ring), HwAddr: macOf(p.mac), Secret: p.secret, //nolint:gosec // a ring is short
 	}, reply)
 }
 
-// makeSockets has VPP know the sockets of memifs, each once.
-func (k *known) makeSockets(ctx context.Context, memifs []memifPort) error {
-	if len(memifs) == 0 {
-		return nil
-	}
-	k.socketsMu.Lock()
-	defer k.socketsMu.Unlock()
-	var paths []string
-	for _, m := range memifs {
-		if len(m.socket) > maxSocketPath {
-			return fmt.Errorf("memif socket %s: its path has %d bytes, and may have %d: choose a shorter run folder", m.socket, len(m.socket), maxSocketPath)
+// checkSockets refuses sockets that cannot be.
+func checkSockets(ports []*port) error {
+	for _, p := range ports {
+		if p.memif != nil && len(p.memif.socket) > maxSocketPath {
+			return named(p.Port, fmt.Errorf("memif socket %s: its path has %d bytes, and may have %d: choose a shorter run folder",
+				p.memif.socket, len(p.memif.socket), maxSocketPath))
 		}
-		if _, ok := k.socket(m.socket); !ok && !slices.Contains(paths, m.socket) {
-			paths = append(paths, m.socket)
-		}
-	}
-	ids := k.freeSocketIDs(paths)
-	var b vppapi.Batch
-	for i, path := range paths {
-		b.Call(&memif.MemifSocketFilenameAddDelV2{IsAdd: true, SocketID: ids[i], SocketFilename: path}, &memif.MemifSocketFilenameAddDelV2Reply{}).
-			OnErrorSay("memif socket %d, %s", ids[i], path)
-	}
-	if err := k.conn.Do(ctx, &b); err != nil {
-		return err
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for i, path := range paths {
-		k.sockets[path] = ids[i]
 	}
 	return nil
+}
+
+// reserveSocket gives the number of a socket, and whether VPP has it for sure.
+func (k *known) reserveSocket(path string) (id uint32, isThere bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if id, ok := k.sockets[path]; ok {
+		return id, !k.reserved[path]
+	}
+	k.reserved[path] = true
+	k.sockets[path] = tapSocketID
+	if filepath.Base(path) == tapSocketName {
+		return tapSocketID, false
+	}
+	taken := map[uint32]bool{0: true} // VPP's own
+	for _, id := range k.sockets {
+		taken[id] = true
+	}
+	for id = 1; taken[id]; {
+		id++
+	}
+	k.sockets[path] = id
+	return id, false
+}
+
+// dropReservation has the number chosen anew.
+func (k *known) dropReservation(path string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.reserved[path] {
+		delete(k.sockets, path)
+		delete(k.reserved, path)
+	}
+}
+
+// confirmSocket notes that VPP has a socket, as a memif is on it.
+func (k *known) confirmSocket(path string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.reserved, path)
 }
 
 // tapSocketID is the number of the taps' socket. Those of pods count from 1, so that
 // their memifs are called memif1/0 and so on; VPP would choose at random.
 const tapSocketID = 1 << 20
-
-// freeSocketIDs are numbers for sockets that VPP does not know.
-func (k *known) freeSocketIDs(paths []string) []uint32 {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	taken := map[uint32]bool{0: true} // VPP's own
-	for _, id := range k.sockets {
-		taken[id] = true
-	}
-	ids := make([]uint32, len(paths))
-	next := uint32(1)
-	for i, path := range paths {
-		if filepath.Base(path) == tapSocketName {
-			ids[i] = tapSocketID
-			continue
-		}
-		for taken[next] {
-			next++
-		}
-		ids[i] = next
-		taken[next] = true
-	}
-	return ids
-}
 
 func (k *known) socket(path string) (uint32, bool) {
 	k.mu.Lock()
@@ -150,8 +149,6 @@ func (k *known) socket(path string) (uint32, bool) {
 
 // dropSocket has VPP forget a socket, unless a memif is on it.
 func (k *known) dropSocket(ctx context.Context, path string) (isDropped bool, err error) {
-	k.socketsMu.Lock()
-	defer k.socketsMu.Unlock()
 	id, ok := k.socket(path)
 	if !ok {
 		return true, nil

@@ -186,13 +186,7 @@ func (s *session) adopt(ctx context.Context, p *port) error {
 
 // create makes interfaces, and notes where something has the place.
 func (s *session) create(ctx context.Context, ports []*port) error {
-	var memifs []memifPort
-	for _, p := range ports {
-		if p.memif != nil {
-			memifs = append(memifs, *p.memif)
-		}
-	}
-	if err := s.k.makeSockets(ctx, memifs); err != nil {
+	if err := checkSockets(ports); err != nil {
 		return err
 	}
 	var b vppapi.Batch
@@ -208,6 +202,9 @@ func (s *session) create(ctx context.Context, ports []*port) error {
 	for _, p := range ports {
 		if index := p.created(); index != 0 && !p.exists {
 			p.have = &iface{index: index, mac: p.SwitchMAC, lends: none}
+			if p.memif != nil {
+				s.k.confirmSocket(p.memif.socket)
+			}
 		}
 	}
 	if err != nil && !errors.Is(err, dataplane.ErrAway) {

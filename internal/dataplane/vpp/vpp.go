@@ -83,7 +83,8 @@ type Driver struct {
 	ns     *netns.Handle
 	kernel *nl.Socket // of the node's namespace
 
-	nodeMu sync.Mutex // one change of the node's own objects at a time
+	nodeMu      sync.Mutex    // one change of the node's own objects at a time
+	kernelSlots chan struct{} // held by who has the kernel's part made
 
 	mu    sync.Mutex // guards what follows
 	known *known
@@ -108,7 +109,7 @@ func New(config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, log: config.Log, node: node, stats: vppstats.New(config.StatsSocket)}
+	d := &Driver{config: config, log: config.Log, node: node, stats: vppstats.New(config.StatsSocket), kernelSlots: make(chan struct{}, parallelKernel)}
 	if d.ns, err = netns.Own(); err != nil {
 		return nil, err
 	}
