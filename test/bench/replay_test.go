@@ -23,7 +23,7 @@ import (
 
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/dataplane"
-	"github.com/polynic/polynic/internal/dataplane/drivertest/kernelnode"
+	"github.com/polynic/polynic/test/kernelnode"
 	"github.com/polynic/polynic/internal/dataplane/vpp"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vpptest"
