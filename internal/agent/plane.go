@@ -112,7 +112,7 @@ func (p *plane) await(ctx context.Context, o Options, readiness *readiness) desi
 		if ctx.Err() == nil && err.Error() != said {
 			said = err.Error()
 			readiness.until(p.process + " answers: " + said)
-			o.Log.WarnContext(ctx, "waiting for "+p.process, slog.Any("error", err))
+			o.Log.WarnContext(ctx, "waiting for the dataplane", slog.String("process", p.process), slog.Any("error", err))
 		}
 		select {
 		case <-look.C:

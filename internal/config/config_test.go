@@ -184,8 +184,8 @@ func TestEth0Type(t *testing.T) {
 		{"vpp", "auto", podif.Tap},
 		{"vpp", "veth", podif.Veth},
 	} {
-		config := config.Config{Dataplane: c.dataplane, Network: config.Network{Eth0: c.word}}
-		if got, err := config.Eth0Type(); err != nil || got != c.want {
+		made := config.Config{Dataplane: c.dataplane, Network: config.Network{Eth0: c.word}}
+		if got, err := made.Eth0Type(); err != nil || got != c.want {
 			t.Errorf("%s on %s: %v, %v, want %v", c.word, c.dataplane, got, err, c.want)
 		}
 	}

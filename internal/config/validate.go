@@ -41,9 +41,6 @@ func (c Config) Validate() error {
 	if c.NodeID < 1 && !c.InCluster() || c.NodeID < 0 || c.NodeID > MaxNodeID {
 		bad("nodeID", "%d is not between 1 and %d", c.NodeID, MaxNodeID)
 	}
-	if c.Dataplane != DataplaneLinux && c.Dataplane != DataplaneVPP {
-		bad("dataplane", "%q is not known (want linux or vpp)", c.Dataplane)
-	}
 	for field, dir := range map[string]string{
 		"stateDir": c.StateDir, "runDir": c.RunDir, "podNetnsDir": c.PodNetnsDir,
 		"sysctlDir": c.SysctlDir, "mountNamespace": cmp.Or(c.MountNamespace, "/"),
@@ -75,10 +72,7 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.Network.validate(c.NodeID)...)
 	errs = append(errs, c.Memif.validate()...)
-	if c.Dataplane == DataplaneVPP {
-		errs = append(errs, c.Network.validateHost(c.NodeID)...)
-		errs = append(errs, c.VPP.validate()...)
-	}
+	errs = append(errs, c.validateDataplane()...)
 	return errors.Join(errs...)
 }
 

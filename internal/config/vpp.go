@@ -6,7 +6,20 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 )
+
+// validateDataplane looks at what switches, and at what that has use for.
+func (c Config) validateDataplane() []error {
+	switch c.Dataplane {
+	case DataplaneLinux:
+		return nil
+	case DataplaneVPP:
+		return append(c.Network.validateHost(c.NodeID), c.VPP.validate()...)
+	default:
+		return []error{fmt.Errorf("dataplane: %q is not known (want linux or vpp)", c.Dataplane)}
+	}
+}
 
 func (v VPP) validate() []error {
 	var errs []error
@@ -46,10 +59,8 @@ func (n Network) validateHost(nodeID int) []error {
 		if err := CheckReserved(s.CIDR); err != nil {
 			bad(".cidr", "%w", err)
 		}
-		for j, pods := range n.Subnets {
-			if pods.CIDR.IsValid() && pods.CIDR.Overlaps(s.CIDR) {
-				bad(".cidr", "%s overlaps network.subnets[%d], %s: choose another range for one of them", s.CIDR, j, pods.CIDR)
-			}
+		if j := slices.IndexFunc(n.Subnets, func(pods Subnet) bool { return pods.CIDR.Overlaps(s.CIDR) }); j >= 0 {
+			bad(".cidr", "%s overlaps network.subnets[%d], %s: choose another range for one of them", s.CIDR, j, n.Subnets[j].CIDR)
 		}
 		if err := s.validateSplit(max(nodeID, 1)); err != nil {
 			bad(".nodePrefixLen", "%w", err)

@@ -68,6 +68,7 @@ func TestFigures(t *testing.T) {
 		{"P6b", victim},
 		{"P7", traffic},
 		{"P7b", offload},
+		{"P9", vppReplay},
 		{"P10", burstMemory},
 	} {
 		t.Run(f.name, func(t *testing.T) { f.measure(t, s) })

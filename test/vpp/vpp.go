@@ -167,9 +167,9 @@ func (p *Process) startup() string {
 		fmt.Fprintf(&plugins, "  plugin %s_plugin.so { %s }\n", name, state)
 	}
 	return fmt.Sprintf(`unix { nodaemon nosyslog nocolor nobanner cli-no-pager log %[1]s/log runtime-dir %[1]s cli-listen %[1]s/cli.sock }
-memory { main-heap-size 256M main-heap-page-size 4k default-hugepage-size 4k }
+memory { main-heap-size 1G main-heap-page-size 4k default-hugepage-size 4k }
 buffers { page-size 4k buffers-per-numa %[2]d default data-size 2048 }
-statseg { socket-name %[1]s/stats.sock size 32M page-size 4k update-interval 0.1 }
+statseg { socket-name %[1]s/stats.sock size 128M page-size 4k update-interval 0.1 }
 socksvr { socket-name %[1]s/api.sock }
 api-segment { prefix %[3]s global-size 16M api-size 4M }
 physmem { max-size 1G }

@@ -129,6 +129,9 @@ func (s *Server) handle(c *client, data []byte) bool {
 		return true
 	}
 	s.calls[request.GetMessageName()]++
+	if s.config.Heard != nil {
+		s.config.Heard(request)
+	}
 	for _, reply := range s.answer(c, h, request) {
 		c.send(reply, s.names.numbers[key(reply)], context)
 	}

@@ -145,3 +145,16 @@ func (n numbering) table(hidden func(name string) bool) []memclnt.MessageTableEn
 	}
 	return all
 }
+
+// Replies are empty replies to the requests, in their order.
+func Replies(requests []api.Message) []api.Message {
+	kinds := map[string]handler{}
+	for _, h := range handlers() {
+		kinds[key(h.kinds[0])] = h
+	}
+	all := make([]api.Message, 0, len(requests))
+	for _, q := range requests {
+		all = append(all, kinds[key(q)].refuse(ok))
+	}
+	return all
+}

@@ -38,6 +38,9 @@ type Config struct {
 	// VhostNet says that the kernel has vhost-net, without which VPP makes no tap.
 	// No tap is made in the kernel.
 	VhostNet bool
+	// Heard, if set, is given each request, in their order. It is called by one
+	// goroutine at a time, and must not call the server.
+	Heard func(api.Message)
 }
 
 // Server is a VPP that moves no packets. Its methods may be used concurrently.
