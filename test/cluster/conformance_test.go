@@ -120,8 +120,10 @@ func (c *cluster) addConformanceImages() {
 	tools := registry.Program(c.t, need.Command(c.t, need.Cluster, "curl"), need.Command(c.t, need.Cluster, "dig"),
 		need.Command(c.t, need.Cluster, "getent"), need.Command(c.t, need.Cluster, "ip"))
 	tools = append(tools, registry.File{Path: "/etc/nsswitch.conf", Text: "hosts: files dns\n"})
-	netcat := need.Command(c.t, need.Cluster, "nc.openbsd")
-	tools = append(append(tools, registry.Program(c.t, netcat)...), registry.File{Path: "/usr/bin/nc", From: netcat})
+	netcat, dash := need.Command(c.t, need.Cluster, "nc.openbsd"), need.Command(c.t, need.Cluster, "dash")
+	tools = append(append(tools, registry.Program(c.t, netcat, dash)...),
+		// Busybox' shell runs its own commands whatever else there is.
+		registry.File{Path: "/usr/bin/nc", From: netcat}, registry.File{Path: "/bin/sh", From: dash})
 	tools = append(tools, registry.Busybox(c.t)...)
 	agnhost := registry.Image{Files: slices.Clone(tools), Entrypoint: []string{"/agnhost"}, Cmd: []string{"pause"}}
 	for _, name := range []string{"agnhost", "localhost.crt", "localhost.key"} {
