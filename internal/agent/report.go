@@ -9,6 +9,7 @@ import (
 	"github.com/polynic/polynic/internal/attach"
 	"github.com/polynic/polynic/internal/cniserver"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/openfiles"
 	"github.com/polynic/polynic/internal/reconcile"
 	"github.com/polynic/polynic/internal/report"
 )
@@ -22,6 +23,7 @@ type reported struct {
 // Add implements cniserver.Verbs, as does Del.
 func (v reported) Add(ctx context.Context, r attach.Request) (attach.Result, error) {
 	made, err := v.Verbs.Add(ctx, r)
+	err = openfiles.Explain("polynic-agent", err) // here, that users hear what the runtime does
 	v.to.Added(ctx, r, made, err)
 	return made, err
 }

@@ -64,17 +64,23 @@ type Attacher struct {
 	turns  *turns
 	recent recentlyDeleted
 
-	// mu guards config.Addresses and held, and keeps what is journaled and what is
+	// mu guards config.Addresses, held and remembered, and keeps what is journaled and what is
 	// in the inventory the same.
 	mu sync.Mutex
 	// held are the addresses of sandboxes that are no attachments and have links
 	// still; Gone frees them.
 	held map[model.AttachmentID][]netip.Addr
+	// remembered are pods of the journal, for as long as the source has not told of
+	// all there are.
+	remembered map[model.PodRef]model.Pod
 }
 
 // New makes the pod path. Restore comes before any verb.
 func New(config Config) *Attacher {
-	return &Attacher{config: config, turns: newTurns(), held: map[model.AttachmentID][]netip.Addr{}}
+	return &Attacher{
+		config: config, turns: newTurns(),
+		held: map[model.AttachmentID][]netip.Addr{}, remembered: map[model.PodRef]model.Pod{},
+	}
 }
 
 // maxRecent bounds the memory of recentlyDeleted: far more sandboxes than a

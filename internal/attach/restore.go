@@ -39,6 +39,7 @@ func (a *Attacher) Restore(attachments []model.Attachment) error {
 				att.ID, att.Pod, err)
 		}
 		a.config.Inventory.PutAttachment(att)
+		a.remember(att)
 		leaving := att.Leaving
 		att.Leaving = false
 		objects, err := a.config.Node.Attachment(att)

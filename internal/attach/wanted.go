@@ -86,6 +86,9 @@ func (a *Attacher) pod(ctx context.Context, ref model.PodRef) (model.Pod, error)
 	pod, ok, err := a.config.Pods.Get(ctx, model.PodRef{Namespace: ref.Namespace, Name: ref.Name})
 	switch {
 	case err != nil:
+		if former, isKnown := a.recall(ctx, ref); isKnown {
+			return former, nil
+		}
 		return pod, refusef(cniwire.CodeTryAgainLater, "pod %s: cannot read what it asks for: %w", ref, err)
 	case !ok:
 		return pod, refusef(cniwire.CodeTryAgainLater, "pod %s is not known (yet)", ref)

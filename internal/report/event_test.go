@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -22,6 +23,7 @@ import (
 	"github.com/polynic/polynic/api/cniwire"
 	"github.com/polynic/polynic/internal/attach"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/openfiles"
 )
 
 // refuse tells of an ADD that was refused, and waits for a time.
@@ -155,6 +157,7 @@ func TestWhatBecomesAnEvent(t *testing.T) {
 	defer stop()
 	left, leave := context.WithCancel(context.Background())
 	leave()
+	noFiles := openfiles.Explain("polynic-agent", &attach.Error{Code: cniwire.CodeUnknownContainer, Err: unix.EMFILE})
 	for _, test := range []struct {
 		name string
 		ctx  context.Context //nolint:containedctx // a table
@@ -164,11 +167,13 @@ func TestWhatBecomesAnEvent(t *testing.T) {
 		{"refused", t.Context(), refusal(cniwire.CodeRefused, "tap1: no"), "Warning InterfaceRefused x1 web-1: tap1: no"},
 		{"later", t.Context(), refusal(cniwire.CodeTryAgainLater, "eth0: no address is left"), "Warning InterfaceWaiting x1 web-1: eth0: no address is left"},
 		{"broken", t.Context(), errors.Join(errors.New("a"), errors.New("b")), "Warning InterfaceFailed x1 web-1: a; b"},
-		{"sandbox gone", t.Context(), refusal(cniwire.CodeUnknownContainer, "gone"), ""},
+		{"sandbox not found", t.Context(), refusal(cniwire.CodeUnknownContainer, "gone"), "Warning InterfaceFailed x1 web-1: gone"},
+		{"no more files", t.Context(), noFiles, "Warning InterfaceWaiting x1 web-1: " + noFiles.Error()},
 		{"time is up", late, late.Err(), "Warning InterfaceWaiting x1 web-1: context deadline exceeded"},
 		{"runtime gone", left, left.Err(), ""},
 	} {
 		bubble(t, func(b *bench) {
+			b.known.put(model.Pod{Ref: podRef(1)})
 			b.Added(test.ctx, ask(podRef(1)), attach.Result{}, test.err)
 			b.Added(test.ctx, ask(model.PodRef{}), attach.Result{}, test.err) // a sandbox of no pod
 			synctest.Wait()
@@ -177,6 +182,19 @@ func TestWhatBecomesAnEvent(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A pod that was deleted takes its namespace with it, and nobody reads of that.
+func TestTheSandboxOfAPodThatIsGone(t *testing.T) {
+	bubble(t, func(b *bench) {
+		was := podRef(1)
+		b.known.put(model.Pod{Ref: model.PodRef{Namespace: was.Namespace, Name: was.Name, UID: "another"}})
+		for _, pod := range []model.PodRef{was, podRef(2)} {
+			b.Added(b.t.Context(), ask(pod), attach.Result{}, refusal(cniwire.CodeUnknownContainer, "gone"))
+		}
+		synctest.Wait()
+		b.expectTold()
+	})
 }
 
 func TestWarnings(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/polynic/polynic/api/cniwire"
 	"github.com/polynic/polynic/internal/attach"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/openfiles"
 )
 
 // mainIfName is what runtimes call a pod's main interface.
@@ -27,7 +28,9 @@ func (r *Reporter) Added(ctx context.Context, asked attach.Request, made attach.
 	}
 	reason := InterfaceFailed
 	switch code := attach.CodeOf(err); {
-	case code == cniwire.CodeUnknownContainer:
+	case errors.Is(err, openfiles.ErrLimit): // whatever it looked like where it was met
+		reason = InterfaceWaiting
+	case code == cniwire.CodeUnknownContainer && !r.isThere(asked.Pod):
 		return // its DEL came first
 	case code == cniwire.CodeRefused:
 		reason = InterfaceRefused
@@ -35,6 +38,13 @@ func (r *Reporter) Added(ctx context.Context, asked attach.Request, made attach.
 		reason = InterfaceWaiting
 	}
 	r.record(asked.Pod, reason, "", err.Error())
+}
+
+// isThere reports whether a pod, and not another of its name, is on the node as
+// far as is known.
+func (r *Reporter) isThere(pod model.PodRef) bool {
+	known, ok := r.config.Pods.Pod(pod)
+	return ok && known.Ref.UID == pod.UID
 }
 
 // Deleted is told of a DEL.
