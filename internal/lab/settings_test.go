@@ -85,10 +85,10 @@ func TestSocketsOfVPP(t *testing.T) {
 
 func TestSettingsThatCannotBe(t *testing.T) {
 	for want, change := range map[string]func(*Settings){
-		`--ip-family "ipv5" is not known`: func(s *Settings) { s.IPFamily = "ipv5" },
-		"--nodes 2: ":                     func(s *Settings) { s.Nodes = 2 },
-		`dataplane: "ovs"`:                func(s *Settings) { s.Dataplane = "ovs" },
 		"--vpp-api /a is of use with --dataplane vpp only": func(s *Settings) { s.VPPAPI = "/a" },
+		`--ip-family "ipv5" is not known`:                  func(s *Settings) { s.IPFamily = "ipv5" },
+		"--nodes 2: ":                                      func(s *Settings) { s.Nodes = 2 },
+		`dataplane: "ovs"`:                                 func(s *Settings) { s.Dataplane = "ovs" },
 		`--vpp-api "a" is not an absolute path`:            func(s *Settings) { s.Dataplane, s.VPPAPI = "vpp", "a" },
 		"--pod-subnet 172.30.0.0/16":                       func(s *Settings) { s.Dataplane, s.PodSubnets = "vpp", []string{"172.30.0.0/16"} },
 		"network.mtu: 100":                                 func(s *Settings) { s.MTU = 100 },
