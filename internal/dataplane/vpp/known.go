@@ -5,6 +5,7 @@ package vpp
 
 import (
 	"maps"
+	"net/netip"
 	"sync"
 
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
@@ -17,7 +18,11 @@ import (
 type known struct {
 	conn *vppapi.Conn
 
+	gate    *gate
+	firstMu sync.Mutex // held while the first memif is made
+
 	mu       sync.Mutex // guards what follows
+	memifs   int        // how many there are
 	tags     map[string]ifIndex
 	names    map[string]string // of interfaces, by their tags
 	owners   map[ifIndex]desired.Owner
@@ -26,12 +31,15 @@ type known struct {
 	checked  map[ifIndex][2]bool // sources are, or were when the number was another's
 	making   map[string]int      // names that have no tag yet
 	dead     map[routeKey]bool   // routes whose interface is gone
-	networks map[string]network
+	// deadNexts are permanent neighbours that an interface had which is gone; the next
+	// with its number has them.
+	deadNexts map[ifIndex][]netip.Addr
+	networks  map[string]network
 }
 
 func newKnown(conn *vppapi.Conn) *known {
 	return &known{
-		conn: conn, tags: map[string]ifIndex{}, names: map[string]string{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{}, reserved: map[string]bool{},
+		conn: conn, gate: newGate(), tags: map[string]ifIndex{}, names: map[string]string{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{}, reserved: map[string]bool{},
 		checked: map[ifIndex][2]bool{}, making: map[string]int{},
 	}
 }
@@ -50,6 +58,13 @@ func (k *known) learn(v *view) {
 	}
 	k.sockets = maps.Clone(v.sockets)
 	k.networks = v.networks()
+	k.memifs = v.memifs()
+	k.deadNexts = map[ifIndex][]netip.Addr{}
+	for next := range v.nexts {
+		if v.ifs[next.out] == nil {
+			k.deadNexts[next.out] = append(k.deadNexts[next.out], next.ip)
+		}
+	}
 	k.dead = map[routeKey]bool{}
 	for key, r := range v.routes {
 		if v.isDead(r) {
@@ -117,6 +132,23 @@ func (k *known) takeDead(key routeKey) bool {
 	isDead := k.dead[key]
 	delete(k.dead, key)
 	return isDead
+}
+
+// takeDeadNexts gives the neighbours that a new interface has of one before it.
+func (k *known) takeDeadNexts(index ifIndex) []netip.Addr {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	list := k.deadNexts[index]
+	delete(k.deadNexts, index)
+	return list
+}
+
+// countMemifs adds to the number of memifs, and gives it.
+func (k *known) countMemifs(more int) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.memifs += more
+	return k.memifs
 }
 
 // owner says whose an interface is.

@@ -172,6 +172,7 @@ func (k *known) dropSocket(ctx context.Context, path string) (isDropped bool, er
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		delete(k.sockets, path)
+		delete(k.reserved, path)
 	}
 	return isDropped, nil
 }
@@ -203,8 +204,14 @@ func (k *known) adoptMemif(ctx context.Context, v *view, p memifPort) (*iface, e
 	if i.mac == p.mac {
 		return i, nil
 	}
+	leave, err := k.gate.enter(ctx, toTurn)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	var b vppapi.Batch
 	k.uncheck(&b, i.index)
 	deleteMemif(&b, i.index)
+	k.countMemifs(-1)
 	return nil, k.conn.Do(ctx, &b)
 }

@@ -94,11 +94,11 @@ func TestMemifApplication(t *testing.T) {
 			t.Fatal("the application is not connected")
 		}
 		for _, target := range []string{"10.1.1.1", "fd10:1:0:1::1", "10.1.1.21", "fd10:1:0:1::22"} {
-			if out := app.Do(t, "ping "+target+" repeat 4 interval 0.3"); !strings.Contains(out, "bytes from "+target) {
+			if out := app.Do(t, "ping "+target+" repeat 10 interval 0.5"); !strings.Contains(out, "bytes from "+target) {
 				t.Errorf("from the application, killed %v: %s", isKilled, out)
 			}
 		}
-		for _, line := range []string{"ping -c2 -W2 10.1.1.13", "ping -c2 -W2 fd10:1:0:1::13"} {
+		for _, line := range []string{"ping -c5 -W3 10.1.1.13", "ping -c5 -W3 fd10:1:0:1::13"} {
 			if err := shell(line); err != nil {
 				t.Errorf("from the node, killed %v: %v", isKilled, err)
 			}

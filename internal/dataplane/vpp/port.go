@@ -19,6 +19,7 @@ import (
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/failpoint"
+	"github.com/polynic/polynic/internal/model"
 )
 
 // port is one that is being made or altered.
@@ -116,7 +117,7 @@ func (s *session) make(ctx context.Context, ports []*port, wanted []desired.Obje
 	if err := s.reach(ctx, &b, wanted); err != nil {
 		return err
 	}
-	if err := s.k.conn.Do(ctx, &b); err != nil {
+	if err := s.turn(ctx, &b, ports); err != nil {
 		return err
 	}
 	failpoint.Hit("vpp-configure")
@@ -130,6 +131,18 @@ func (s *session) make(ctx context.Context, ports []*port, wanted []desired.Obje
 		}
 	}
 	return nil
+}
+
+// turn carries out a batch in which memifs may be switched on.
+func (s *session) turn(ctx context.Context, b *vppapi.Batch, ports []*port) error {
+	if slices.ContainsFunc(ports, func(p *port) bool { return p.memif != nil && !p.have.up }) {
+		leave, err := s.k.gate.enter(ctx, toTurn)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
+	return s.k.conn.Do(ctx, b)
 }
 
 // makeInterfaces makes those that are missing. What is known to be there, or turns
@@ -184,11 +197,45 @@ func (s *session) adopt(ctx context.Context, p *port) error {
 	return err
 }
 
-// create makes interfaces, and notes where something has the place.
+// create makes interfaces, and notes where something has the place. The first memif
+// that VPP has is made alone.
 func (s *session) create(ctx context.Context, ports []*port) error {
 	if err := checkSockets(ports); err != nil {
 		return err
 	}
+	memifs := slices.DeleteFunc(slices.Clone(ports), func(p *port) bool { return p.memif == nil })
+	if len(memifs) == 0 {
+		return s.createAll(ctx, ports)
+	}
+	if err := s.createFirst(ctx, memifs[0]); err != nil {
+		return err
+	}
+	leave, err := s.k.gate.enter(ctx, toMake)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return s.createAll(ctx, withoutInterface(ports))
+}
+
+// createFirst makes a memif if VPP has none, and nobody else does.
+func (s *session) createFirst(ctx context.Context, p *port) error {
+	s.k.firstMu.Lock()
+	defer s.k.firstMu.Unlock()
+	if s.k.countMemifs(0) > 0 {
+		return nil
+	}
+	leave, err := s.k.gate.enter(ctx, toMake)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	defer s.k.gate.settleFirst()
+	return s.createAll(ctx, []*port{p})
+}
+
+// createAll makes interfaces at once.
+func (s *session) createAll(ctx context.Context, ports []*port) error {
 	var b vppapi.Batch
 	for _, p := range ports {
 		p.ask(&b, s.k).OnError(func(err error) error {
@@ -203,21 +250,38 @@ func (s *session) create(ctx context.Context, ports []*port) error {
 		if index := p.created(); index != 0 && !p.exists {
 			p.have = &iface{index: index, mac: p.SwitchMAC, lends: none}
 			if p.memif != nil {
+				s.k.countMemifs(1)
 				s.k.confirmSocket(p.memif.socket)
 			}
 		}
 	}
 	if err != nil && !errors.Is(err, dataplane.ErrAway) {
-		// Those that were made are marked, so that whoever removes the rest finds them.
-		var tags vppapi.Batch
-		for _, p := range ports {
-			if p.have != nil {
-				setTag(&tags, p.have.index, p.tag)
-			}
-		}
-		return errors.Join(err, s.k.conn.Do(ctx, &tags))
+		err = errors.Join(err, s.tidyUp(ctx, ports))
 	}
 	return err
+}
+
+// tidyUp marks what was made where something else could not be, so that whoever
+// removes it finds it, and has VPP forget sockets that it could not listen on: it
+// would take them for good the next time.
+func (s *session) tidyUp(ctx context.Context, ports []*port) error {
+	var b vppapi.Batch
+	for _, p := range ports {
+		if p.have != nil {
+			setTag(&b, p.have.index, p.tag)
+		}
+	}
+	if err := s.k.conn.Do(ctx, &b); err != nil {
+		return err
+	}
+	for _, p := range ports {
+		if p.have == nil && !p.exists && p.memif != nil {
+			if _, err := s.k.dropSocket(ctx, p.memif.socket); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (p *port) ask(b *vppapi.Batch, k *known) *vppapi.Request {
@@ -241,6 +305,9 @@ func (s *session) configure(b *vppapi.Batch, p *port) {
 	first := b.Len()
 	if p.have.tag != p.tag {
 		setTag(b, p.have.index, p.tag)
+	}
+	for _, a := range s.k.takeDeadNexts(p.have.index) {
+		takeNeighbor(b, p.have.index, a, model.MAC{})
 	}
 	if p.host != nil {
 		setMTU(b, p.have, p.MTU)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
 	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/model"
 )
 
 // remove takes objects away. VPP deletes what is deleted at once.
@@ -19,8 +20,16 @@ func (s *session) remove(ctx context.Context, gone []desired.Object) error {
 			return err
 		}
 	}
-	if err := s.k.conn.Do(ctx, &b); err != nil {
-		return err
+	if b.Len() > 0 {
+		leave, err := s.k.gate.enter(ctx, toTurn)
+		if err != nil {
+			return err
+		}
+		err = s.k.conn.Do(ctx, &b)
+		leave()
+		if err != nil {
+			return err
+		}
 	}
 	for _, o := range gone {
 		p, isPort := desired.PortOf(o)
@@ -105,6 +114,7 @@ func (s *session) removePort(ctx context.Context, b *vppapi.Batch, o desired.Obj
 				}
 				return say(err, "remove the route to %s", a)
 			})
+			takeNeighbor(b, i.index, a.Addr(), model.MAC{}) // it would be the next interface's
 		}
 	}
 	s.k.uncheck(b, i.index)
@@ -112,6 +122,7 @@ func (s *session) removePort(ctx context.Context, b *vppapi.Batch, o desired.Obj
 		deleteHost(b, i.host)
 	} else {
 		deleteMemif(b, i.index)
+		s.k.countMemifs(-1)
 	}
 	return nil
 }

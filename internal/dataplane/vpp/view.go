@@ -169,6 +169,16 @@ func (d *Driver) read(ctx context.Context, conn *vppapi.Conn) (*view, error) {
 	return v, v.readRoutes(ctx, conn)
 }
 
+func (v *view) memifs() int {
+	n := 0
+	for _, i := range v.ifs {
+		if i.isMemif {
+			n++
+		}
+	}
+	return n
+}
+
 // isDead reports whether a route leads to an interface that is gone.
 func (v *view) isDead(r route) bool { return r.out != none && v.ifs[r.out] == nil }
 

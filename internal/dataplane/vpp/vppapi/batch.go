@@ -34,8 +34,9 @@ type Request struct {
 }
 
 // maxSlow is how many slow requests VPP has on its hands at most. It sends the
-// replies to what it read at once only after the last of these: a second's worth.
-const maxSlow = 16
+// replies to what it read at once only after the last of these: a fifth of a second,
+// or some seconds where the machine has much else to do.
+const maxSlow = 4
 
 // Slow says that the request takes VPP some 50 ms, such as when it has to wait for
 // the kernel.

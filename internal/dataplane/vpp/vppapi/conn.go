@@ -31,7 +31,7 @@ import (
 const (
 	// Patience is how long VPP may leave everything that it was asked unanswered,
 	// before it counts as hung. It must let an ADD end within 10 s.
-	Patience = 4 * time.Second
+	Patience = 5 * time.Second
 	// headerLen is that of the frame around each message (msgbuf_t in
 	// vlibmemory/api_common.h): 8 bytes of the server's, the length, 4 more.
 	headerLen = 16
