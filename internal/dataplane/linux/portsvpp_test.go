@@ -57,7 +57,7 @@ func (n *vppNode) fill(socket string, pods ...[]desired.Object) {
 				do("ip route add %s via %s", o.Dst, names[o.Interface])
 			case desired.Neighbor:
 				do("set ip neighbor static %s %s %s", names[o.Interface], o.IP, o.MAC)
-			case desired.Network, desired.Memif:
+			case desired.Network, desired.HostLink, desired.Memif:
 			}
 			if p, ok := desired.PortOf(o); ok {
 				do("set interface mtu packet %d %s", p.MTU, names[p.Pod.Name])

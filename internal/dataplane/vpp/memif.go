@@ -100,8 +100,8 @@ func checkSockets(ports []*port) error {
 func (k *known) reserveSocket(path string) (id uint32, isThere bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if id, ok := k.sockets[path]; ok {
-		return id, !k.reserved[path]
+	if known, ok := k.sockets[path]; ok {
+		return known, !k.reserved[path]
 	}
 	k.reserved[path] = true
 	k.sockets[path] = tapSocketID
@@ -109,8 +109,8 @@ func (k *known) reserveSocket(path string) (id uint32, isThere bool) {
 		return tapSocketID, false
 	}
 	taken := map[uint32]bool{0: true} // VPP's own
-	for _, id := range k.sockets {
-		taken[id] = true
+	for _, known := range k.sockets {
+		taken[known] = true
 	}
 	for id = 1; taken[id]; {
 		id++
