@@ -29,7 +29,7 @@ RINGS     ?= 100000
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-.PHONY: help build portmap image setup demo test test-vpp vpp-page test-cluster walkthrough bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
+.PHONY: help build portmap image setup demo test need-vpp test-vpp vpp-page test-cluster walkthrough bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
 	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
@@ -65,12 +65,14 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
 
-test-vpp: setup build ## what needs a real VPP: that of POLYNIC_VPP, or the one on the PATH
-	vpp=$$(command -v "$${POLYNIC_VPP:-vpp}") || {
-		echo "==> test-vpp: there is no VPP here, so nothing was tested: install FD.io VPP 25.10 or 26.06, or set POLYNIC_VPP to the program"
+need-vpp:
+	command -v "$${POLYNIC_VPP:-vpp}" || {
+		echo "==> there is no VPP here, so nothing was done: install FD.io VPP 25.10 or 26.06, or set POLYNIC_VPP to the program"
 		exit 1
 	}
-	echo "==> test-vpp: $$vpp"
+
+test-vpp: need-vpp setup build ## what needs a real VPP: that of POLYNIC_VPP, or the one on the PATH
+	echo "==> test-vpp: the driver, and the messages that the server in its place must answer as VPP does"
 	export REQUIRE=vpp,kernel
 	failed=0
 	$(TEST) -count=1 ./internal/dataplane/vpp/... ./internal/vppcli || failed=1
@@ -78,7 +80,7 @@ test-vpp: setup build ## what needs a real VPP: that of POLYNIC_VPP, or the one 
 	$(TEST) -count=1 -run VPP ./internal/lab/... || failed=1
 	exit $$failed
 
-vpp-page: setup build ## the views and figures of docs/vpp.md, from a lab with VPP
+vpp-page: need-vpp setup build ## the views and figures of docs/vpp.md, from a lab with VPP
 	views=$$(timeout --foreground 15m test/vpp-views $(BIN)) || { echo "$$views"; exit 1; }
 	{ sed '/^<!-- views -->$$/q' docs/vpp.md; echo "$$views"; echo; sed -n '/^<!-- end -->$$/,$$p' docs/vpp.md; } > docs/vpp.md.new
 	mv docs/vpp.md.new docs/vpp.md
