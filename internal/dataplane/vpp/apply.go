@@ -18,7 +18,7 @@ import (
 // works off what all of them ask for one after the other; so many keep it busy
 // while answers are on their way. parallelKernel is how many of them have the kernel
 // make its part, which changes links one at a time.
-const parallelOwners, parallelKernel = 64, 4
+const parallelOwners, parallelKernel = 16, 4
 
 // Apply implements dataplane.Driver.
 func (d *Driver) Apply(ctx context.Context, work []dataplane.Work, done func(desired.Owner, error)) {

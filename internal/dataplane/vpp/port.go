@@ -99,28 +99,71 @@ func (s *session) nameOf(p *port) string {
 
 func placeOf(socket string, id uint32) string { return fmt.Sprintf("%s/%d", socket, id) }
 
-// make makes what the owner should have: all interfaces at once, then all that is on
-// them.
+// maxDown is how many host-interfaces of ours may be down at a time. VPP reads
+// nothing from one that is, and from 16 links with something to read on it never gets
+// round to anything else (vlib_file_poll in vlib/file.c).
+const maxDown = 8
+
+// make makes what the owner should have: its memifs, its host-interfaces, which are
+// up as soon as they can be, and then all that is on them.
 func (s *session) make(ctx context.Context, ports []*port, wanted []desired.Object) error {
 	for _, p := range ports {
 		defer s.k.setMaking(p.place())()
+		delete(s.indices, p.Pod.Name)
 	}
-	if err := s.makeInterfaces(ctx, ports); err != nil {
+	var memifs, hosts []*port
+	for _, p := range ports {
+		if p.memif != nil {
+			memifs = append(memifs, p)
+		} else {
+			hosts = append(hosts, p)
+		}
+	}
+	if err := s.makeInterfaces(ctx, memifs); err != nil {
 		return err
+	}
+	for part := range slices.Chunk(hosts, maxDown) {
+		if err := s.makeHosts(ctx, part); err != nil {
+			return err
+		}
 	}
 	failpoint.Hit("vpp-create")
 	var b vppapi.Batch
-	for _, p := range ports {
+	for _, p := range memifs {
 		s.configure(&b, p)
+	}
+	for _, p := range ports {
 		s.indices[p.Pod.Name] = p.have
 	}
 	if err := s.reach(ctx, &b, wanted); err != nil {
 		return err
 	}
-	if err := s.turn(ctx, &b, ports); err != nil {
+	if err := s.turn(ctx, &b, memifs); err != nil {
 		return err
 	}
 	failpoint.Hit("vpp-configure")
+	return s.settle(ports)
+}
+
+// makeHosts makes host-interfaces and brings them up.
+func (s *session) makeHosts(ctx context.Context, ports []*port) error {
+	weight := int64(len(ports))
+	if err := s.down.Acquire(ctx, weight); err != nil {
+		return err
+	}
+	defer s.down.Release(weight)
+	if err := s.makeInterfaces(ctx, ports); err != nil {
+		return err
+	}
+	var b vppapi.Batch
+	for _, p := range ports {
+		s.configure(&b, p)
+	}
+	return s.k.conn.Do(ctx, &b)
+}
+
+// settle remembers what was made, and puts sockets where applications find them.
+func (s *session) settle(ports []*port) error {
 	for _, p := range ports {
 		s.k.put(p.tag, p.have.index, s.nameOf(p))
 		if p.folder == "" {

@@ -30,6 +30,7 @@ import (
 
 	"go.fd.io/govpp/api"
 	interfaces "go.fd.io/govpp/binapi/interface"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/linux"
@@ -83,8 +84,9 @@ type Driver struct {
 	ns     *netns.Handle
 	kernel *nl.Socket // of the node's namespace
 
-	nodeMu      sync.Mutex    // one change of the node's own objects at a time
-	kernelSlots chan struct{} // held by who has the kernel's part made
+	nodeMu      sync.Mutex          // one change of the node's own objects at a time
+	kernelSlots chan struct{}       // held by who has the kernel's part made
+	down        *semaphore.Weighted // of host-interfaces that are not up yet
 
 	mu    sync.Mutex // guards what follows
 	known *known
@@ -109,7 +111,7 @@ func New(config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, log: config.Log, node: node, stats: vppstats.New(config.StatsSocket), kernelSlots: make(chan struct{}, parallelKernel)}
+	d := &Driver{config: config, log: config.Log, node: node, stats: vppstats.New(config.StatsSocket), kernelSlots: make(chan struct{}, parallelKernel), down: semaphore.NewWeighted(maxDown)}
 	if d.ns, err = netns.Own(); err != nil {
 		return nil, err
 	}
