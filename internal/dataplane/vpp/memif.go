@@ -100,8 +100,8 @@ func checkSockets(ports []*port) error {
 func (k *known) reserveSocket(path string) (id uint32, isThere bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if id, ok := k.sockets[path]; ok {
-		return id, !k.reserved[path]
+	if known, ok := k.sockets[path]; ok {
+		return known, !k.reserved[path]
 	}
 	k.reserved[path] = true
 	k.sockets[path] = tapSocketID
