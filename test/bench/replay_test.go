@@ -23,7 +23,6 @@ import (
 
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/dataplane"
-	"github.com/polynic/polynic/test/kernelnode"
 	"github.com/polynic/polynic/internal/dataplane/vpp"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vpptest"
@@ -31,12 +30,17 @@ import (
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/plan"
 	"github.com/polynic/polynic/test/figure"
+	"github.com/polynic/polynic/test/kernelnode"
 	"github.com/polynic/polynic/test/need"
 	realvpp "github.com/polynic/polynic/test/vpp"
 )
 
-// perPod is how many memifs each pod has in P9.
-const perPod = 4
+// perPod is how many memifs each pod has in P9, pipelined how many messages are on
+// their way at once.
+const (
+	perPod    = 4
+	pipelined = 512
+)
 
 // vppReplay is P9: a VPP that was killed is filled again, with memifs, which are
 // VPP's alone, while the kernel takes its time for links.
@@ -62,14 +66,15 @@ func vppReplay(t *testing.T, s *sheet) {
 	rate := func(a *figure.Arm, n int, begin time.Time) { a.Add(float64(n) / time.Since(begin).Seconds()) }
 	for range s.bursts {
 		p := realvpp.Start(t, realvpp.Config{})
-		rate(pings, len(messages), send(t, p.API, pinged(len(messages)), len(messages)))
+		rate(pings, len(messages), send(t, p.API, pinged(len(messages)), pipelined))
 		rate(filled, whole, w.fill(t, p.API, p.Stats, func() {}))
+		s.Note("P9 filled: %.0f messages/s", filled.Values[len(filled.Values)-1])
 		for _, arm := range []*figure.Arm{bare, single} {
 			p.Kill()
 			p.Start(t)
-			send(t, p.API, node, len(node))
+			send(t, p.API, node, pipelined)
 			<-time.After(walk)
-			atOnce := len(messages)
+			atOnce := pipelined
 			if arm == single {
 				atOnce = 1
 			}

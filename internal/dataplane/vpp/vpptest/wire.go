@@ -52,8 +52,8 @@ func appendMessage(b, data []byte) []byte {
 }
 
 // encode encodes a message with what the kind of its header has beside the
-// number: the client's index, the context, or both.
-func encode(m api.Message, number uint16, index, context uint32) ([]byte, error) {
+// number: the client's index, the context of the request, or both.
+func encode(m api.Message, number uint16, index, request uint32) ([]byte, error) {
 	data, err := codec.EncodeMsg(m, number)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.GetMessageName(), err)
@@ -61,9 +61,9 @@ func encode(m api.Message, number uint16, index, context uint32) ([]byte, error)
 	switch m.GetMessageType() {
 	case api.RequestMessage:
 		binary.BigEndian.PutUint32(data[2:], index)
-		binary.BigEndian.PutUint32(data[6:], context)
+		binary.BigEndian.PutUint32(data[6:], request)
 	case api.ReplyMessage:
-		binary.BigEndian.PutUint32(data[2:], context)
+		binary.BigEndian.PutUint32(data[2:], request)
 	case api.EventMessage:
 		binary.BigEndian.PutUint32(data[2:], index)
 	case api.OtherMessage:
