@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/polynic/polynic/internal/relay/nswatch"
 	"github.com/polynic/polynic/internal/relay/relayapi"
@@ -16,6 +17,11 @@ import (
 	"github.com/polynic/polynic/internal/relay/tap"
 	"github.com/polynic/polynic/memif"
 )
+
+// switchPatience is how long a full ring of the switch is waited for. It may have to
+// wait for its processor longer than an application that answers for itself alone,
+// and meanwhile the kernel holds the pod's senders back.
+const switchPatience = 200 * time.Millisecond
 
 // switchedTap is a tap whose frames go to a switch, and come from there, through a
 // memif of which the switch is the master. Its carrier is up while the relay has its
@@ -64,7 +70,9 @@ func (p *switchedTap) start(failed func(error)) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.Pod, err)
 	}
-	p.pump = rings.NewTwin(rings.TwinConfig{Interface: p.ifc, Queues: p.pod.Queues(), MaxPacket: longest, Mode: memif.Ethernet})
+	p.pump = rings.NewTwin(rings.TwinConfig{
+		Interface: p.ifc, Queues: p.pod.Queues(), MaxPacket: longest, Mode: memif.Ethernet, Patience: switchPatience,
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	p.stopMove = cancel
 	p.moving.Go(func() {

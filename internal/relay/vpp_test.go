@@ -227,4 +227,5 @@ func BenchmarkThroughVPP(b *testing.B) {
 	if n := <-received; n != int64(b.N)*int64(len(chunk)) {
 		b.Errorf("%d bytes arrived", n)
 	}
+	b.ReportMetric(float64(r.state(b, r.id(0)).Drops+r.state(b, r.id(1)).Drops)/float64(b.N), "drops/op")
 }

@@ -96,7 +96,8 @@ func (s *Space) Up(t testing.TB, name string) {
 	}
 }
 
-// Address gives the link an address and a route to the other end's.
+// Address gives the link an address, at which packets are taken at once, and a route
+// to the other end's.
 func (s *Space) Address(t testing.TB, name, own, peer string) {
 	t.Helper()
 	link := s.Device(t, name)
@@ -106,6 +107,15 @@ func (s *Space) Address(t testing.TB, name, own, peer string) {
 	})
 	if err != nil {
 		t.Fatalf("%s: address %s: %v", name, own, err)
+	}
+	if addr.Is6() {
+		// The kernel does so, too, but when a work queue comes to it.
+		err := s.NL.RouteReplace(&netlink.Route{
+			LinkIndex: link.Attrs().Index, Dst: netlink.NewIPNet(addr.AsSlice()), Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL,
+		})
+		if err != nil {
+			t.Fatalf("%s: take packets for %s: %v", name, own, err)
+		}
 	}
 	err = s.NL.RouteAdd(&netlink.Route{
 		LinkIndex: link.Attrs().Index, Dst: netlink.NewIPNet(netip.MustParseAddr(peer).AsSlice()),

@@ -55,7 +55,7 @@ func forward(ctx context.Context, tx *memif.TxQueue, rx *memif.RxQueue) error {
 			return err
 		case n > 0:
 			room = patience{}
-		case !room.wait(ctx, time.Millisecond) && !pause(ctx, longestPause):
+		case !room.wait(ctx, enough) && !pause(ctx, longestPause):
 			return context.Cause(ctx)
 		}
 	}

@@ -142,7 +142,7 @@ func (o *outlet) compose(ctx context.Context, w *workspace) bool {
 		switch {
 		case errors.Is(err, memif.ErrBuffer):
 			return false
-		case err != nil, n == 0 && !o.room.wait(ctx, time.Millisecond):
+		case err != nil, n == 0 && !o.room.wait(ctx, o.Patience):
 			o.counters.dropsOut.Add(uint64(w.segments.Left()))
 			return true
 		}
@@ -180,7 +180,7 @@ func (o *outlet) flush(ctx context.Context, w *workspace) {
 			o.room = patience{}
 			continue
 		}
-		if err != nil || !o.room.wait(ctx, time.Millisecond) {
+		if err != nil || !o.room.wait(ctx, o.Patience) {
 			o.counters.dropsOut.Add(uint64(len(packets)))
 			break
 		}

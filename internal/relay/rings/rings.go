@@ -64,23 +64,24 @@ type patience struct {
 const (
 	maxYields  = 32
 	firstPause = 20 * time.Microsecond
+	longPause  = time.Millisecond
 	// enough is when a peer that takes nothing counts as stuck. It is longer
 	// than a time slice that others may have on the peer's CPU.
 	enough = 20 * time.Millisecond
 )
 
 // wait waits a little, and reports whether it is worth it to look again: not
-// once enough time has been spent, or when ctx has ended.
-func (p *patience) wait(ctx context.Context, longest time.Duration) bool {
+// once as much time as limit has been spent, or when ctx has ended.
+func (p *patience) wait(ctx context.Context, limit time.Duration) bool {
 	if p.yields < maxYields {
 		p.yields++
 		runtime.Gosched()
 		return ctx.Err() == nil
 	}
-	if p.spent >= enough {
+	if p.spent >= limit {
 		return false
 	}
-	p.pause = min(max(2*p.pause, firstPause), longest)
+	p.pause = min(max(2*p.pause, firstPause), longPause)
 	p.spent += p.pause
 	return pause(ctx, p.pause)
 }

@@ -4,11 +4,13 @@
 package rings
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,6 +30,9 @@ type TwinConfig struct {
 	// tap's.
 	Mode      memif.Mode
 	Near, Far model.MAC
+	// Patience is how long a full ring is waited for before what comes is dropped; 0
+	// is 20 ms.
+	Patience time.Duration
 	// LinkLocal is the kernel's IPv6 link-local address on the tap. Where it is
 	// given, the application has two of its own at a time, each for a minute at
 	// least, and reaches no other; and frames with VLAN tags are dropped.
@@ -60,7 +65,10 @@ type Stats struct {
 }
 
 // NewTwin prepares a Twin for Run.
-func NewTwin(c TwinConfig) *Twin { return &Twin{TwinConfig: c, bounds: newBounds(c.LinkLocal)} }
+func NewTwin(c TwinConfig) *Twin {
+	c.Patience = cmp.Or(c.Patience, enough)
+	return &Twin{TwinConfig: c, bounds: newBounds(c.LinkLocal)}
+}
 
 // Stats gives the counters.
 func (t *Twin) Stats() Stats {
