@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +38,7 @@ func TestDeployed(t *testing.T) {
 		{"refused at apply", suite.refusedAtApply},
 		{"agent replaced", suite.agentReplaced},
 		{"uninstalled", suite.uninstalled},
+		{"helm", suite.helm},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			own := *c
@@ -137,6 +139,21 @@ func (s suite) uninstalled() {
 	s.Kubectl("apply", "-f", removal)
 	s.Kubectl("rollout", "status", "-n", "polynic-system", "daemonset", "polynic-uninstall", "--timeout=2m")
 	s.Kubectl("delete", "-f", removal, "--timeout=2m")
+	s.expectRemoved()
+}
+
+// expectRemoved looks for what may be left of an installation, on the node and in
+// the cluster.
+func (s suite) expectRemoved() {
+	s.t.Helper()
+	controlplane.Eventually(s.t, 30*time.Second, func() error { // pods follow their DaemonSet
+		left, err := s.TryKubectl("get", "daemonsets,pods,configmaps,serviceaccounts,clusterroles,clusterrolebindings,"+
+			"validatingadmissionpolicies,validatingadmissionpolicybindings", "-A", "-l", "app.kubernetes.io/name=polynic", "-o", "name")
+		if err == nil && left != "" {
+			err = fmt.Errorf("in the cluster there is\n%s", left)
+		}
+		return err
+	})
 	for _, path := range []string{
 		"/run/polynic", "/var/lib/polynic", "/var/lib/kubelet/device-plugins/polynic-memif.sock",
 		filepath.Join(kubenode.PluginDir, "polynic-cni"), filepath.Join(kubenode.PluginConfDir, "10-polynic.conflist"),
