@@ -37,6 +37,9 @@ func (c *cluster) startPolynic() *harness.Node {
 	return n
 }
 
+// polynicConf is where the plugin's configuration is.
+var polynicConf = filepath.Join(kubenode.PluginConfDir, "10-polynic.conflist")
+
 // install puts the plugin and its configuration where containerd looks.
 func (c *cluster) install(plugin string) {
 	c.t.Helper()
@@ -47,7 +50,7 @@ func (c *cluster) install(plugin string) {
 	if err := os.WriteFile(filepath.Join(kubenode.PluginDir, "polynic-cni"), data, 0o755); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(kubenode.PluginConfDir, "10-polynic.conflist"), []byte(`{"cniVersion": "1.1.0", "name": "polynic", "plugins": [
+	if err := os.WriteFile(polynicConf, []byte(`{"cniVersion": "1.1.0", "name": "polynic", "plugins": [
 		{"type": "polynic-cni"}, {"type": "portmap", "capabilities": {"portMappings": true}}]}`), 0o644); err != nil {
 		c.t.Fatal(err)
 	}

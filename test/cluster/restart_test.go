@@ -5,10 +5,16 @@ package cluster
 
 import (
 	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/polynic/polynic/internal/inspect"
+	"github.com/polynic/polynic/test/controlplane"
 	"github.com/polynic/polynic/test/harness"
+	"github.com/polynic/polynic/test/kubenode"
 )
 
 // restarts kills every part of a node in turn, while datagrams run between two
@@ -61,4 +67,39 @@ func (s suite) expectTraffic(t *testing.T, do func(), gap time.Duration) {
 			t.Error(said)
 		}
 	}
+}
+
+// sandboxAnew has a pod's sandbox made anew by kubelet while the API server is away
+// and the agent has just started: the pod gets what it had.
+func (s suite) sandboxAnew() {
+	s.Apply(shellPod("again", "tap1/tap, veth1/veth"))
+	s.waitPods(1)
+	before := s.interfaces()
+	processes, err := exec.Command("ip", "netns", "pids", filepath.Base(s.netns("again"))).Output()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.StopServer()
+	s.agent.RestartAgent()
+	if out, err := exec.Command("kill", append([]string{"-9"}, strings.Fields(string(processes))...)...).CombinedOutput(); err != nil {
+		s.t.Errorf("kill: %v: %s", err, out)
+	}
+	begin := time.Now()
+	made := controlplane.Poll(time.Minute, func() error {
+		now := s.interfaces()
+		if len(now) != 3 || now[0].MAC == before[0].MAC || now[0].State != inspect.StateUp {
+			return fmt.Errorf("interfaces are\n%+v, before\n%+v", now, before)
+		}
+		return nil
+	})
+	s.t.Logf("the pod has another sandbox after %s", time.Since(begin).Round(10*time.Millisecond))
+	s.StartServer()
+	if made != nil {
+		s.t.Fatal(made)
+	}
+	s.waitPods(1)
+	for _, name := range []string{"eth0", "tap1", "veth1"} {
+		s.exec("again", "ping", "-c", "1", "-W", "2", "-I", name, kubenode.UplinkAddress)
+	}
+	s.Kubectl("delete", "pod", "again")
 }

@@ -29,8 +29,10 @@ func TestCluster(t *testing.T) {
 		{"vnf-pod", suite.memif},
 		{"scale", suite.scale},
 		{"restarts", suite.restarts},
+		{"sandbox anew", suite.sandboxAnew},
 		{"refusals", suite.refusals},
 		{"services", suite.services},
+		{"under Multus", suite.underMultus},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			own := *c
