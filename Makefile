@@ -67,10 +67,10 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 
 test-cluster: setup build ## a Kubernetes cluster of its own with the product in it (compiles Kubernetes once: 15 minutes)
 	test/cluster/build
-	echo "==> test-cluster: TestCluster has the programs as processes, TestDeployed as deploy/polynic.yaml has them"
+	echo "==> test-cluster: TestCluster has the programs as processes, TestDeployed and TestConformance as deploy/polynic.yaml has them"
 	failed=0
 	# Each test makes a cluster, and needs a machine for it.
-	for test in TestClusterWorksWithReferencePlugins TestCluster TestDeployed; do
+	for test in TestClusterWorksWithReferencePlugins TestCluster TestDeployed TestConformance; do
 		POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 15m go test -count=1 -v -timeout 14m -run "^$$test$$" ./test/cluster || failed=1
 	done
 	exit $$failed
@@ -87,7 +87,6 @@ bench: setup build ## the ratios that the project promises (FIGURES=quick for a 
 
 bench-cluster: setup build ## the same in a Kubernetes cluster, beside Multus (FIGURES=full for more rounds)
 	test/cluster/build
-	test/cluster/build multus
 	echo "==> bench-cluster"
 	cd test/cluster
 	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -timeout 29m -run TestFigures -figures $(or $(FIGURES),quick)

@@ -22,6 +22,7 @@ import (
 type Image struct {
 	Files      []File
 	Entrypoint []string
+	Cmd        []string // what follows where a pod says nothing else
 	Env        []string
 }
 

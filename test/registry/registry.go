@@ -86,7 +86,9 @@ func (r *Registry) Add(image Image, names ...string) {
 	content := r.put(layerType, layer)
 	config := r.putJSON(configType, map[string]any{
 		"architecture": runtime.GOARCH, "os": "linux",
-		"config": map[string]any{"Entrypoint": image.Entrypoint, "Env": append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, image.Env...)},
+		"config": map[string]any{
+			"Entrypoint": image.Entrypoint, "Cmd": image.Cmd, "Env": append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, image.Env...),
+		},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{content.Digest}},
 	})
 	manifest := r.putJSON(manifestType, map[string]any{
