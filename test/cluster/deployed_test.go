@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,11 +146,14 @@ func (s suite) uninstalled() {
 // the cluster.
 func (s suite) expectRemoved() {
 	s.t.Helper()
-	left := s.Kubectl("get", "daemonsets,pods,configmaps,serviceaccounts,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings",
-		"-A", "-l", "app.kubernetes.io/name=polynic", "-o", "name")
-	if left != "" {
-		s.t.Errorf("in the cluster there is\n%s", left)
-	}
+	controlplane.Eventually(s.t, 30*time.Second, func() error { // pods follow their DaemonSet
+		left, err := s.TryKubectl("get", "daemonsets,pods,configmaps,serviceaccounts,clusterroles,clusterrolebindings,"+
+			"validatingadmissionpolicies,validatingadmissionpolicybindings", "-A", "-l", "app.kubernetes.io/name=polynic", "-o", "name")
+		if err == nil && left != "" {
+			err = fmt.Errorf("in the cluster there is\n%s", left)
+		}
+		return err
+	})
 	for _, path := range []string{
 		"/run/polynic", "/var/lib/polynic", "/var/lib/kubelet/device-plugins/polynic-memif.sock",
 		filepath.Join(kubenode.PluginDir, "polynic-cni"), filepath.Join(kubenode.PluginConfDir, "10-polynic.conflist"),

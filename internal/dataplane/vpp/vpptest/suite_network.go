@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/ethernet_types"
@@ -187,14 +188,15 @@ func (s *suite) routesIn(f family, id uint32, source uint8) []string {
 		if d.Route.TableID != id {
 			s.Errorf("table %d has a route of table %d", id, d.Route.TableID)
 		}
-		text := fmt.Sprintf("%s %d", prefix(d.Route.Prefix), d.Route.Src)
+		var text strings.Builder
+		text.WriteString(fmt.Sprintf("%s %d", prefix(d.Route.Prefix), d.Route.Src))
 		for _, p := range d.Route.Paths {
-			text += fmt.Sprintf(", %d %d %d %d", p.Type, int32(p.SwIfIndex), p.TableID, p.Weight)
+			text.WriteString(fmt.Sprintf(", %d %d %d %d", p.Type, int32(p.SwIfIndex), p.TableID, p.Weight))
 			if nh := p.Nh.Address; nh != (ip_types.AddressUnion{}) {
-				text += " " + address(ip_types.Address{Af: ip_types.AddressFamily(f), Un: nh}).String()
+				text.WriteString(" " + address(ip_types.Address{Af: ip_types.AddressFamily(f), Un: nh}).String())
 			}
 		}
-		all = append(all, text)
+		all = append(all, text.String())
 	}
 	slices.Sort(all)
 	return all
