@@ -6,7 +6,6 @@ package preflight
 import (
 	"context"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,11 +25,18 @@ type VPP struct {
 // askLimit bounds asking VPP one thing.
 const askLimit = 5 * time.Second
 
-// pluginsOfVPP are those that polynic has use for, and what does not work without.
-func pluginsOfVPP() []struct{ name, lacks string } {
-	return []struct{ name, lacks string }{
-		{"memif", "memifs, and taps that the relay holds"},
-		{"af_packet", "veths, and the link to the node"},
+// plugin is one that polynic has use for, what there is not without it, and how bad
+// that is.
+type plugin struct {
+	name, lacks string
+	level       Level
+}
+
+func pluginsOfVPP() []plugin {
+	return []plugin{
+		{"memif", "memifs and taps", Missing},
+		{"af_packet", "veths, and no link to the node", Missing},
+		{"urpf", "check that pods send from their own addresses", Warning},
 	}
 }
 
@@ -42,7 +48,7 @@ func (c Config) vpp(ctx context.Context) []Finding {
 		running.Level, running.Found = Warning, err.Error()
 		running.Advice = "pods wait until VPP runs: deploy/overlays/vpp has it in a pod of its own, for which nothing is to be done here; " +
 			"one that the node runs itself is to be started"
-		return []Finding{running, c.vhost()}
+		return []Finding{running}
 	}
 	running.Found = said + " answers at " + c.VPP.CLISocket
 	version := regexp.MustCompile(`v(\d+\.\d+)`).FindStringSubmatch(said)
@@ -51,7 +57,7 @@ func (c Config) vpp(ctx context.Context) []Finding {
 		running.Advice = "polynic was tried with " + strings.Join(c.VPP.Versions, " and ") +
 			"; the agent checks each message that it uses, and names one that this VPP has not"
 	}
-	return []Finding{running, c.pluginsOf(ctx), c.vhost()}
+	return []Finding{running, c.pluginsOf(ctx)}
 }
 
 func (c Config) pluginsOf(ctx context.Context) Finding {
@@ -69,23 +75,14 @@ func (c Config) pluginsOf(ctx context.Context) Finding {
 		}
 		names = append(names, p.name)
 		lacking = append(lacking, p.name+" is not loaded: no "+p.lacks)
+		if f.Level != Missing {
+			f.Level = p.level
+		}
 	}
 	f.Found = strings.Join(there, ", ") + " are loaded"
 	if lacking != nil {
-		f.Level, f.Found = Missing, strings.Join(lacking, "; ")
+		f.Found = strings.Join(lacking, "; ")
 		f.Advice = fmt.Sprintf("in VPP's startup.conf: plugins { plugin %s_plugin.so { enable } }", strings.Join(names, "_plugin.so { enable } plugin "))
-	}
-	return f
-}
-
-// vhost says who holds pods' taps.
-func (c Config) vhost() Finding {
-	const device = "/dev/vhost-net"
-	f := Finding{Check: "taps in VPP", Level: OK, Found: device + " is there: VPP makes taps itself, where agent and VPP can open it"}
-	if _, err := os.Stat(c.path(device)); err != nil {
-		f.Level, f.Found = Warning, device+" is not there: the relay holds taps, and joins VPP by memif"
-		f.Advice = "taps work, and each packet is copied once more; for taps of VPP's own load the module vhost_net " +
-			"(modprobe vhost_net; for good: a line in /etc/modules-load.d)"
 	}
 	return f
 }

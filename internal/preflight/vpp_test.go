@@ -59,7 +59,7 @@ func answerVPP(conn net.Conn, answers map[string]string) {
 
 const (
 	version = "vpp v25.10-release built by root on vm at 2026-11-28T22:18:22\n"
-	plugins = " Plugin path is: /usr/lib/vpp_plugins\n  1. memif_plugin.so  25.10-release  Packet Memory Interface\n  2. af_packet_plugin.so  25.10-release  af-packet\n"
+	plugins = " Plugin path is: /usr/lib/vpp_plugins\n  1. memif_plugin.so  25.10-release  Packet Memory Interface\n  2. af_packet_plugin.so  25.10-release  af-packet\n  3. urpf_plugin.so  25.10-release  Unicast Reverse Path Forwarding (uRPF)\n"
 )
 
 func TestVPP(t *testing.T) {
@@ -69,32 +69,38 @@ func TestVPP(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		answers map[string]string // nil: there is no VPP
-		vhost   bool
 		want    map[string]finding
 	}{
 		"good": {
-			answers: map[string]string{"show version": version, "show plugins": plugins}, vhost: true,
+			answers: map[string]string{"show version": version, "show plugins": plugins},
 			want: map[string]finding{
 				"VPP":           {preflight.OK, "vpp v25.10-release built by root on vm at 2026-11-28T22:18:22 answers at /run/vpp/cli.sock", ""},
-				"VPP's plugins": {preflight.OK, "memif, af_packet are loaded", ""},
-				"taps in VPP":   {preflight.OK, "/dev/vhost-net is there: VPP makes taps itself", ""},
+				"VPP's plugins": {preflight.OK, "memif, af_packet, urpf are loaded", ""},
 			},
 		},
 		"none": {
 			want: map[string]finding{
-				"VPP":         {preflight.Warning, "VPP's command line at ", "deploy/overlays/vpp has it in a pod of its own"},
-				"taps in VPP": {preflight.Warning, "/dev/vhost-net is not there: the relay holds taps, and joins VPP by memif", "modprobe vhost_net"},
+				"VPP": {preflight.Warning, "VPP's command line at ", "deploy/overlays/vpp has it in a pod of its own"},
 			},
 		},
 		"another version": {
-			answers: map[string]string{"show version": "vpp v24.06-release\n", "show plugins": plugins}, vhost: true,
-			want: map[string]finding{"VPP": {preflight.Warning, "vpp v24.06-release answers", "tried with 25.10 and 26.06"}},
+			answers: map[string]string{"show version": "vpp v24.06-release\n", "show plugins": plugins},
+			want:    map[string]finding{"VPP": {preflight.Warning, "vpp v24.06-release answers", "tried with 25.10 and 26.06"}},
 		},
-		"without memif": {
-			answers: map[string]string{"show version": version, "show plugins": strings.ReplaceAll(plugins, "memif", "mpls")}, vhost: true,
+		"without a source check": {
+			answers: map[string]string{"show version": version, "show plugins": strings.ReplaceAll(plugins, "urpf", "mpls")},
 			want: map[string]finding{
 				"VPP's plugins": {
-					preflight.Missing, "memif is not loaded: no memifs, and taps that the relay holds",
+					preflight.Warning, "urpf is not loaded: no check that pods send from their own addresses",
+					"plugins { plugin urpf_plugin.so { enable } }",
+				},
+			},
+		},
+		"without memif": {
+			answers: map[string]string{"show version": version, "show plugins": strings.ReplaceAll(plugins, "memif", "mpls")},
+			want: map[string]finding{
+				"VPP's plugins": {
+					preflight.Missing, "memif is not loaded: no memifs and taps",
 					"plugins { plugin memif_plugin.so { enable } }",
 				},
 			},
@@ -106,9 +112,6 @@ func TestVPP(t *testing.T) {
 			config.VPP = &vpp
 			if c.answers != nil {
 				serveVPP(t, config, c.answers)
-			}
-			if c.vhost {
-				put(t, config, "/dev/vhost-net", "")
 			}
 			seen := 0
 			for _, f := range config.Run(t.Context()) {

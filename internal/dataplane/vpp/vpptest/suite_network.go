@@ -189,9 +189,9 @@ func (s *suite) routesIn(f family, id uint32, source uint8) []string {
 			s.Errorf("table %d has a route of table %d", id, d.Route.TableID)
 		}
 		var text strings.Builder
-		text.WriteString(fmt.Sprintf("%s %d", prefix(d.Route.Prefix), d.Route.Src))
+		fmt.Fprintf(&text, "%s %d", prefix(d.Route.Prefix), d.Route.Src)
 		for _, p := range d.Route.Paths {
-			text.WriteString(fmt.Sprintf(", %d %d %d %d", p.Type, int32(p.SwIfIndex), p.TableID, p.Weight))
+			fmt.Fprintf(&text, ", %d %d %d %d", p.Type, int32(p.SwIfIndex), p.TableID, p.Weight)
 			if nh := p.Nh.Address; nh != (ip_types.AddressUnion{}) {
 				text.WriteString(" " + address(ip_types.Address{Af: ip_types.AddressFamily(f), Un: nh}).String())
 			}
