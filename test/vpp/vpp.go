@@ -103,25 +103,10 @@ func (p *Process) Start(t testing.TB) {
 	p.wait(t)
 }
 
-// PID is its process id.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
-
 // Kill ends it as kill -9 does.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
-}
-
-// Stop ends it as a service manager does.
-func (p *Process) Stop(t testing.TB) {
-	t.Helper()
-	_ = p.cmd.Process.Signal(unix.SIGTERM)
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		t.Errorf("VPP does not stop")
-		p.Kill()
-	}
 }
 
 // Hang stops it from answering, until Unhang.
