@@ -31,8 +31,9 @@ type watching struct {
 // Of what others do in VPP it hears when an interface goes or is taken down; the rest
 // is found when everything is compared.
 func (d *Driver) Watch(ctx context.Context, report func(dataplane.Hit)) error {
-	w := &watching{report: report, vpp: dataplane.ErrAway}
-	report(dataplane.Hit{Away: dataplane.ErrAway}) // until it is heard of
+	// Both, until they are heard of: one alone is no dataplane that is back.
+	w := &watching{report: report, vpp: dataplane.ErrAway, kernel: dataplane.ErrAway}
+	report(dataplane.Hit{Away: dataplane.ErrAway})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.api.Watch(ctx, w.takeVPP, func(m api.Message) { d.event(w, m) }) })
 	group.Go(func() error { return d.ports.Watch(ctx, w.takeKernel) })
