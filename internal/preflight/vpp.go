@@ -18,7 +18,7 @@ import (
 type VPP struct {
 	// CLISocket is that of its command line (cli-listen).
 	CLISocket string
-	// Versions are those that polynic knows: 25.10, say.
+	// Versions are those that polynic was tried with: 25.10, say.
 	Versions []string
 }
 
