@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/polynic/polynic/internal/model"
 )
@@ -18,21 +17,6 @@ const recordRoot = "/polynic/v1/published/"
 
 // ConfigPrefix begins the keys that the agent with the label reads.
 func ConfigPrefix(label string) string { return "/vnf-agent/" + label + "/config/" }
-
-// ValidLabel reports, by its error, whether a label can be part of a key: it is
-// one path element, neither empty nor "." or "..", of printable characters
-// without spaces.
-func ValidLabel(label string) error {
-	switch {
-	case label == "":
-		return invalid("an empty microservice label")
-	case label == ".", label == "..", strings.ContainsRune(label, '/'):
-		return invalid("the microservice label %q is not one element of a path", label)
-	case strings.ContainsFunc(label, func(r rune) bool { return !unicode.IsPrint(r) || unicode.IsSpace(r) || r == unicode.ReplacementChar }):
-		return invalid("the microservice label %q has a space or a character that cannot be printed", label)
-	}
-	return nil
-}
 
 // recordsOf begins the keys of a label's records.
 func recordsOf(label string) string { return recordRoot + label + "/" }
