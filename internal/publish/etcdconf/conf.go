@@ -66,12 +66,12 @@ func (n *nanoseconds) check() error {
 }
 
 // readConf reads a file.
-func readConf(path string) (conf, error) {
+func readConf(path string, env Environment) (conf, error) {
 	data, err := read(path)
 	if err != nil {
 		return conf{}, fmt.Errorf("etcd.configFile: %w", err)
 	}
-	c, err := parseConf(data)
+	c, err := parseConf(data, env)
 	if err != nil {
 		return conf{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -80,7 +80,7 @@ func readConf(path string) (conf, error) {
 
 // parseConf reads what is in a file. Without endpoints, those of the environment
 // count, as they do for ligato's agents. An error names the key.
-func parseConf(data []byte) (conf, error) {
+func parseConf(data []byte, env Environment) (conf, error) {
 	text, err := yaml.YAMLToJSONStrict(data)
 	if err != nil {
 		return conf{}, fmt.Errorf("not in YAML form: %w", err)
@@ -102,10 +102,10 @@ func parseConf(data []byte) (conf, error) {
 		return conf{}, err
 	}
 	if len(c.Endpoints) == 0 {
-		c.Endpoints = environmentEndpoints()
+		c.Endpoints = environmentEndpoints(env)
 	}
-	if c.ExpandEnvVars || os.Getenv("ETCD_EXPAND_ENV_VARS") != "" {
-		return c, c.expand()
+	if _, ok := env("ETCD_EXPAND_ENV_VARS"); ok || c.ExpandEnvVars {
+		return c, c.expand(env)
 	}
 	return c, nil
 }
@@ -121,9 +121,9 @@ func nearKey(key string) string {
 	return "; known are " + strings.Join(confKeys(), ", ")
 }
 
-func environmentEndpoints() []string {
+func environmentEndpoints(env Environment) []string {
 	for _, name := range []string{"ETCD_ENDPOINTS", "ETCDV3_ENDPOINTS"} {
-		if list := os.Getenv(name); list != "" {
+		if list, ok := env(name); ok && list != "" {
 			return strings.Split(list, ",")
 		}
 	}
@@ -131,11 +131,11 @@ func environmentEndpoints() []string {
 }
 
 // expand replaces $NAME and ${NAME} by the environment's values.
-func (c *conf) expand() error {
+func (c *conf) expand(env Environment) error {
 	var missing []string
 	replace := func(text string) string {
 		return os.Expand(text, func(name string) string {
-			value, ok := os.LookupEnv(name)
+			value, ok := env(name)
 			if !ok {
 				missing = append(missing, name)
 			}

@@ -6,6 +6,7 @@ package etcdconf_test
 import (
 	"context"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,29 +22,24 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// from is what gives a client's configuration: settings, or an etcd.conf.
-type from interface {
-	Config() (clientv3.Config, error)
-}
-
-type ligatoFile string
-
-func (f ligatoFile) Config() (clientv3.Config, error) { return etcdconf.LigatoFile(string(f)) }
-
 // get asks etcd for a key, by the client that the publisher has, and gives in what
 // way that fails.
-func get(t *testing.T, f from) error {
+func get(t *testing.T, s etcdconf.Settings) error {
 	t.Helper()
-	config, err := f.Config()
+	c, err := etcdconf.New(s, os.LookupEnv)
 	if err != nil {
 		return err
 	}
-	client, err := store.Dial(config)
+	client, err := store.Dial(c.Config())
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return ask(t, client)
+	err = ask(t, client)
+	if problem := c.Problem(); problem != nil && err == nil {
+		t.Errorf("etcd answers, and the connection says %v", problem)
+	}
+	return err
 }
 
 func ask(t *testing.T, client *clientv3.Client) error {
@@ -61,27 +57,29 @@ func TestConnects(t *testing.T) {
 	mutual := serve(t, a.server(t, "127.0.0.1", &a))
 	folder := a.secret(t, a)
 	file := func(name string) string { return filepath.Join(folder, name) }
-	conf := func(text string) from {
-		return ligatoFile(filepath.Join(write(t, t.TempDir(), map[string][]byte{"etcd.conf": []byte(text)}), "etcd.conf"))
+	conf := func(text, secret string) etcdconf.Settings {
+		return etcdconf.Settings{ConfigFile: filepath.Join(write(t, t.TempDir(), map[string][]byte{"etcd.conf": []byte(text)}), "etcd.conf"), SecretDir: secret}
 	}
-	password := filepath.Join(write(t, t.TempDir(), map[string][]byte{"password": []byte("open sesame\n")}), "password")
+	login := write(t, t.TempDir(), map[string][]byte{"username": []byte("polynic"), "password": []byte("open sesame\n"), "ca.crt": a.pem})
 	t.Setenv("ETCD_HOST", "127.0.0.1")
-	for name, f := range map[string]from{
-		"plain":          etcdconf.Settings{Endpoints: []string{"http://" + plain}},
-		"TLS":            etcdconf.Settings{Endpoints: []string{secure}, CAFile: file("ca.crt")},
-		"mutual TLS":     etcdconf.Settings{Endpoints: []string{"https://" + mutual}, CAFile: file("ca.crt"), CertFile: file("tls.crt"), KeyFile: file("tls.key")},
-		"login":          etcdconf.Settings{Endpoints: []string{"http://" + plain}, Username: "polynic", PasswordFile: password},
-		"login with TLS": etcdconf.Settings{Endpoints: []string{secure}, CAFile: file("ca.crt"), Username: "polynic", PasswordFile: password},
-		"documents' etcd.conf": conf("insecure-transport: true\ndial-timeout: 10000000000\nallow-delayed-start: true\n" +
-			"endpoints:\n  - \"" + plain + "\"\n"),
-		"etcd.conf with TLS": conf("endpoints: [\"" + mutual + "\"]\nca-file: " + file("ca.crt") +
-			"\ncert-file: " + file("tls.crt") + "\nkey-file: " + file("tls.key") + "\n"),
-		"etcd.conf that trusts all": conf("endpoints: [\"https://" + secure + "\"]\ninsecure-skip-tls-verify: true\n"),
-		"etcd.conf with variables": conf("insecure-transport: true\nexpand-env-variables: true\n" +
-			"endpoints: [\"${ETCD_HOST}:" + strings.TrimPrefix(plain, "127.0.0.1:") + "\"]\n"),
+	for name, s := range map[string]etcdconf.Settings{
+		"plain":           {Endpoints: []string{"http://" + plain}},
+		"TLS":             {Endpoints: []string{secure}, CAFile: file("ca.crt")},
+		"mutual TLS":      {Endpoints: []string{"https://" + mutual}, CAFile: file("ca.crt"), CertFile: file("tls.crt"), KeyFile: file("tls.key")},
+		"Secret":          {Endpoints: []string{mutual}, SecretDir: folder},
+		"login":           {Endpoints: []string{"http://" + plain}, Username: "polynic", PasswordFile: filepath.Join(login, "password")},
+		"login, Secret":   {Endpoints: []string{secure}, SecretDir: login},
+		"conf and Secret": conf("endpoints: [\""+mutual+"\"]\n", folder),
+		"documents' etcd.conf": conf("insecure-transport: true\ndial-timeout: 10000000000\nallow-delayed-start: true\n"+
+			"endpoints:\n  - \""+plain+"\"\n", ""),
+		"etcd.conf with TLS": conf("endpoints: [\""+mutual+"\"]\nca-file: "+file("ca.crt")+
+			"\ncert-file: "+file("tls.crt")+"\nkey-file: "+file("tls.key")+"\n", ""),
+		"etcd.conf that trusts all": conf("endpoints: [\"https://"+secure+"\"]\ninsecure-skip-tls-verify: true\n", ""),
+		"etcd.conf with variables": conf("insecure-transport: true\nexpand-env-variables: true\n"+
+			"endpoints: [\"${ETCD_HOST}:"+strings.TrimPrefix(plain, "127.0.0.1:")+"\"]\n", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := get(t, f); err != nil {
+			if err := get(t, s); err != nil {
 				t.Error(err)
 			}
 		})
@@ -135,13 +133,11 @@ func TestSaysWhyItDoesNotConnect(t *testing.T) {
 func TestReadsFilesAgain(t *testing.T) {
 	a, other := newAuthority(t), newAuthority(t)
 	folder := a.secret(t, other)
-	config, err := etcdconf.Settings{
-		Endpoints: []string{serve(t, a.server(t, "127.0.0.1", &a))},
-		CAFile:    filepath.Join(folder, "ca.crt"), CertFile: filepath.Join(folder, "tls.crt"), KeyFile: filepath.Join(folder, "tls.key"),
-	}.Config()
+	c, err := etcdconf.New(etcdconf.Settings{Endpoints: []string{serve(t, a.server(t, "127.0.0.1", &a))}, SecretDir: folder}, os.LookupEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
+	config := c.Config()
 	config.Logger = zap.NewNop()
 	client, err := clientv3.New(config) // which waits for a connection, unlike the publisher's
 	if err != nil {
@@ -153,9 +149,12 @@ func TestReadsFilesAgain(t *testing.T) {
 	if _, err := client.Get(ctx, "key"); err == nil {
 		t.Fatal("etcd takes a client certificate of another authority")
 	}
+	if problem := c.Problem(); problem == nil || !strings.Contains(problem.Error(), "does not take the client certificate") {
+		t.Errorf("problem: %v", problem)
+	}
 	cert, key := a.sign(t, "127.0.0.9")
 	write(t, folder, map[string][]byte{"tls.crt": cert, "tls.key": key})
-	if err := ask(t, client); err != nil {
-		t.Errorf("with the new certificate: %v", err)
+	if err := ask(t, client); err != nil || c.Problem() != nil {
+		t.Errorf("with the new certificate: %v, problem %v", err, c.Problem())
 	}
 }

@@ -6,9 +6,12 @@ package etcdconf
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -22,8 +25,23 @@ type files struct {
 	skipVerify bool
 }
 
-// paired reports whether there are both certificate and key, or neither.
-func (f files) paired() bool { return (f.cert == "") == (f.key == "") }
+// fill takes from a folder what is not named and is there.
+func (f *files) fill(dir string) error {
+	for _, file := range []struct {
+		path *string
+		name string
+	}{{&f.ca, "ca.crt"}, {&f.cert, "tls.crt"}, {&f.key, "tls.key"}} {
+		if *file.path != "" {
+			continue
+		}
+		path, err := existing(dir, file.name)
+		if err != nil {
+			return err
+		}
+		*file.path = path
+	}
+	return nil
+}
 
 // load reads the files: every connection is made with what they have then.
 func (f files) load() (*tls.Config, error) {
@@ -55,6 +73,35 @@ func (f files) load() (*tls.Config, error) {
 	}
 	c.Certificates = []tls.Certificate{pair}
 	return c, nil
+}
+
+// existing is the path of a file in a folder, empty where there is none.
+func existing(dir, name string) (string, error) {
+	path := filepath.Join(dir, name)
+	_, err := os.Stat(path)
+	if err == nil {
+		return path, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("etcd.secretDir: %w", err)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return "", fmt.Errorf("etcd.secretDir: %w; mount the Secret there, or remove the setting", err)
+	}
+	return "", nil
+}
+
+// optional is the line in a file of a folder, empty where there is no such file.
+func optional(dir, name string) (string, error) {
+	path, err := existing(dir, name)
+	if err != nil || path == "" {
+		return "", err
+	}
+	line, err := readLine(path)
+	if err != nil {
+		return "", fmt.Errorf("etcd.secretDir: %w", err)
+	}
+	return line, nil
 }
 
 // readLine reads a file of one line. What is in it is not in any error.

@@ -27,16 +27,14 @@ func FuzzConf(f *testing.F) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(value, "\x00") {
-			t.Setenv("X", value)
-		}
-		config, err := etcdconf.LigatoFile(path)
+		c, err := etcdconf.New(etcdconf.Settings{ConfigFile: path}, environment(map[string]string{"X": value}))
 		if err != nil {
 			if !strings.Contains(err.Error(), path) && !strings.Contains(err.Error(), "etcd's authority") && !strings.Contains(err.Error(), "client certificate") {
 				t.Errorf("the error does not name the file: %v", err)
 			}
 			return
 		}
+		config := c.Config()
 		if len(config.Endpoints) == 0 || config.DialTimeout < time.Millisecond || config.DialTimeout > time.Hour {
 			t.Errorf("endpoints %v, timeout %v", config.Endpoints, config.DialTimeout)
 		}

@@ -6,6 +6,7 @@ package etcdconf_test
 import (
 	"context"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -57,11 +58,11 @@ func TestRealEtcd(t *testing.T) {
 		Endpoints: []string{address}, CAFile: filepath.Join(folder, "ca.crt"),
 		CertFile: filepath.Join(folder, "tls.crt"), KeyFile: filepath.Join(folder, "tls.key"),
 	}
-	config, err := s.Config()
+	c, err := etcdconf.New(s, os.LookupEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := store.Dial(config)
+	client, err := store.Dial(c.Config())
 	if err != nil {
 		t.Fatal(err)
 	}
