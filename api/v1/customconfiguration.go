@@ -5,6 +5,26 @@ package v1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+// ConditionPublished is the type of the condition that says whether all items are
+// in etcd. Its reasons are below.
+const ConditionPublished = "Published"
+
+const (
+	// ReasonWritten is that they are.
+	ReasonWritten = "Written"
+	// ReasonInvalid is that an item cannot be understood. What the object had
+	// written before stays.
+	ReasonInvalid = "Invalid"
+	// ReasonTaken is that somebody else has a key.
+	ReasonTaken = "Taken"
+	// ReasonTooLarge is that etcd does not take a value, for its size.
+	ReasonTooLarge = "TooLarge"
+	// ReasonEtcdAway is that etcd does not answer; it is tried again.
+	ReasonEtcdAway = "EtcdAway"
+	// ReasonNoEtcd is that the controller was told of no etcd.
+	ReasonNoEtcd = "NoEtcd"
+)
+
 // CustomConfiguration is configuration for the ligato agents that pods run for
 // their own VPP, given to them through etcd.
 //
@@ -39,7 +59,7 @@ type CustomConfigurationSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[/\\\\s]') && self != '.' && self != '..' && self != 'contiv-ksr'",message="a label is one element of a key in etcd: without slashes and spaces, and not contiv-ksr, which is Contiv-VPP's own"
 	Microservice string `json:"microservice,omitempty"`
-	// ConfigItems are written together; where one cannot be, none is.
+	// ConfigItems of one label are written together: where one cannot be, none is.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1024
 	// +listType=atomic
