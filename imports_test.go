@@ -29,6 +29,14 @@ func layers() []layer {
 		{"cmd/polynic-agent", []string{"internal/agent", "internal/config", "internal/inspect", "internal/release"}, "a program turns flags into a configuration and runs one package"},
 		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper", "internal/relay/relayapi", "internal/release"}, "a program turns flags into a configuration and runs one package"},
 		{
+			"cmd/polynic-controller",
+			[]string{
+				"internal/config", "internal/controller", "internal/kube", "internal/publish/etcdconf", "internal/publish/ligato",
+				"internal/publish/store", "internal/release",
+			},
+			"a program turns flags into a configuration and runs one package",
+		},
+		{
 			"cmd/polynic",
 			[]string{
 				"api/...", "internal/lab/...", "internal/inspect", "internal/install", "internal/manifest", "internal/explain",
@@ -81,6 +89,12 @@ func layers() []layer {
 			},
 			"the pod path knows the contract of a dataplane, not a driver",
 		},
+		{
+			"internal/controller",
+			[]string{"api/v1", "internal/publish", "internal/publish/custom", "internal/publish/ligato", "internal/publish/store"},
+			"the controller has others do what objects ask for, and says what became of it",
+		},
+		{"internal/publish/custom", []string{"api/v1", "internal/publish/ligato"}, "what an object means for etcd is computed of it alone"},
 		{"internal/publish/ligato", []string{"api/podif", "internal/model"}, "what an agent in a pod is told is computed from nouns alone"},
 		{"internal/publish/etcdconf", nil, "how etcd is reached depends on settings, and on nothing that is put there"},
 		{"internal/publish/store", []string{"api/podif", "internal/model", "internal/publish/ligato"}, "who owns a key of etcd depends on no pod path, and on no loop"},
@@ -244,12 +258,12 @@ func TestModulesStayAtTheirPlace(t *testing.T) {
 		where   []string
 		why     string
 	}{
-		{"k8s.io/...", []string{"api/v1", "internal/watch", "internal/manifest", "internal/explain", "internal/kube/...", "internal/lab/...", "internal/report", "internal/deviceplugin/...", "test/harness"}, "Kubernetes types stop at the edge; convert there"},
+		{"k8s.io/...", []string{"api/v1", "internal/watch", "internal/manifest", "internal/explain", "internal/kube/...", "internal/controller", "internal/publish/custom", "internal/lab/...", "internal/report", "internal/deviceplugin/...", "test/harness"}, "Kubernetes types stop at the edge; convert there"},
 		{"github.com/vishvananda/netns", []string{"internal/netns", "internal/nl"}, "a thread enters a namespace only through internal/netns"},
 		{"github.com/vishvananda/netlink/...", []string{"internal/nl", "internal/dataplane/linux/...", "internal/relay/...", "internal/lab/...", "test/..."}, "only what makes links knows netlink"},
 		{"google.golang.org/grpc/...", []string{"internal/deviceplugin/...", "internal/lab/kubelet", "internal/publish/...", "test/harness"}, "kubelet and etcd alone are spoken to by gRPC"},
 		{"go.fd.io/...", []string{"internal/dataplane/vpp/..."}, "no message of VPP's leaves its driver"},
-		{"github.com/spf13/cobra", []string{"cmd/polynic", "cmd/polynic-agent"}, "only programs with commands have use for it"},
+		{"github.com/spf13/cobra", []string{"cmd/polynic", "cmd/polynic-agent", "cmd/polynic-controller"}, "only programs with commands have use for it"},
 	} {
 		for _, s := range sources(t) {
 			for _, imported := range imports(s) {

@@ -51,7 +51,7 @@ type CustomConfiguration struct {
 
 // CustomConfigurationSpec is what is asked for.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.microservice) && self.microservice != ” || self.configItems.all(i, has(i.microservice) && i.microservice != ”)",message="whose configuration is it: give spec.microservice, or a microservice to every item"
+// +kubebuilder:validation:XValidation:rule="has(self.microservice) && size(self.microservice) > 0 || self.configItems.all(i, has(i.microservice) && size(i.microservice) > 0)",message="whose configuration is it: give spec.microservice, or a microservice to every item"
 type CustomConfigurationSpec struct {
 	// Microservice is the label of the agent (its MICROSERVICE_LABEL) that the
 	// items are for, those aside that name their own.
