@@ -4,11 +4,8 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
-
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 // What can be wrong, for errors.Is. No error holds a value.
@@ -22,6 +19,9 @@ var (
 	ErrTooLarge = errors.New("too large for etcd")
 	// ErrInvalid is that a claim cannot be written as it is, whatever etcd has.
 	ErrInvalid = errors.New("not a claim")
+	// ErrUnsure is that a claim wants what a pod has of which is not known whether it
+	// still exists.
+	ErrUnsure = errors.New("whether that pod still exists is not known")
 	// errBusy is that others wrote under the label all the time.
 	errBusy = errors.New("others keep writing under the label")
 )
@@ -63,18 +63,4 @@ func (*TooLargeError) Unwrap() error { return ErrTooLarge }
 
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
-}
-
-// away is the error of a request. Whoever gave the request up gets his own
-// reason.
-func away(ctx context.Context, doing string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, rpctypes.ErrRequestTooLarge), errors.Is(err, rpctypes.ErrTooManyOps):
-		return fmt.Errorf("%s: %w: %w", doing, ErrTooLarge, err)
-	case errors.Is(ctx.Err(), context.Canceled):
-		return fmt.Errorf("%s: %w", doing, ctx.Err())
-	}
-	return fmt.Errorf("%s: %w: %w", doing, ErrAway, err)
 }

@@ -5,7 +5,6 @@ package store
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -21,24 +20,32 @@ func ConfigPrefix(label string) string { return "/vnf-agent/" + label + "/config
 // recordsOf begins the keys of a label's records.
 func recordsOf(label string) string { return recordRoot + label + "/" }
 
+// The places of records, below recordsOf.
+const (
+	podPlace     = "pod"
+	customPlaces = "custom/"
+)
+
 func recordKey(label string, o Owner) string {
 	if o.Kind == Custom {
-		return recordsOf(label) + "custom/" + o.Namespace + "/" + o.Name
+		return recordsOf(label) + customPlaces + o.Namespace + "/" + o.Name
 	}
-	return recordsOf(label) + "pod"
+	return recordsOf(label) + podPlace
 }
 
 // record is who has which keys of a label.
 type record struct {
-	Owner    Owner
-	Label    string
-	Keys     []string // sorted
+	owner    Owner
+	label    string
+	keys     []string // sorted
 	key      string
 	revision int64
+	// broken is set where the record is not one of ours, whatever is in it.
+	broken error
 }
 
-// written is the form of a record in etcd.
-type written struct {
+// recordForm is a record in etcd.
+type recordForm struct {
 	Node        string   `json:"node,omitempty"`
 	Namespace   string   `json:"namespace"`
 	Name        string   `json:"name"`
@@ -48,37 +55,41 @@ type written struct {
 	Keys        []string `json:"keys"`
 }
 
-// text is the record as it is written.
-func (r record) text() (string, error) {
-	data, err := json.Marshal(written{
-		Node: r.Owner.Node, Namespace: r.Owner.Namespace, Name: r.Owner.Name, UID: r.Owner.UID,
-		ContainerID: r.Owner.Attachment.ContainerID, IfName: r.Owner.Attachment.IfName, Keys: r.Keys,
+// recordText is a record as it is written. The keys are sorted.
+func recordText(o Owner, keys []string) (string, error) {
+	data, err := json.Marshal(recordForm{
+		Node: o.Node, Namespace: o.Namespace, Name: o.Name, UID: o.UID,
+		ContainerID: o.Attachment.ContainerID, IfName: o.Attachment.IfName, Keys: keys,
 	})
 	return string(data), err
 }
 
-// readRecord reads a record. One of a form that is not ours is an error: it is
-// somebody's, and not to be written over.
-func readRecord(key string, value []byte, revision int64) (record, error) {
-	label, rest, _ := strings.Cut(strings.TrimPrefix(key, recordRoot), "/")
-	var w written
-	if err := json.Unmarshal(value, &w); err != nil {
-		return record{}, fmt.Errorf("the record %s cannot be read; remove it where nothing of the label is in use: %w", key, err)
+// readRecord reads a record. Whatever it lists, it speaks for its own label alone.
+func readRecord(key string, text []byte, revision int64) record {
+	label, place, _ := strings.Cut(strings.TrimPrefix(key, recordRoot), "/")
+	r := record{label: label, key: key, revision: revision}
+	var w recordForm
+	if err := json.Unmarshal(text, &w); err != nil {
+		r.broken = invalid("the record %s cannot be read, so whose keys %s has is not known; remove the record if nobody uses them: %v", key, ConfigPrefix(label), err)
+		return r
 	}
-	owner := Owner{
+	r.owner = Owner{
 		Kind: Pod, Node: w.Node, Namespace: w.Namespace, Name: w.Name, UID: w.UID,
 		Attachment: model.AttachmentID{ContainerID: w.ContainerID, IfName: w.IfName},
 	}
-	if rest != "pod" {
-		owner.Kind = Custom
+	if strings.HasPrefix(place, customPlaces) {
+		r.owner.Kind = Custom
 	}
-	slices.Sort(w.Keys)
-	// Whatever it lists, a record speaks for its own label alone.
-	keys := slices.DeleteFunc(w.Keys, func(k string) bool { return !strings.HasPrefix(k, ConfigPrefix(label)) })
-	return record{Owner: owner, Label: label, Keys: keys, key: key, revision: revision}, nil
+	if recordKey(label, r.owner) != key {
+		r.broken = invalid("the record %s is at the place of another one; remove it", key)
+	}
+	r.keys = slices.DeleteFunc(w.Keys, func(k string) bool { return !strings.HasPrefix(k, ConfigPrefix(label)) })
+	slices.Sort(r.keys)
+	r.keys = slices.Compact(r.keys)
+	return r
 }
 
 func (r record) has(key string) bool {
-	_, found := slices.BinarySearch(r.Keys, key)
+	_, found := slices.BinarySearch(r.keys, key)
 	return found
 }

@@ -25,14 +25,15 @@ import (
 
 // Store is safe for concurrent use, also by several processes.
 type Store struct {
-	kv    clientv3.KV
-	watch clientv3.Watcher
+	kv        clientv3.KV
+	watch     clientv3.Watcher
+	endpoints func() []string
 }
 
 // New makes a store in an etcd. The client stays the caller's to close; Dial
 // makes one that tells soon and precisely why etcd is not reached.
 func New(client *clientv3.Client) *Store {
-	return &Store{kv: client, watch: client}
+	return &Store{kv: client, watch: client, endpoints: client.Endpoints}
 }
 
 // Written is what became of a claim.
@@ -81,14 +82,20 @@ func (d Drift) None() bool { return len(d.Missing)+len(d.Altered) == 0 && !d.Unr
 // it is there yet, that is one transaction and no look before. What the owner, or
 // an earlier sandbox of the same pod, had and claims no more is removed. Keys of
 // another owner that is alive are not touched: *TakenError; what a dead one had
-// is. Other errors are ErrAway, ErrTooLarge, ErrInvalid, that of alive, and ctx's.
+// is. Other errors are ErrAway, ErrTooLarge, ErrInvalid, ErrUnsure and ctx's.
 func (s *Store) Put(ctx context.Context, c Claim, alive Alive) (Written, error) {
-	return s.put(ctx, c, alive, nil)
+	if err := c.check(); err != nil {
+		return Written{}, err
+	}
+	return s.put(ctx, c, alive, &view{})
 }
 
 // Mend is Put for a claim that is probably there: it looks first, and where
 // nothing has to be written, nothing is.
 func (s *Store) Mend(ctx context.Context, c Claim, alive Alive) (Written, error) {
+	if err := c.check(); err != nil {
+		return Written{}, err
+	}
 	v, err := s.read(ctx, c.Label)
 	if err != nil {
 		return Written{}, err
