@@ -87,32 +87,34 @@ func (o options) read() (controller.Config, error) {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	kube.LogTo(log)
-	etcd, form, err := connection(c.Etcd)
+	form, err := ligato.ParseForm(c.Etcd.KeyForm)
 	if err != nil {
-		return controller.Config{}, err
+		return controller.Config{}, fmt.Errorf("etcd.keyForm: %w", err)
 	}
-	return controller.Config{Log: log, API: api, Namespace: namespace, Health: o.health, Etcd: etcd, KeyForm: form}, nil
+	result := controller.Config{Log: log, API: api, Namespace: namespace, Health: o.health, KeyForm: form}
+	if c.Etcd.Enabled() {
+		result.Etcd = func(context.Context) (*store.Store, func() error, error) { return open(c.Etcd) }
+	}
+	return result, nil
 }
 
-// connection reads how etcd is reached; nil where there is none.
-func connection(e config.Etcd) (controller.Etcd, ligato.Form, error) {
-	form, err := ligato.ParseForm(e.KeyForm)
-	if err != nil || !e.Enabled() {
-		return nil, form, err
-	}
-	c, err := etcdconf.New(etcdconf.Settings{
-		Endpoints: e.Endpoints, ConfigFile: e.ConfigFile,
+// open makes a client of etcd. It fails where a file is not there yet, or, with a
+// name to log in with, while etcd is away.
+func open(e config.Etcd) (*store.Store, func() error, error) {
+	connection, err := etcdconf.New(etcdconf.Settings{
+		Endpoints: e.Endpoints, ConfigFile: e.ConfigFile, SecretDir: e.SecretDir,
 		CAFile: e.TLS.CAFile, CertFile: e.TLS.CertFile, KeyFile: e.TLS.KeyFile,
 		Username: e.Username, PasswordFile: e.PasswordFile,
 	}, os.LookupEnv)
 	if err != nil {
-		return nil, form, fmt.Errorf("etcd: %w", err)
+		return nil, nil, err
 	}
-	return func(context.Context) (*store.Store, func() error, error) {
-		client, err := store.Dial(c.Config())
-		if err != nil {
-			return nil, nil, err
+	client, err := store.Dial(connection.Config())
+	if err != nil {
+		if why := connection.Problem(); why != nil {
+			err = why
 		}
-		return store.New(client), client.Close, nil
-	}, form, nil
+		return nil, nil, err
+	}
+	return store.New(client), client.Close, nil
 }

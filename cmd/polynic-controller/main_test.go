@@ -39,13 +39,9 @@ func TestUserErrors(t *testing.T) {
 		"bad level":    {"", []string{"--log-level", "loud"}, `"loud"`},
 		"no file":      {"", []string{"--namespace", "a", "--config", filepath.Join(dir, "none.yaml")}, "none.yaml: no such file"},
 		"no pod":       {"", []string{"--namespace", "a"}, "this is no pod with a service account"},
-		"bad endpoint": {
-			"kubernetes: {kubeconfig: " + kubeconfig + "}\netcd: {endpoints: ['ftp://x:1']}\n",
-			[]string{"--namespace", "a"}, "etcd.endpoints: ",
-		},
-		"no certificate": {
-			"kubernetes: {kubeconfig: " + kubeconfig + "}\netcd: {endpoints: ['https://x:1'], tls: {caFile: /none/ca.crt}}\n",
-			[]string{"--namespace", "a"}, "/none/ca.crt",
+		"bad etcd": {
+			"kubernetes: {kubeconfig: " + kubeconfig + "}\netcd: {endpoints: ['x:1'], keyForm: v9}\n",
+			[]string{"--namespace", "a"}, "etcd.keyForm: ",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
