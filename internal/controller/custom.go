@@ -82,7 +82,7 @@ func (r *customConfigurations) Reconcile(ctx context.Context, q ctrl.Request) (c
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	if gone {
-		r.forget(ctx, q.NamespacedName)
+		r.forget(q.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	parts, wrong := custom.Convert(&c.Spec, r.form)
@@ -158,7 +158,6 @@ func (r *customConfigurations) claim(ctx context.Context, c *v1.CustomConfigurat
 	if err := r.publisher.Publish(ctx, made); err != nil {
 		return publish.Failing, err
 	}
-	r.log.InfoContext(ctx, "published", slog.String("object", name.String()), slog.String("label", p.Label), slog.Int("items", p.Count))
 	return publish.Published, nil
 }
 
@@ -198,7 +197,7 @@ func (r *customConfigurations) withdraw(name types.NamespacedName, parts []custo
 }
 
 // forget gives up everything of an object that is gone.
-func (r *customConfigurations) forget(ctx context.Context, name types.NamespacedName) {
+func (r *customConfigurations) forget(name types.NamespacedName) {
 	if r.publisher == nil {
 		return
 	}
@@ -207,7 +206,6 @@ func (r *customConfigurations) forget(ctx context.Context, name types.Namespaced
 	delete(r.claims, name)
 	r.mu.Unlock()
 	r.understood(name, true)
-	r.log.InfoContext(ctx, "withdrawn", slog.String("object", name.String()))
 }
 
 // understood notes whether an object can be converted. Once all can be, what etcd

@@ -39,7 +39,8 @@ const soon = time.Minute
 // for agents in pods, and a controller.
 type bench struct {
 	*controlplane.Plane
-	t      *testing.T
+	t      *testing.T // of the part that is tried; whole is that of all
+	whole  *testing.T
 	etcd   harness.Program
 	server *harness.Process
 	client *clientv3.Client
@@ -68,7 +69,7 @@ func (l *logbook) String() string {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	need.Root(t)
-	b := &bench{Plane: controlplane.Start(t, controlplane.Config{}), t: t, log: &logbook{}}
+	b := &bench{Plane: controlplane.Start(t, controlplane.Config{}), t: t, whole: t, log: &logbook{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the controller:\n%s", b.log)
@@ -133,7 +134,7 @@ func (b *bench) start() {
 		return err
 	}
 	stop := b.stop
-	b.t.Cleanup(func() { _ = stop() })
+	b.whole.Cleanup(func() { _ = stop() })
 }
 
 // keys are what agents find, by key.
