@@ -91,6 +91,8 @@ test-cluster: setup build ## a Kubernetes cluster of its own with the product in
 	test/cluster/build
 	echo "==> test-cluster: TestCluster has the programs as processes, TestDeployed and TestConformance as deploy/polynic.yaml has them"
 	failed=0
+	# The API server and etcd alone.
+	REQUIRE=cluster timeout --foreground 10m go test -count=1 -v -run "^TestCustomConfigurations$$" ./internal/controller || failed=1
 	# Each test makes a cluster, and needs a machine for it.
 	for test in TestClusterWorksWithReferencePlugins TestCluster TestDeployed TestConformance; do
 		POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 15m go test -count=1 -v -timeout 14m -run "^$$test$$" ./test/cluster || failed=1

@@ -28,6 +28,15 @@ func layers() []layer {
 		{"cmd/polynic-cni", []string{"api/cniwire"}, "the CNI binary knows nothing: it passes a request on"},
 		{"cmd/polynic-agent", []string{"internal/agent", "internal/config", "internal/inspect", "internal/release"}, "a program turns flags into a configuration and runs one package"},
 		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper", "internal/relay/relayapi", "internal/release"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-etcd", []string{"internal/lab/etcd", "internal/release"}, "a program turns flags into a configuration and runs one package"},
+		{
+			"cmd/polynic-controller",
+			[]string{
+				"internal/config", "internal/controller", "internal/kube", "internal/publish/etcdconf", "internal/publish/ligato",
+				"internal/publish/store", "internal/release",
+			},
+			"a program turns flags into a configuration and runs one package",
+		},
 		{
 			"cmd/polynic",
 			[]string{
@@ -42,15 +51,17 @@ func layers() []layer {
 				"api/...", "internal/attach", "internal/cniserver", "internal/config", "internal/dataplane/...", "internal/desired",
 				"internal/deviceplugin/...", "internal/failpoint", "internal/inspect", "internal/inventory", "internal/ipam",
 				"internal/journal", "internal/kube", "internal/memifdir", "internal/model",
-				"internal/netns", "internal/nl", "internal/openfiles", "internal/plan", "internal/reconcile", "internal/relay/relayapi", "internal/report", "internal/unixsock", "internal/watch",
+				"internal/netns", "internal/nl", "internal/openfiles", "internal/plan", "internal/publish/...", "internal/reconcile", "internal/relay/relayapi", "internal/report", "internal/unixsock", "internal/watch",
 			},
 			"the agent is where the parts meet, but the relay is another process and the lab stands above both",
 		},
+		{"internal/lab/etcd", []string{"internal/netns"}, "the lab's etcd is a program of its own, and knows no lab"},
 		{
 			"internal/lab/...",
 			[]string{
 				"api/...", "internal/config", "internal/inspect", "internal/manifest", "internal/model",
-				"internal/netns", "internal/nl", "internal/relay/relayapi", "internal/unixsock",
+				"internal/netns", "internal/nl", "internal/publish/custom", "internal/publish/ligato", "internal/publish/store",
+				"internal/relay/relayapi", "internal/unixsock",
 			},
 			"the lab stands in for kubelet and cluster: it sees agent and relay as they do, by their sockets",
 		},
@@ -58,7 +69,7 @@ func layers() []layer {
 			"internal/explain",
 			[]string{
 				"api/...", "internal/attach", "internal/config", "internal/desired", "internal/ipam", "internal/manifest",
-				"internal/memifdir", "internal/model", "internal/plan", "internal/watch",
+				"internal/memifdir", "internal/model", "internal/plan", "internal/publish/ligato", "internal/watch",
 			},
 			"explaining asks the pod path's own rules, and touches nothing",
 		},
@@ -77,10 +88,16 @@ func layers() []layer {
 			"internal/attach",
 			[]string{
 				"api/...", "internal/dataplane", "internal/desired", "internal/failpoint", "internal/inventory", "internal/ipam",
-				"internal/journal", "internal/memifdir", "internal/model", "internal/netns", "internal/plan", "internal/reconcile",
+				"internal/journal", "internal/memifdir", "internal/model", "internal/netns", "internal/plan", "internal/publish/ligato", "internal/reconcile",
 			},
 			"the pod path knows the contract of a dataplane, not a driver",
 		},
+		{
+			"internal/controller",
+			[]string{"api/v1", "internal/publish", "internal/publish/custom", "internal/publish/ligato", "internal/publish/store"},
+			"the controller has others do what objects ask for, and says what became of it",
+		},
+		{"internal/publish/custom", []string{"api/v1", "internal/publish/ligato"}, "what an object means for etcd is computed of it alone"},
 		{"internal/publish/ligato", []string{"api/podif", "internal/model"}, "what an agent in a pod is told is computed from nouns alone"},
 		{"internal/publish/etcdconf", nil, "how etcd is reached depends on settings, and on nothing that is put there"},
 		{"internal/publish/store", []string{"api/podif", "internal/model", "internal/publish/ligato"}, "who owns a key of etcd depends on no pod path, and on no loop"},
@@ -91,7 +108,7 @@ func layers() []layer {
 		{"internal/journal", []string{"internal/model"}, "the journal records nouns"},
 		{"internal/ipam", nil, "the allocator is pure arithmetic"},
 		{"internal/config", []string{"api/podif"}, "the configuration is read by everybody and reads nobody"},
-		{"internal/manifest", []string{"api/podif"}, "manifests are read for the agent and for the lab alike"},
+		{"internal/manifest", []string{"api/podif", "api/v1"}, "manifests are read for the agent and for the lab alike"},
 
 		{"internal/dataplane", []string{"internal/desired", "internal/model"}, "the contract speaks in nouns of the plan"},
 		{"internal/dataplane/fake", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the fake knows the contract alone"},
@@ -245,12 +262,12 @@ func TestModulesStayAtTheirPlace(t *testing.T) {
 		where   []string
 		why     string
 	}{
-		{"k8s.io/...", []string{"api/v1", "internal/watch", "internal/manifest", "internal/explain", "internal/kube/...", "internal/lab/...", "internal/report", "internal/deviceplugin/...", "test/harness"}, "Kubernetes types stop at the edge; convert there"},
+		{"k8s.io/...", []string{"api/v1", "internal/watch", "internal/manifest", "internal/explain", "internal/kube/...", "internal/controller", "internal/publish/custom", "internal/lab/...", "internal/report", "internal/deviceplugin/...", "test/harness"}, "Kubernetes types stop at the edge; convert there"},
 		{"github.com/vishvananda/netns", []string{"internal/netns", "internal/nl"}, "a thread enters a namespace only through internal/netns"},
 		{"github.com/vishvananda/netlink/...", []string{"internal/nl", "internal/dataplane/linux/...", "internal/relay/...", "internal/lab/...", "test/..."}, "only what makes links knows netlink"},
 		{"google.golang.org/grpc/...", []string{"internal/deviceplugin/...", "internal/lab/kubelet", "internal/publish/...", "test/harness"}, "kubelet and etcd alone are spoken to by gRPC"},
 		{"go.fd.io/...", []string{"internal/dataplane/vpp/..."}, "no message of VPP's leaves its driver"},
-		{"github.com/spf13/cobra", []string{"cmd/polynic", "cmd/polynic-agent"}, "only programs with commands have use for it"},
+		{"github.com/spf13/cobra", []string{"cmd/polynic", "cmd/polynic-agent", "cmd/polynic-controller"}, "only programs with commands have use for it"},
 	} {
 		for _, s := range sources(t) {
 			for _, imported := range imports(s) {

@@ -46,8 +46,11 @@ manifest again changes nothing; one that asks an existing pod for something else
 			if d.ConfigMap != nil {
 				request.ConfigMaps = append(request.ConfigMaps, d.ConfigMap)
 			}
+			if d.Custom != nil {
+				request.Customs = append(request.Customs, d.Custom)
+			}
 		}
-		if len(request.Pods)+len(request.ConfigMaps) == 0 {
+		if len(request.Pods)+len(request.ConfigMaps)+len(request.Customs) == 0 {
 			return cmp.Or(readErr, nothing(files))
 		}
 		err := lab.Apply(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr()))
@@ -87,5 +90,5 @@ func warnings(w io.Writer, d manifest.Document) {
 }
 
 func nothing(files []string) error {
-	return fmt.Errorf("no pod or config map in %s; give -f a manifest that has one", strings.Join(files, ", "))
+	return fmt.Errorf("no pod, config map or custom configuration in %s; give -f a manifest that has one", strings.Join(files, ", "))
 }

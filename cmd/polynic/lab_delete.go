@@ -48,8 +48,11 @@ Containers have two seconds to end after SIGTERM, less where the pod says so.`,
 			if d.ConfigMap != nil {
 				request.ConfigMaps = append(request.ConfigMaps, lab.Name{Namespace: d.ConfigMap.Namespace, Name: d.ConfigMap.Name})
 			}
+			if d.Custom != nil {
+				request.Customs = append(request.Customs, lab.Name{Namespace: d.Custom.Namespace, Name: d.Custom.Name})
+			}
 		}
-		if len(request.Pods)+len(request.ConfigMaps) == 0 {
+		if len(request.Pods)+len(request.ConfigMaps)+len(request.Customs) == 0 {
 			return nothing(files)
 		}
 		return said(lab.Delete(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())))

@@ -73,6 +73,17 @@ func New(o Options) (*Client, error) {
 	return &Client{core: core, connections: connections}, nil
 }
 
+// Settings are how others than this package's client reach the API server.
+func Settings(o Options) (*rest.Config, error) {
+	settings, err := reach(o.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	settings.UserAgent = o.UserAgent
+	settings.WarningHandler = rest.NoWarnings{}
+	return settings, nil
+}
+
 // Close ends the connections that nothing uses.
 func (c *Client) Close() { utilnet.CloseIdleConnectionsFor(c.connections.Transport) }
 

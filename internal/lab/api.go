@@ -5,6 +5,8 @@ package lab
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	v1 "github.com/polynic/polynic/api/v1"
 )
 
 // The daemon's requests: HTTP POST with JSON on its socket, answered by a
@@ -17,13 +19,15 @@ const (
 
 // ApplyRequest brings pods into being. Namespaces are set.
 type ApplyRequest struct {
-	ConfigMaps []*corev1.ConfigMap `json:"configMaps,omitempty"`
-	Pods       []*corev1.Pod       `json:"pods,omitempty"`
+	ConfigMaps []*corev1.ConfigMap       `json:"configMaps,omitempty"`
+	Customs    []*v1.CustomConfiguration `json:"customConfigurations,omitempty"`
+	Pods       []*corev1.Pod             `json:"pods,omitempty"`
 }
 
-// DeleteRequest removes pods and ConfigMaps.
+// DeleteRequest removes pods, ConfigMaps and CustomConfigurations.
 type DeleteRequest struct {
 	ConfigMaps []Name `json:"configMaps,omitempty"`
+	Customs    []Name `json:"customConfigurations,omitempty"`
 	Pods       []Name `json:"pods,omitempty"`
 }
 

@@ -28,6 +28,7 @@ const (
 	AgentProgram = "polynic-agent"
 	RelayProgram = "polynic-relay"
 	CNIProgram   = "polynic-cni"
+	EtcdProgram  = "polynic-etcd"
 )
 
 // Records of the lab's own processes (state.Dir.Process).
@@ -37,6 +38,7 @@ const (
 	AgentRecord  = "agent"
 	RelayRecord  = "relay"
 	VPPRecord    = "vpp"
+	EtcdRecord   = "etcd"
 )
 
 // Errors that are told from others.
@@ -62,7 +64,7 @@ func checkMachine() error {
 
 // checkPrograms sees that the other programs are beside this one.
 func checkPrograms(self string) error {
-	for _, name := range []string{RelayProgram, AgentProgram, CNIProgram} {
+	for _, name := range []string{RelayProgram, AgentProgram, CNIProgram, EtcdProgram} {
 		st, err := os.Stat(filepath.Join(filepath.Dir(self), name))
 		if err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
 			return fmt.Errorf("%s is missing beside %s; build every program with `make build`", name, self)

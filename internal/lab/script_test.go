@@ -45,7 +45,8 @@ func withPrograms(m *testing.M) int {
 	}
 	programs = folder
 	for _, name := range []string{
-		"cmd/polynic", "cmd/" + lab.AgentProgram, "cmd/" + lab.RelayProgram, "cmd/" + lab.CNIProgram, "examples/memif-echo", "examples/memif-http",
+		"cmd/polynic", "cmd/" + lab.AgentProgram, "cmd/" + lab.RelayProgram, "cmd/" + lab.CNIProgram, "cmd/" + lab.EtcdProgram,
+		"examples/memif-echo", "examples/memif-http", "test/vnfagent",
 	} {
 		if err := build(name); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -144,6 +145,7 @@ func crash(ts *testscript.TestScript, _ bool, parts []string) {
 	for _, part := range parts {
 		pid := map[string]int{
 			"vpp": pidOf(node.VPP), "daemon": status.Daemon.PID, "agent": node.Agent.PID, "relay": node.Relay.PID, "holder": node.Holder.PID,
+			"etcd": pidOf(status.EtcdServer),
 		}[part]
 		id, err := process.Of(pid)
 		ts.Check(err)

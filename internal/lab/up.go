@@ -161,7 +161,7 @@ func startDaemon(ctx context.Context, dir state.Dir, lock *os.File, o UpOptions)
 // namespaces mean something in that one alone.
 func startInMounts(dir state.Dir, daemon *exec.Cmd) error {
 	daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	for _, name := range []string{HolderRecord, AgentRecord, RelayRecord, VPPRecord} {
+	for _, name := range []string{HolderRecord, AgentRecord, RelayRecord, VPPRecord, EtcdRecord} {
 		if p := readRecord(dir, name); p.Alive() {
 			return container.Place{Process: p, Namespaces: []string{"mnt"}, Dir: "/"}.Start(daemon)
 		}

@@ -14,6 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/json"
+
+	v1 "github.com/polynic/polynic/api/v1"
 )
 
 // decoder collects the documents of one file.
@@ -50,7 +52,7 @@ func (d *decoder) object(o object) {
 		return
 	}
 	var list corev1.List
-	if !d.strict(o, header, &list) {
+	if !d.strict(o, core, header, &list) {
 		return
 	}
 	nodes := find(o.node, "items")
@@ -92,12 +94,17 @@ func (d *decoder) single(o object, header metav1.TypeMeta) {
 	switch header.Kind {
 	case "Pod":
 		document.Pod = &corev1.Pod{}
-		if !d.strict(o, header, document.Pod) || !d.named(o, header.Kind, &document.Pod.ObjectMeta) {
+		if !d.strict(o, core, header, document.Pod) || !d.named(o, header.Kind, &document.Pod.ObjectMeta) {
 			return
 		}
 	case "ConfigMap":
 		document.ConfigMap = &corev1.ConfigMap{}
-		if !d.strict(o, header, document.ConfigMap) || !d.named(o, header.Kind, &document.ConfigMap.ObjectMeta) {
+		if !d.strict(o, core, header, document.ConfigMap) || !d.named(o, header.Kind, &document.ConfigMap.ObjectMeta) {
+			return
+		}
+	case "CustomConfiguration":
+		document.Custom = &v1.CustomConfiguration{}
+		if !d.strict(o, contiv, header, document.Custom) || !d.named(o, header.Kind, &document.Custom.ObjectMeta) || !d.valid(o, document.Custom) {
 			return
 		}
 	case "List":
@@ -109,10 +116,25 @@ func (d *decoder) single(o object, header metav1.TypeMeta) {
 	d.documents = append(d.documents, document)
 }
 
-// strict decodes an object of the core API; it reports whether all was well.
-func (d *decoder) strict(o object, header metav1.TypeMeta, into any) bool {
-	if header.APIVersion != "v1" {
-		d.fail(o.field("apiVersion"), fmt.Sprintf("apiVersion %q of a %s is not known (want v1)", header.APIVersion, header.Kind))
+// The apiVersions of what is served.
+const (
+	core   = "v1"
+	contiv = v1.Group + "/" + v1.Version
+)
+
+// valid checks what the schema of the kind would; it reports whether all was well.
+func (d *decoder) valid(o object, c *v1.CustomConfiguration) bool {
+	errs := c.Validate()
+	for _, err := range errs {
+		d.fail(o.field(err.Field), err.Error())
+	}
+	return len(errs) == 0
+}
+
+// strict decodes an object of an API; it reports whether all was well.
+func (d *decoder) strict(o object, apiVersion string, header metav1.TypeMeta, into any) bool {
+	if header.APIVersion != apiVersion {
+		d.fail(o.field("apiVersion"), fmt.Sprintf("apiVersion %q of a %s is not known (want %s)", header.APIVersion, header.Kind, apiVersion))
 		return false
 	}
 	wrong, err := json.UnmarshalStrict(o.raw, into)

@@ -56,7 +56,7 @@ func (c *cluster) addProduct() {
 	files = append(files, registry.File{Path: "/usr/sbin/nft", From: need.Command(c.t, need.Cluster, "nft")},
 		registry.File{Path: "/usr/bin/portmap", From: kubebin.Need(c.t, "portmap")},
 		registry.File{Path: "/var/run", Link: "/run"})
-	for _, program := range []string{"polynic", "polynic-agent", "polynic-relay", "polynic-cni"} {
+	for _, program := range []string{"polynic", "polynic-agent", "polynic-controller", "polynic-relay", "polynic-cni"} {
 		files = append(files, registry.File{Path: "/usr/bin/" + program, From: harness.Bin(program)})
 	}
 	c.images.Add(registry.Image{Files: files, Entrypoint: []string{"/usr/bin/polynic"}}, "docker.io/library/polynic:devel")
@@ -67,7 +67,7 @@ func (c *cluster) deploy() {
 	c.t.Helper()
 	begin := time.Now()
 	c.Kubectl("apply", "-f", "../../deploy/polynic.yaml")
-	for _, name := range []string{"relay", "agent"} {
+	for _, name := range []string{"relay", "agent", "controller"} {
 		c.waitPods(1, "-n", "polynic-system", "-l", "app.kubernetes.io/component="+name)
 	}
 	c.node.WaitReady()

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -30,7 +31,9 @@ func every[T any](t *testing.T, kind string, check func(name string, object T)) 
 				continue
 			}
 			var object T
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(fields, &object, true); err != nil {
+			// Of what has no type here only the metadata counts.
+			_, metadata := any(object).(metav1.PartialObjectMetadata)
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(fields, &object, !metadata); err != nil {
 				t.Errorf("%s: %v", key, err)
 			}
 			found++
@@ -44,12 +47,47 @@ func every[T any](t *testing.T, kind string, check func(name string, object T)) 
 
 // Nobody is given everything, or a secret.
 func TestRights(t *testing.T) {
-	every(t, "ClusterRole", func(name string, role rbacv1.ClusterRole) {
-		for _, r := range role.Rules {
+	check := func(name string, rules []rbacv1.PolicyRule) {
+		for _, r := range rules {
 			words := slices.Concat(r.APIGroups, r.Resources, r.Verbs, r.NonResourceURLs)
 			if slices.Contains(words, "*") || slices.Contains(words, "secrets") {
 				t.Errorf("%s: %v", name, r)
 			}
+		}
+	}
+	every(t, "ClusterRole", func(name string, role rbacv1.ClusterRole) { check(name, role.Rules) })
+	every(t, "Role", func(name string, role rbacv1.Role) { check(name, role.Rules) })
+}
+
+// What needs nothing of a node has nothing of it.
+func TestController(t *testing.T) {
+	every(t, "Deployment", func(name string, d appsv1.Deployment) {
+		pod := d.Spec.Template.Spec
+		if pod.HostNetwork || pod.HostPID || !*pod.SecurityContext.RunAsNonRoot || *pod.SecurityContext.RunAsUser == 0 {
+			t.Errorf("%s: %+v", name, pod.SecurityContext)
+		}
+		for _, v := range pod.Volumes {
+			if v.HostPath != nil {
+				t.Errorf("%s: %s is a folder of the node", name, v.Name)
+			}
+		}
+		for _, c := range pod.Containers {
+			s := c.SecurityContext
+			if *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || len(s.Capabilities.Add) > 0 || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+				t.Errorf("%s: %+v", name, s)
+			}
+			if c.Resources.Limits.Memory().IsZero() {
+				t.Errorf("%s: its memory has no limit", name)
+			}
+		}
+	})
+}
+
+// An uninstallation by Helm keeps what users wrote.
+func TestObjectsOutliveTheRelease(t *testing.T) {
+	every(t, "CustomResourceDefinition", func(name string, crd metav1.PartialObjectMetadata) {
+		if crd.Annotations["helm.sh/resource-policy"] != "keep" {
+			t.Errorf("%s: %v", name, crd.Annotations)
 		}
 	})
 }

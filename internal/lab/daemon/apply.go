@@ -24,12 +24,16 @@ import (
 // maxAtOnce bounds how many pods are worked on at a time.
 const maxAtOnce = 16
 
-// apply brings ConfigMaps and pods into being, and tells how each fared.
+// apply brings ConfigMaps, CustomConfigurations and pods into being, and tells how each fared.
 func (d *Daemon) apply(ctx context.Context, request lab.ApplyRequest, tell func(lab.Event)) {
 	for _, c := range request.ConfigMaps {
 		object := "configmap " + c.Namespace + "/" + c.Name
 		text, err := d.applyConfigMap(c)
 		tell(outcome(object, text, "refused", err))
+	}
+	for _, c := range request.Customs {
+		text, err := d.applyCustom(ctx, c)
+		tell(outcome("customconfiguration "+c.Namespace+"/"+c.Name, text, "refused", err))
 	}
 	eachPod(request.Pods, func(manifest *corev1.Pod) {
 		name := lab.Name{Namespace: manifest.Namespace, Name: manifest.Name}

@@ -4,6 +4,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +35,8 @@ const (
 	// vppPause is the longest before a VPP that died is started again: pods are
 	// without network meanwhile.
 	vppPause = 500 * time.Millisecond
+	// etcdPause is the same of etcd.
+	etcdPause = time.Second
 )
 
 // startNode makes the node, or takes over what is left of it, and waits until
@@ -56,8 +61,8 @@ func (d *Daemon) startNode(ctx context.Context) error {
 	}
 	files := d.Dir.Node(lab.NodeName)
 	for _, p := range programs {
-		p.Netns = d.Dir.Netns(lab.NodeName)
-		p.Log = files.Log(p.Name)
+		p.Netns = cmp.Or(p.Netns, d.Dir.Netns(lab.NodeName))
+		p.Log = cmp.Or(p.Log, files.Log(p.Name))
 		p.Record = d.Dir.Process(p.Name)
 		k, err := node.Keep(ctx, p, d.Log)
 		if err != nil {
@@ -74,6 +79,9 @@ func (d *Daemon) programs() ([]node.Program, error) {
 	relay, agent := filepath.Join(d.Programs, lab.RelayProgram), filepath.Join(d.Programs, lab.AgentProgram)
 	// The holder keeps the lab's namespaces when all others die.
 	programs := []node.Program{{Name: lab.HolderRecord, Argv: d.Hold}}
+	if d.agent.Etcd.Enabled() {
+		programs = append(programs, d.etcd())
+	}
 	if d.settings.VPP != "" {
 		folder := vpp.In(string(files))
 		if err := folder.Write(); err != nil {
@@ -88,6 +96,20 @@ func (d *Daemon) programs() ([]node.Program, error) {
 			relay, "--socket", d.agent.RelaySocket(), "--state", files.RelayState())},
 		node.Program{Name: lab.AgentRecord, Argv: append(slices.Clone(d.Gate), agent, "--config", files.AgentConfig())},
 	), nil
+}
+
+// etcd is the program that serves on the machine's loopback and, by a part of it,
+// at the node's addresses.
+func (d *Daemon) etcd() node.Program {
+	var ports []string
+	for _, port := range lab.EtcdPorts() {
+		ports = append(ports, strconv.Itoa(port))
+	}
+	return node.Program{
+		Name: lab.EtcdRecord, Log: d.Dir.EtcdLog(), Netns: "/proc/thread-self/ns/net", LongestPause: etcdPause,
+		Argv: append(slices.Clone(d.Gate), filepath.Join(d.Programs, lab.EtcdProgram), "--data", d.Dir.Etcd(),
+			"--endpoint", d.Dir.EtcdEndpoint(), "--netns", d.Dir.Netns(lab.NodeName), "--ports", strings.Join(ports, ",")),
+	}
 }
 
 // mountNetnsDir puts a tmpfs over the folder of pinned namespaces, unless the
@@ -116,7 +138,7 @@ func (d *Daemon) mountNetnsDir() error {
 
 func (d *Daemon) writeAgentConfig() error {
 	files := d.Dir.Node(lab.NodeName)
-	for _, folder := range []string{files.AgentState(), files.RelayState(), files.Run(), files.Manifests()} {
+	for _, folder := range []string{d.Dir.Etcd(), files.AgentState(), files.RelayState(), files.Run(), files.Manifests()} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return fmt.Errorf("node's folders: %w", err)
 		}

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +38,8 @@ const (
 	askTimeout = time.Second
 )
 
-var errAway = errors.New("the dataplane answers again")
+// errAway is wrapped by what is waited for in vain: what must answer again.
+var errAway = errors.New("answers again")
 
 // bringUp does for a pod what kubelet and a container runtime do: its manifest
 // is where the agent sees it, then the sandbox, then the containers.
@@ -139,7 +141,7 @@ func (d *Daemon) waitGone(ctx context.Context, record *lab.Pod) error {
 	}
 }
 
-// gone is nil once the agent lists no interface of the pod.
+// gone is nil once the agent lists no interface of the pod, and no keys in etcd.
 func (d *Daemon) gone(ctx context.Context, ref model.PodRef) error {
 	// The pod's time may be over; the last answer is still wanted.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
@@ -154,19 +156,28 @@ func (d *Daemon) gone(ctx context.Context, ref model.PodRef) error {
 			left++
 		}
 	}
-	if left == 0 {
-		return nil
-	}
 	status, err := d.inspect.Status(ctx)
 	if err != nil {
-		return fmt.Errorf("it is not known why %d of its interfaces are left: %w", left, err)
+		return fmt.Errorf("it is not known what of it is left: %w", err)
 	}
+	if left > 0 {
+		return stays(status, fmt.Sprintf("%d of its interfaces", left), inspect.Dataplane)
+	}
+	if slices.ContainsFunc(status.Withdrawn, func(w inspect.Withdrawn) bool { return w.Namespace == ref.Namespace && w.Pod == ref.Name }) {
+		return stays(status, "its keys in etcd", inspect.Etcd)
+	}
+	return nil
+}
+
+// stays says that something is left, and why where it is known which part of the
+// node is away.
+func stays(status inspect.Status, what, part string) error {
 	for _, p := range status.Problems {
-		if p.Object == inspect.Dataplane {
-			return fmt.Errorf("%d of its interfaces go only when %w: %s", left, errAway, p.Reason)
+		if p.Object == part {
+			return fmt.Errorf("%s go only when %s %w: %s", what, part, errAway, p.Reason)
 		}
 	}
-	return fmt.Errorf("the agent still has %d interfaces of it", left)
+	return fmt.Errorf("the agent still has %s", what)
 }
 
 func (d *Daemon) sandbox(record *lab.Pod) sandbox.Sandbox {

@@ -14,7 +14,7 @@ import (
 	"github.com/polynic/polynic/internal/lab"
 )
 
-// remove removes pods and ConfigMaps, and tells how each fared.
+// remove removes pods, ConfigMaps and CustomConfigurations, and tells how each fared.
 func (d *Daemon) remove(ctx context.Context, request lab.DeleteRequest, tell func(lab.Event)) {
 	eachPod(request.Pods, func(name lab.Name) {
 		began := time.Now()
@@ -28,6 +28,10 @@ func (d *Daemon) remove(ctx context.Context, request lab.DeleteRequest, tell fun
 			err = errors.New("there is no such ConfigMap")
 		}
 		tell(outcome("configmap "+name.String(), "deleted", "not deleted", err))
+	}
+	for _, name := range request.Customs {
+		err := d.removeCustom(ctx, name)
+		tell(outcome("customconfiguration "+name.String(), "deleted", "not deleted", err))
 	}
 }
 
