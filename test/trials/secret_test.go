@@ -6,6 +6,7 @@ package trials
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,11 +17,14 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/polynic/polynic/api/cniwire"
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/kube/fake"
 	"github.com/polynic/polynic/internal/lab/etcd"
 	"github.com/polynic/polynic/internal/publish/store"
@@ -102,9 +106,7 @@ func TestSecretIsNowhere(t *testing.T) {
 	}
 	n.eventuallyStored(client, key, string(stored.Kvs[0].Value))
 
-	said = append(said, fmt.Sprintf("%+v", n.Interfaces()), n.plan(), string(n.api.Dump()))
-	status, err := n.Status()
-	said = append(said, fmt.Sprintf("%+v %v", status, err))
+	said = append(said, n.everythingSaid()...)
 	first.MustDel()
 	second.MustDel()
 	harness.Eventually(t, 10*time.Second, func() error {
@@ -142,7 +144,31 @@ func (n *apiNode) labelledPod(name, uid string) *harness.Pod {
 		}},
 		Spec: corev1.PodSpec{NodeName: "node1"},
 	})
+	// As kubelet does before it has a sandbox made.
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: types.UID(uid)}}
+	pod.Spec.Containers = []corev1.Container{{Name: "main", Resources: corev1.ResourceRequirements{
+		Limits: corev1.ResourceList{podif.MemifResource: resource.MustParse("1")},
+	}}}
+	if err := n.Kubelet.Admit(context.Background(), pod); err != nil {
+		n.TB.Fatal(err)
+	}
 	return n.Sandbox(name, uid)
+}
+
+// everythingSaid is what people can ask the agent for, and what is in the cluster.
+func (n *apiNode) everythingSaid() []string {
+	n.TB.Helper()
+	client := inspect.NewClient(n.Config.InspectSocket())
+	interfaces, err1 := client.Interfaces(context.Background())
+	plan, err2 := client.Plan(context.Background())
+	status, err3 := client.Status(context.Background())
+	var events, pods any
+	err := errors.Join(err1, err2, err3, n.read("events", &events), n.read("namespaces/default/pods", &pods))
+	answers, err4 := json.Marshal([]any{interfaces, status, events, pods})
+	if err := errors.Join(err, err4); err != nil {
+		n.TB.Fatal(err)
+	}
+	return []string{plan, string(answers)}
 }
 
 func (n *apiNode) eventuallyStored(client *clientv3.Client, key, value string) {
