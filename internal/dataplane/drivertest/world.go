@@ -76,6 +76,8 @@ func RunServicePackets(t *testing.T, w World) {
 		"every backend gets its share":       shares,
 		"sources of a load balancer":         balancerSources,
 		"a client keeps its backend":         affinity,
+		"a client is not kept for ever":      affinityExpires,
+		"a backend is the node itself":       nodeServes,
 		"backends on the node only":          localPolicies,
 		"nobody serves":                      nobodyServes,
 		"a pod asks itself":                  hairpin,
