@@ -84,6 +84,7 @@ func RunServicePackets(t *testing.T, w World) {
 		"a backend at a custom interface":    customBackend,
 		"clients are seen, or hidden":        clientAddresses,
 		"a datagram flow leaves its backend": staleFlow,
+		"a datagram flow that was early":     earlyFlow,
 		"a stream outlives its backend":      streamStays,
 		"endpoints come and go under load":   underLoad,
 	})
