@@ -221,6 +221,6 @@ func (n Services) endpoint(f ServiceFacts, e model.Endpoint, port uint16) Resolv
 		r.rank = rankNone
 		return r
 	}
-	r.Address = to.Addresses[at]
+	r.Address, r.Main = to.Addresses[at], e.Address
 	return r
 }

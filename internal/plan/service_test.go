@@ -108,7 +108,7 @@ func TestResolve(t *testing.T) {
 			"everything that a service can have", web(), []model.EndpointSlice{slice("here", "there"), v6}, true,
 			[]string{
 				"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 external 192.0.2.77:80 " +
-					"load-balancer 198.51.100.1:80 from 203.0.113.0/24 node-port *:30080 -> 10.1.1.2:8080 (local) -> 10.1.2.3:8080",
+					"load-balancer 198.51.100.1:80 from 203.0.113.0/24 node-port *:30080 -> 10.1.1.2:8080 (local) -> 10.1.2.3:8080 (of 10.1.2.2)",
 				"service shop/web:http TCP IPv6 cluster [fd00:96::a]:80 node-port *:30080",
 				"fd00:1::2: interface tap1 has no address of the family of fd00:1::2",
 				"service shop/web:dns UDP IPv4 cluster 10.96.0.10:53 external 192.0.2.77:53 load-balancer 198.51.100.1:53 from 203.0.113.0/24",
@@ -143,7 +143,7 @@ func TestResolve(t *testing.T) {
 		},
 		{
 			"an endpoint in two slices", with(func(*model.Service) {}), []model.EndpointSlice{states("starting"), slice("here")}, false,
-			[]string{"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 node-port *:30080 -> 10.1.1.2:8080 (local) -> 10.1.2.3:8080 -> 10.1.3.2:8080 (local)"},
+			[]string{"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 node-port *:30080 -> 10.1.1.2:8080 (local) -> 10.1.2.3:8080 (of 10.1.2.2) -> 10.1.3.2:8080 (local)"},
 		},
 		{
 			"policies and affinity", with(func(s *model.Service) { s.InternalLocal, s.ExternalLocal, s.Affinity = true, true, 60 }),

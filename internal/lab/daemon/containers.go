@@ -108,6 +108,7 @@ func (d *Daemon) watch(p *pod, at int, id process.ID, code func() int) {
 		if err := d.ended(p, at, code()); err != nil {
 			d.Log.ErrorContext(ctx, "end of a container not recorded", slog.Any("error", err))
 		}
+		d.showStatus(ctx, p)
 	})
 	if !accepted {
 		p.watchers.Done()
