@@ -57,6 +57,7 @@ func (d *Daemon) startContainers(ctx context.Context, p *pod, tell func(string))
 			return err
 		}
 		d.watch(p, at, running.ID, running.Wait)
+		d.probe(p, at)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,7 +108,7 @@ func (d *Daemon) serviceFile(name lab.Name) string {
 }
 
 // showStatus has the agent see how a pod fares, as an API server would: its
-// addresses, and whether it is ready, which is that all its containers run. Its
+// addresses, and whether it is ready, which is that all its containers are. Its
 // services depend on that. Of one on its way out whoever removes it tells.
 func (d *Daemon) showStatus(ctx context.Context, p *pod) {
 	p.mu.Lock()
@@ -146,20 +147,26 @@ func statusOf(record *lab.Pod) corev1.PodStatus {
 		status.PodIPs = append(status.PodIPs, corev1.PodIP{IP: ip.String()})
 	}
 	ready := corev1.ConditionFalse
-	if runs(record) {
-		status.Phase, ready = corev1.PodRunning, corev1.ConditionTrue
+	if running, isReady := runs(record); running {
+		status.Phase = corev1.PodRunning
+		if isReady {
+			ready = corev1.ConditionTrue
+		}
 	}
 	status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}
 	return status
 }
 
-// runs reports whether every container of a pod runs.
-func runs(record *lab.Pod) bool {
-	running := 0
-	for _, c := range record.Containers {
-		if !c.Init && c.ExitCode == nil {
-			running++
+// runs reports whether every container of a pod runs, and whether every one is ready.
+func runs(record *lab.Pod) (running, ready bool) {
+	running, ready = true, true
+	for _, declared := range record.Manifest.Spec.Containers {
+		at := slices.IndexFunc(record.Containers, func(c lab.Container) bool { return c.Name == declared.Name })
+		if at < 0 || record.Containers[at].ExitCode != nil {
+			return false, false
 		}
+		_, probed := probePort(record, declared.Name)
+		ready = ready && (!probed || record.Containers[at].Ready)
 	}
-	return running == len(record.Manifest.Spec.Containers)
+	return running, ready
 }
