@@ -51,8 +51,11 @@ Containers have two seconds to end after SIGTERM, less where the pod says so.`,
 			if d.Custom != nil {
 				request.Customs = append(request.Customs, lab.Name{Namespace: d.Custom.Namespace, Name: d.Custom.Name})
 			}
+			if d.Service != nil {
+				request.Services = append(request.Services, lab.Name{Namespace: d.Service.Namespace, Name: d.Service.Name})
+			}
 		}
-		if len(request.Pods)+len(request.ConfigMaps)+len(request.Customs) == 0 {
+		if len(request.Pods)+len(request.ConfigMaps)+len(request.Customs)+len(request.Services) == 0 {
 			return nothing(files)
 		}
 		return said(lab.Delete(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())))

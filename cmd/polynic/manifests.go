@@ -101,6 +101,8 @@ func objectName(d manifest.Document) string {
 		return "configmap " + d.ConfigMap.Namespace + "/" + d.ConfigMap.Name
 	case d.Custom != nil:
 		return "customconfiguration " + d.Custom.Namespace + "/" + d.Custom.Name
+	case d.Service != nil:
+		return "service " + d.Service.Namespace + "/" + d.Service.Name
 	default:
 		return ""
 	}

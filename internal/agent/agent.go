@@ -124,6 +124,7 @@ type agent struct {
 	allocations *allocation.Store
 	reporter    *report.Reporter // nil where there is nobody to tell
 	published   *published       // nil where there is no etcd
+	services    *serving         // nil where no services are resolved
 	readiness   *readiness
 }
 
@@ -142,7 +143,8 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 		cluster: cluster, source: sourceOf(o, cluster),
 	}
 	a.reporter = newReporter(o, cluster, a.inventory)
-	a.reconciler = reconcile.New(plane.driver, reconcile.Options{
+	a.services = newServing(a)
+	a.reconciler = reconcile.New(a.services.watched(plane.driver), reconcile.Options{
 		Log:            o.Log,
 		RepairInterval: o.Config.RepairInterval.Duration,
 		Gone:           a.gone,
@@ -167,6 +169,7 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 		AwayLimit:  o.Config.AwayLimit.Duration,
 		Publisher:  a.publisher(),
 		Warner:     a.warner(),
+		NoServices: a.services == nil,
 	})
 	return a, nil
 }
@@ -196,6 +199,11 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	if a.published != nil {
 		group.Go(func() error { return a.published.run(base) })
+	}
+	if a.services != nil {
+		group.Go(func() error { return a.services.run(base) })
+	} else {
+		group.Go(func() error { return a.removeServices(base) })
 	}
 	if a.memifs != nil {
 		// At once: kubelet fails pods that it starts before it knows their devices.

@@ -35,6 +35,12 @@ type plane struct {
 	relay   *relayapi.Client
 }
 
+// services is the part of the driver that resolves services; nil where it has none.
+func (p *plane) services() dataplane.Services {
+	s, _ := p.driver.(dataplane.Services)
+	return s
+}
+
 func openDataplane(c config.Config, log *slog.Logger) (*plane, error) {
 	p := &plane{relay: relayapi.New(c.RelaySocket(), log)}
 	var err error

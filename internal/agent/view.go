@@ -117,6 +117,9 @@ func (a *agent) Status() inspect.Status {
 		}
 	}
 	a.published.tell(&status)
+	if err := a.services.failing(); err != nil {
+		status.Problems = append(status.Problems, inspect.Problem{Object: "services", Reason: err.Error()})
+	}
 	status.Relay = a.relayStatus()
 	return status
 }

@@ -94,7 +94,7 @@ func hosts(prefixes []netip.Prefix) []netip.Addr {
 
 // order brings the interfaces into the order that ADD had: the main one, and
 // the custom ones as the pod's annotation lists them. The pod's label is found on
-// the way.
+// the way, and at which of them the pod's services are served.
 func (a *Attacher) order(ctx context.Context, att *model.Attachment) {
 	rank := map[string]int{att.ID.IfName: -1}
 	pod, ok, err := a.config.Pods.Get(ctx, att.Pod)
@@ -106,6 +106,10 @@ func (a *Attacher) order(ctx context.Context, att *model.Attachment) {
 		}
 		for n, i := range pod.Request {
 			rank[i.Name] = n
+		}
+		for n := range att.Interfaces {
+			i := &att.Interfaces[n]
+			i.ServiceEndpoint = pod.ServiceEndpointIf == i.Name && i.Network == model.DefaultNetwork
 		}
 	}
 	slices.SortStableFunc(att.Interfaces, func(x, y model.Interface) int {

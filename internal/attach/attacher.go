@@ -55,6 +55,8 @@ type Config struct {
 	AwayLimit time.Duration
 	// Publisher is nil where there is no etcd.
 	Publisher Publisher
+	// NoServices says that no services are resolved here.
+	NoServices bool
 	// Warner is nil where nobody hears of warnings but the log.
 	Warner Warner
 }

@@ -17,17 +17,19 @@ const (
 	DownPath   = "/v1/down"
 )
 
-// ApplyRequest brings pods into being. Namespaces are set.
+// ApplyRequest brings pods and services into being. Namespaces are set.
 type ApplyRequest struct {
 	ConfigMaps []*corev1.ConfigMap       `json:"configMaps,omitempty"`
 	Customs    []*v1.CustomConfiguration `json:"customConfigurations,omitempty"`
+	Services   []*corev1.Service         `json:"services,omitempty"`
 	Pods       []*corev1.Pod             `json:"pods,omitempty"`
 }
 
-// DeleteRequest removes pods, ConfigMaps and CustomConfigurations.
+// DeleteRequest removes pods, services, ConfigMaps and CustomConfigurations.
 type DeleteRequest struct {
 	ConfigMaps []Name `json:"configMaps,omitempty"`
 	Customs    []Name `json:"customConfigurations,omitempty"`
+	Services   []Name `json:"services,omitempty"`
 	Pods       []Name `json:"pods,omitempty"`
 }
 

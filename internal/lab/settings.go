@@ -13,6 +13,7 @@ import (
 
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/lab/node"
+	"github.com/polynic/polynic/internal/lab/serviceip"
 	"github.com/polynic/polynic/internal/lab/state"
 	"github.com/polynic/polynic/internal/lab/vpp"
 )
@@ -36,6 +37,9 @@ type Settings struct {
 	TapQueues int    `json:"tapQueues"`
 	// NoEtcd leaves the lab without etcd.
 	NoEtcd bool `json:"noEtcd,omitempty"`
+	// Services says which services are resolved: "all", "custom" or "off". There is
+	// no kube-proxy that would resolve the others.
+	Services string `json:"services"`
 	// PodSubnets replace the default ones of their families: CIDR, or
 	// CIDR,LENGTH to say how long a node's prefix is.
 	PodSubnets []string `json:"podSubnets,omitempty"`
@@ -58,6 +62,7 @@ func DefaultSettings() Settings {
 		Eth0:      agent.Network.Eth0,
 		MTU:       agent.Network.MTU,
 		TapQueues: agent.Network.TapQueues,
+		Services:  config.ServicesAll,
 	}
 }
 
@@ -86,6 +91,7 @@ func (s Settings) Config(dir state.Dir) (config.Config, error) {
 	if s.servesEtcd() {
 		c.Etcd.Endpoints = []string{etcdAtNode}
 	}
+	c.Services.Mode = s.Services
 	sockets := vpp.In(string(files)).Sockets()
 	if s.VPPAPI != "" {
 		sockets = vpp.Beside(s.VPPAPI)
@@ -99,6 +105,9 @@ func (s Settings) Config(dir state.Dir) (config.Config, error) {
 		return c, err
 	}
 	if err := checkUplink(subnets); err != nil {
+		return c, err
+	}
+	if err := checkServiceRanges(subnets); err != nil {
 		return c, err
 	}
 	c.Network.Subnets = subnets
@@ -151,7 +160,8 @@ func (s Settings) runsVPP() bool { return s.Dataplane == config.DataplaneVPP && 
 func (s Settings) servesEtcd() bool { return !s.NoEtcd && s.VPPAPI == "" }
 
 func (s Settings) equal(o Settings) bool {
-	return s.NoEtcd == o.NoEtcd && s.Dataplane == o.Dataplane && s.VPP == o.VPP && s.VPPAPI == o.VPPAPI && s.Nodes == o.Nodes && s.IPFamily == o.IPFamily && s.Eth0 == o.Eth0 &&
+	return s.NoEtcd == o.NoEtcd && s.Services == o.Services && s.Dataplane == o.Dataplane && s.VPP == o.VPP && s.VPPAPI == o.VPPAPI &&
+		s.Nodes == o.Nodes && s.IPFamily == o.IPFamily && s.Eth0 == o.Eth0 &&
 		s.MTU == o.MTU && s.TapQueues == o.TapQueues && slices.Equal(s.PodSubnets, o.PodSubnets)
 }
 
@@ -189,6 +199,19 @@ func checkUplink(subnets []config.Subnet) error {
 		for _, uplink := range node.Uplink() {
 			if s.CIDR.Overlaps(uplink) {
 				return fmt.Errorf("--pod-subnet %s overlaps %s, the link from the lab's node to the outside; choose another range", s.CIDR, uplink.Masked())
+			}
+		}
+	}
+	return nil
+}
+
+// checkServiceRanges says with which range of the services' addresses a subnet
+// overlaps.
+func checkServiceRanges(subnets []config.Subnet) error {
+	for _, s := range subnets {
+		for _, text := range []string{serviceip.Range4, serviceip.Range6} {
+			if services := netip.MustParsePrefix(text); s.CIDR.Overlaps(services) {
+				return fmt.Errorf("--pod-subnet %s overlaps %s, the addresses of services; choose another range", s.CIDR, services)
 			}
 		}
 	}

@@ -91,7 +91,11 @@ func (d *decoder) single(o object, header metav1.TypeMeta) {
 		annotations: findAnnotations(o),
 	}
 	document.Position.Column = 0
-	switch header.Kind {
+	kind := header.Kind
+	if kind == "Service" && header.APIVersion != "v1" {
+		kind = "" // there are others of that name, Knative's for example
+	}
+	switch kind {
 	case "Pod":
 		document.Pod = &corev1.Pod{}
 		if !d.strict(o, core, header, document.Pod) || !d.named(o, header.Kind, &document.Pod.ObjectMeta) {
@@ -107,6 +111,12 @@ func (d *decoder) single(o object, header metav1.TypeMeta) {
 		if !d.strict(o, contiv, header, document.Custom) || !d.named(o, header.Kind, &document.Custom.ObjectMeta) || !d.valid(o, document.Custom) {
 			return
 		}
+	case "Service":
+		document.Service = &corev1.Service{}
+		if !d.strict(o, core, header, document.Service) || !d.named(o, header.Kind, &document.Service.ObjectMeta) {
+			return
+		}
+		document.Warnings = misplaced(o, document)
 	case "List":
 		d.fail(document.Position, "a List in a List is not served; list its items")
 		return

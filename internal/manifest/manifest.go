@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package manifest reads Kubernetes manifests from files: YAML with any number
-// of documents, or JSON. It decodes pods, config maps and custom configurations as strictly as the API
+// of documents, or JSON. It decodes pods, config maps, services and custom
+// configurations as strictly as the API
 // server does, and remembers where in the file their annotations are, so that
 // whatever is wrong with one can be shown as FILE:LINE:COLUMN.
 package manifest
@@ -33,12 +34,13 @@ type Document struct {
 	Position Position
 	// Kind is the object's kind, whether it is served or not.
 	Kind string
-	// Pod, ConfigMap and Custom are the decoded object: one of them, or none where
+	// Pod, ConfigMap, Service and Custom are the decoded object: one of them, or none where
 	// the kind is none that polynic serves. Their namespace is set: "default"
 	// where the manifest has none.
 	Pod       *corev1.Pod
 	ConfigMap *corev1.ConfigMap
 	Custom    *v1.CustomConfiguration
+	Service   *corev1.Service
 	// Raw is the object as it was written, as JSON.
 	Raw []byte
 	// Warnings is what the author should be told, each with its position.
@@ -50,7 +52,7 @@ type Document struct {
 // Skipped says why the document has no effect, in words for the author; it is
 // empty where it has.
 func (d Document) Skipped() string {
-	if d.Pod != nil || d.ConfigMap != nil || d.Custom != nil {
+	if d.Pod != nil || d.ConfigMap != nil || d.Custom != nil || d.Service != nil {
 		return ""
 	}
 	return fmt.Sprintf("%s: skipped: kind %s", d.Position, d.Kind)

@@ -61,7 +61,7 @@ func run(ctx context.Context, out io.Writer, env etcdconf.Environment) error {
 	defer client.Close()
 	a := newAgent(label, like, out)
 	defer a.close()
-	a.say("label %s, etcd at %v", label, connection.Endpoints())
+	a.say("label %s, etcd at %v", label, client.Endpoints())
 	for ctx.Err() == nil {
 		if err := a.follow(ctx, client); err != nil && ctx.Err() == nil {
 			a.say("etcd: %v (%v)", err, connection.Problem())
