@@ -114,7 +114,16 @@ func (d *Driver) isAttached(v *view, i *iface, network string) bool {
 	if !ok || !i.up || i.lends != n.gateway {
 		return false
 	}
-	if k, conn := d.knownNow(); k != nil && d.checksSources(conn) {
+	_, conn := d.knownNow()
+	if conn == nil {
+		return true
+	}
+	for _, each := range d.steps(conn) {
+		if n.table != 0 && !i.steps[each] {
+			return false
+		}
+	}
+	if d.checksSources(conn) {
 		for _, g := range n.addresses {
 			if !i.strict[index(familyOf(g))] {
 				return false

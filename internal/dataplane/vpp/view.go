@@ -92,6 +92,7 @@ type iface struct {
 	lends     ifIndex
 	addresses []netip.Prefix
 	strict    [2]bool // sources are checked; IPv4, IPv6
+	steps     map[step]bool
 }
 
 // readInterfaces reads what interfaces there are and what they are of.
@@ -163,8 +164,17 @@ func (d *Driver) read(ctx context.Context, conn *vppapi.Conn) (*view, error) {
 	if d.checksSources(conn) {
 		vppapi.Dump(&b, &urpf.UrpfInterfaceDump{SwIfIndex: none}, v.addCheck)
 	}
+	var takes []func()
+	for tag, i := range v.tags {
+		if steps := d.steps(conn); len(steps) > 0 && strings.HasPrefix(tag, portWord) {
+			takes = append(takes, i.askSteps(&b, steps))
+		}
+	}
 	if err := conn.Do(ctx, &b); err != nil {
 		return nil, err
+	}
+	for _, take := range takes {
+		take()
 	}
 	return v, v.readRoutes(ctx, conn)
 }

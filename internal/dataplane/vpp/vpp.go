@@ -69,6 +69,10 @@ type Config struct {
 	// RunDir has the memif sockets, in a folder of root's; VPP sees it under the
 	// same path. A container's folder is in the same file system.
 	RunDir string
+	// NodeServices resolves services in the node's kernel: for the node itself, for
+	// what comes from outside, and for pods what VPP does not. nil is that the driver
+	// has nothing to do with services.
+	NodeServices dataplane.Services
 	// TapRingSize is the number of slots of each ring of a tap, a power of 2.
 	TapRingSize int
 }
@@ -83,6 +87,8 @@ type Driver struct {
 	node   *nodenet.Node
 	ns     *netns.Handle
 	kernel *nl.Socket // of the node's namespace
+
+	services resolver
 
 	nodeMu      sync.Mutex          // one change of the node's own objects at a time
 	kernelSlots chan struct{}       // held by who has the kernel's part made
@@ -144,6 +150,9 @@ func (d *Driver) welcome(ctx context.Context, conn *vppapi.Conn) error {
 	b.Call(&interfaces.WantInterfaceEvents{EnableDisable: 1, PID: uint32(os.Getpid())}, &interfaces.WantInterfaceEventsReply{}) //nolint:gosec // it is positive
 	if err := conn.Do(ctx, &b); err != nil {
 		return err
+	}
+	if err := d.lacksServices(conn); err != nil && d.config.NodeServices != nil {
+		d.log.WarnContext(ctx, "VPP resolves no services: what pods send to one takes the way through the node, and hides their addresses", slog.Any("error", err))
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
