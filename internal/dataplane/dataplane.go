@@ -85,6 +85,9 @@ type Hit struct {
 	// All is set when anything may have changed: events were lost, or the
 	// dataplane is back.
 	All bool
+	// Services is set when what ApplyServices made may have changed; of drivers that
+	// resolve services.
+	Services bool
 	// Away is set when the dataplane, or a part of it, does not answer any
 	// more, with the reason. A Hit with All and no Away says that it is back.
 	Away error

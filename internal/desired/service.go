@@ -4,9 +4,11 @@
 package desired
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/polynic/polynic/internal/model"
@@ -40,8 +42,8 @@ func (k ServiceKey) String() string {
 type Service struct {
 	Key       ServiceKey
 	Frontends []Frontend
-	// Backends are those that get new connections, in a fixed order. Without one
-	// for a frontend, connections are refused, not left without an answer.
+	// Backends are those that get new connections, each once. Without one for a
+	// frontend, connections are refused, not left without an answer.
 	Backends []Backend
 	// Affinity is for how long, in seconds, a client keeps its backend; 0 is not.
 	Affinity int
@@ -93,17 +95,44 @@ type Backend struct {
 	Port    uint16
 	// Local says that it is on this node.
 	Local bool
+	// Main is the address of the main interface of the backend's pod, where Address
+	// is of another: by it the pod asks, should it ask itself. It is the zero value
+	// elsewhere.
+	Main netip.Addr
 }
 
-// Equal reports whether the other service has the same key and content.
+// Equal reports whether the other service has the same key and content. The order
+// of frontends and of backends means nothing.
 func (s Service) Equal(o Service) bool {
-	return s.Key == o.Key && s.Affinity == o.Affinity && slices.Equal(s.Backends, o.Backends) &&
-		slices.EqualFunc(s.Frontends, o.Frontends, Frontend.Equal)
+	return s.Key == o.Key && s.Affinity == o.Affinity &&
+		sameInAnyOrder(s.Backends, o.Backends, Backend.Compare) && sameInAnyOrder(s.Frontends, o.Frontends, Frontend.Compare)
 }
 
-// Equal reports whether the other frontend is the same.
-func (f Frontend) Equal(o Frontend) bool {
-	return f.Kind == o.Kind && f.Address == o.Address && f.Port == o.Port && f.Local == o.Local && slices.Equal(f.Sources, o.Sources)
+func sameInAnyOrder[T any](a, b []T, compare func(T, T) int) bool {
+	same := func(x, y T) bool { return compare(x, y) == 0 }
+	return len(a) == len(b) && (slices.EqualFunc(a, b, same) ||
+		slices.EqualFunc(slices.SortedFunc(slices.Values(a), compare), slices.SortedFunc(slices.Values(b), compare), same))
+}
+
+// Compare orders backends, by address and port first.
+func (b Backend) Compare(o Backend) int {
+	return cmp.Or(b.Address.Compare(o.Address), cmp.Compare(b.Port, o.Port),
+		compareBool(b.Local, o.Local), b.Main.Compare(o.Main))
+}
+
+// Compare orders frontends, by kind, address and port first.
+func (f Frontend) Compare(o Frontend) int {
+	return cmp.Or(cmp.Compare(f.Kind, o.Kind), f.Address.Compare(o.Address), cmp.Compare(f.Port, o.Port),
+		compareBool(f.Local, o.Local), slices.CompareFunc(f.Sources, o.Sources, comparePrefixes))
+}
+
+// compareBool has false before true.
+func compareBool(a, b bool) int {
+	return strings.Compare(strconv.FormatBool(a), strconv.FormatBool(b))
+}
+
+func comparePrefixes(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
 }
 
 // String is one line.
@@ -117,6 +146,9 @@ func (s Service) String() string {
 		fmt.Fprintf(&b, " -> %s", netip.AddrPortFrom(e.Address, e.Port))
 		if e.Local {
 			b.WriteString(" (local)")
+		}
+		if e.Main.IsValid() {
+			fmt.Fprintf(&b, " (of %s)", e.Main)
 		}
 	}
 	if s.Affinity > 0 {
