@@ -42,7 +42,7 @@ func (v vip) String() string { return v.at.String() + " " + string(v.protocol) }
 
 // translation leads what comes for a vip to its backends.
 type translation struct {
-	backends []netip.AddrPort
+	backends []netip.AddrPort // in their order
 	// sticky has a client keep its backend.
 	sticky bool
 }
@@ -79,6 +79,7 @@ func translations(s desired.Service) map[vip]translation {
 				t.backends = append(t.backends, netip.AddrPortFrom(b.Address, b.Port))
 			}
 		}
+		slices.SortFunc(t.backends, netip.AddrPort.Compare)
 		if len(t.backends) > 0 {
 			list[vip{netip.AddrPortFrom(f.Address, f.Port), s.Key.Protocol}] = t
 		}
@@ -97,6 +98,7 @@ func readTranslations(ctx context.Context, conn *vppapi.Conn) (map[vip]made, err
 			got.isOurs = got.isOurs && p.Flags&ourPath != 0
 			got.backends = append(got.backends, fromEndpoint(p.DstEp))
 		}
+		slices.SortFunc(got.backends, netip.AddrPort.Compare)
 		found[vip{fromEndpoint(t.Vip), fromProto(t.IPProto)}] = got
 	})
 	return found, conn.Do(ctx, &b)

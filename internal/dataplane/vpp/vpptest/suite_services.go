@@ -32,7 +32,7 @@ func endpoint(text string) cnat.CnatEndpoint {
 // unusedFlag is none of VPP's; it is kept.
 const unusedFlag = 0x40
 
-func pathTo(from, to string) cnat.CnatEndpointTuple {
+func backendOf(from, to string) cnat.CnatEndpointTuple {
 	return cnat.CnatEndpointTuple{DstEp: endpoint(to), SrcEp: endpoint(from), Flags: unusedFlag}
 }
 
@@ -40,12 +40,12 @@ func (s *suite) translations() {
 	s.hasServices(&cnat.CnatTranslationUpdate{})
 	one := cnat.CnatTranslation{
 		Vip: endpoint("10.96.0.10:80"), IPProto: ip_types.IP_API_PROTO_TCP, IsRealIP: 1,
-		Paths: []cnat.CnatEndpointTuple{pathTo("0.0.0.0:0", "10.1.1.2:8080"), pathTo("0.0.0.0:0", "10.1.1.3:8080")},
+		Paths: []cnat.CnatEndpointTuple{backendOf("0.0.0.0:0", "10.1.1.2:8080"), backendOf("0.0.0.0:0", "10.1.1.3:8080")},
 	}
 	two := cnat.CnatTranslation{
 		Vip: endpoint("[fd96::10]:53"), IPProto: ip_types.IP_API_PROTO_UDP, IsRealIP: 1,
 		LbType: cnat.CNAT_LB_TYPE_MAGLEV, FlowHashConfig: ip.IP_API_V2_FLOW_HASH_SRC_IP,
-		Paths: []cnat.CnatEndpointTuple{pathTo("[::]:0", "[fd00::2]:53")},
+		Paths: []cnat.CnatEndpointTuple{backendOf("[::]:0", "[fd00::2]:53")},
 	}
 	update := func(t cnat.CnatTranslation, want uint32) {
 		s.Helper()
