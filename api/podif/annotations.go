@@ -34,6 +34,11 @@ func FromAnnotations(annotations map[string]string) (Annotations, Problems) {
 	usable := all.Err() == nil
 	if value, ok := annotations[MicroserviceLabelAnnotation]; ok {
 		label, problems := parseWord(MicroserviceLabelAnnotation, value, checkLabel)
+		if label != "" {
+			problems = append(problems, Problem{
+				Severity: Warning, Key: MicroserviceLabelAnnotation, Reason: "the annotation is understood, and has no effect yet",
+			})
+		}
 		a.MicroserviceLabel = label
 		all = append(all, problems...)
 	}
@@ -51,8 +56,7 @@ func FromAnnotations(annotations map[string]string) (Annotations, Problems) {
 }
 
 // parseWord reads an annotation that is one word; check gives the reason to
-// refuse it. Nothing is made of these annotations yet, which whoever wrote one
-// has to know.
+// refuse it.
 func parseWord(key, value string, check func(string) string) (string, Problems) {
 	word := part{text: value}.trim()
 	p := Problem{Severity: Error, Key: key, Offset: word.at, Length: len(word.text)}
@@ -62,7 +66,7 @@ func parseWord(key, value string, check func(string) string) (string, Problems) 
 	if p.Reason = check(word.text); p.Reason != "" {
 		return "", Problems{p}
 	}
-	return word.text, Problems{{Severity: Warning, Key: key, Reason: "the annotation is understood, and has no effect yet"}}
+	return word.text, nil
 }
 
 // checkLabel refuses a label that could not be one element of an etcd key.

@@ -93,13 +93,18 @@ func hosts(prefixes []netip.Prefix) []netip.Addr {
 }
 
 // order brings the interfaces into the order that ADD had: the main one, and
-// the custom ones as the pod's annotation lists them.
+// the custom ones as the pod's annotation lists them. It also says at which of them
+// the pod's services are served.
 func (a *Attacher) order(ctx context.Context, att *model.Attachment) {
 	rank := map[string]int{att.ID.IfName: -1}
 	if pod, ok, err := a.config.Pods.Get(ctx, att.Pod); err == nil && ok {
 		att.Pod.UID = pod.Ref.UID
 		for n, i := range pod.Request {
 			rank[i.Name] = n
+		}
+		for n := range att.Interfaces {
+			i := &att.Interfaces[n]
+			i.ServiceEndpoint = pod.ServiceEndpointIf == i.Name && i.Network == model.DefaultNetwork
 		}
 	}
 	slices.SortStableFunc(att.Interfaces, func(x, y model.Interface) int {

@@ -53,6 +53,8 @@ type Config struct {
 	Reconciler Reconciler
 	// AwayLimit is how long the dataplane may be away before Status says so.
 	AwayLimit time.Duration
+	// NoServices says that no services are resolved here.
+	NoServices bool
 	// Warner is nil where nobody hears of warnings but the log.
 	Warner Warner
 }

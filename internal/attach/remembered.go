@@ -24,6 +24,9 @@ func (a *Attacher) remember(att model.Attachment) {
 		if i.Name != att.ID.IfName {
 			pod.Request = append(pod.Request, podif.Interface{Name: i.Name, Type: i.Type, Network: i.Network})
 		}
+		if i.ServiceEndpoint {
+			pod.ServiceEndpointIf = i.Name
+		}
 	}
 	a.remembered[att.Pod] = pod
 }

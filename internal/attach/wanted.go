@@ -5,6 +5,7 @@ package attach
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/polynic/polynic/api/cniwire"
@@ -41,7 +42,13 @@ func (a *Attacher) wanted(ctx context.Context, r Request) ([]model.Interface, er
 		if err := service.Served(i); err != nil {
 			return nil, refusef(cniwire.CodeRefused, "pod %s: %w", r.Pod, err)
 		}
-		interfaces = append(interfaces, a.newInterface(i))
+		made := a.newInterface(i)
+		made.ServiceEndpoint = i.Name == pod.ServiceEndpointIf
+		interfaces = append(interfaces, made)
+	}
+	if pod.ServiceEndpointIf != "" && a.config.NoServices {
+		a.warn(ctx, r.Pod, Annotation, fmt.Sprintf("%s has no effect: this node's agent serves no services (services.mode is off)",
+			podif.ServiceEndpointIfAnnotation))
 	}
 	for _, p := range problems.Warnings() {
 		a.warn(ctx, r.Pod, Annotation, p.Error())

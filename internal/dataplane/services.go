@@ -28,3 +28,10 @@ type Services interface {
 	// RemoveServices takes away everything that ApplyServices made.
 	RemoveServices(ctx context.Context) error
 }
+
+// ServiceLimits is a driver of services that cannot serve every one.
+type ServiceLimits interface {
+	// Unserved says why the driver cannot serve a service at all, in words for its
+	// author; nil where it can. It asks nobody, and may be called at any time.
+	Unserved(s desired.Service) error
+}

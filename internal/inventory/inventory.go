@@ -22,6 +22,7 @@ type Inventory struct {
 	attachments map[string]map[string]model.Attachment
 	synced      chan struct{}
 	syncOnce    sync.Once
+	changed     func()
 }
 
 type podName struct{ namespace, name string }
@@ -32,8 +33,13 @@ func New() *Inventory {
 		pods:        map[podName]model.Pod{},
 		attachments: map[string]map[string]model.Attachment{},
 		synced:      make(chan struct{}),
+		changed:     func() {},
 	}
 }
+
+// OnAttachments has a function called whenever an attachment was put or deleted,
+// with no lock held; it returns at once. It is to be said before anything is.
+func (v *Inventory) OnAttachments(changed func()) { v.changed = changed }
 
 // PutPod takes a pod as the source has it now; it replaces an earlier state or
 // an earlier pod of the same name.
@@ -69,6 +75,7 @@ func (v *Inventory) Pod(ref model.PodRef) (model.Pod, bool) {
 
 // PutAttachment adds or replaces an attachment.
 func (v *Inventory) PutAttachment(a model.Attachment) {
+	defer v.changed()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.attachments[a.ID.ContainerID] == nil {
@@ -79,6 +86,7 @@ func (v *Inventory) PutAttachment(a model.Attachment) {
 
 // DeleteAttachment forgets an attachment.
 func (v *Inventory) DeleteAttachment(id model.AttachmentID) {
+	defer v.changed()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	delete(v.attachments[id.ContainerID], id.IfName)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -17,11 +18,14 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// The resources of the API group core/v1 that polynic uses.
+// The resources that polynic uses: of the API group core/v1, and of discovery/v1.
 const (
-	pods   = "pods"
-	nodes  = "nodes"
-	events = "events"
+	pods     = "pods"
+	nodes    = "nodes"
+	events   = "events"
+	services = "services"
+
+	endpointSlices = "endpointslices"
 )
 
 // The forms in which the API server may answer: protobuf costs a tenth of the
@@ -70,7 +74,14 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("API server %s: %w", settings.Host, err)
 	}
-	return &Client{core: core, connections: connections}, nil
+	settings = rest.CopyConfig(settings)
+	settings.APIPath = "/apis"
+	settings.GroupVersion = &discoveryv1.SchemeGroupVersion
+	discovery, err := rest.RESTClientForConfigAndClient(settings, connections)
+	if err != nil {
+		return nil, fmt.Errorf("API server %s: %w", settings.Host, err)
+	}
+	return &Client{core: core, discovery: discovery, connections: connections}, nil
 }
 
 // Close ends the connections that nothing uses.
@@ -95,8 +106,11 @@ func reach(kubeconfig string) (*rest.Config, error) {
 func scheme() *runtime.Scheme {
 	s := runtime.NewScheme()
 	s.AddKnownTypes(corev1.SchemeGroupVersion,
-		&corev1.Pod{}, &corev1.PodList{}, &corev1.Node{}, &corev1.NodeList{}, &corev1.Event{})
+		&corev1.Pod{}, &corev1.PodList{}, &corev1.Node{}, &corev1.NodeList{}, &corev1.Event{},
+		&corev1.Service{}, &corev1.ServiceList{})
 	metav1.AddToGroupVersion(s, corev1.SchemeGroupVersion)
+	s.AddKnownTypes(discoveryv1.SchemeGroupVersion, &discoveryv1.EndpointSlice{}, &discoveryv1.EndpointSliceList{})
+	metav1.AddToGroupVersion(s, discoveryv1.SchemeGroupVersion)
 	s.AddKnownTypes(metav1.SchemeGroupVersion, &metav1.PartialObjectMetadata{}, &metav1.PartialObjectMetadataList{})
 	metav1.AddToGroupVersion(s, metav1.SchemeGroupVersion)
 	return s

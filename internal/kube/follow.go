@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,9 +53,10 @@ type Sink[T any] interface {
 
 // Feed is a choice of objects of one resource.
 type Feed[T any] struct {
-	core     rest.Interface
+	api      rest.Interface
 	resource string
-	fields   string
+	// fields and labels choose; empty is every one.
+	fields, labels string
 	// as is what the objects are to be shown as, "" for as they are.
 	as string
 }
@@ -64,13 +66,23 @@ type Feed[T any] struct {
 // is about five times as much.
 func (c *Client) PodsOf(node string) *Feed[*metav1.PartialObjectMetadata] {
 	return &Feed[*metav1.PartialObjectMetadata]{
-		core: c.core, resource: pods, fields: "spec.nodeName=" + node, as: "PartialObjectMetadata",
+		api: c.core, resource: pods, fields: "spec.nodeName=" + node, as: "PartialObjectMetadata",
 	}
 }
 
 // NodeNamed is one node, or none while there is no such node.
 func (c *Client) NodeNamed(name string) *Feed[*corev1.Node] {
-	return &Feed[*corev1.Node]{core: c.core, resource: nodes, fields: "metadata.name=" + name}
+	return &Feed[*corev1.Node]{api: c.core, resource: nodes, fields: "metadata.name=" + name}
+}
+
+// Services are all services of the cluster that the labels choose.
+func (c *Client) Services(labels string) *Feed[*corev1.Service] {
+	return &Feed[*corev1.Service]{api: c.core, resource: services, labels: labels}
+}
+
+// EndpointSlices are all endpoint slices of the cluster that the labels choose.
+func (c *Client) EndpointSlices(labels string) *Feed[*discoveryv1.EndpointSlice] {
+	return &Feed[*discoveryv1.EndpointSlice]{api: c.discovery, resource: endpointSlices, labels: labels}
 }
 
 // Follow tells sink of the objects that there are, and of every change, until ctx
@@ -245,7 +257,13 @@ func convert[T any](o runtime.Object) (T, error) {
 
 // request asks for the feed's objects, as a list or one by one.
 func (f *Feed[T]) request(form string) *rest.Request {
-	request := f.core.Get().Resource(f.resource).Param("fieldSelector", f.fields)
+	request := f.api.Get().Resource(f.resource)
+	if f.fields != "" {
+		request.Param("fieldSelector", f.fields)
+	}
+	if f.labels != "" {
+		request.Param("labelSelector", f.labels)
+	}
 	if f.as != "" {
 		as := ";as=" + f.as + form + ";g=" + metav1.GroupName + ";v=" + metav1.SchemeGroupVersion.Version
 		request.SetHeader("Accept", protobuf+as+","+json+as)

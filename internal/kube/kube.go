@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package kube speaks with the API server of a Kubernetes cluster: it reads and
-// follows pods and nodes, annotates pods, and tells of events. It knows these
-// three types and no others, which keeps the agent small: the usual client knows
-// every type that there is
+// follows pods and nodes, services and their endpoints, annotates pods, and tells
+// of events. It knows these five types and no others, which keeps the agent small:
+// the usual client knows every type that there is
 // (docs/decisions/0015-a-small-client.md).
 //
 // What the API server must allow for it is in docs/configuration.md.
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -31,7 +32,8 @@ const patience = 30 * time.Second
 // Errors are those of the API server (k8s.io/apimachinery/pkg/api/errors tells
 // them apart) or of the connection.
 type Client struct {
-	core        rest.Interface
+	core, discovery rest.Interface
+	// connections are those of both.
 	connections *http.Client
 }
 
@@ -78,6 +80,34 @@ func (c *Client) PatchEvent(ctx context.Context, namespace, name string, patch [
 	err := c.core.Patch(types.MergePatchType).Namespace(namespace).Resource(events).Name(name).
 		Body(patch).Do(ctx).Error()
 	return wrap("patch event "+namespace+"/"+name, err)
+}
+
+// CreateEndpointSlice adds an endpoint slice to those of its namespace.
+func (c *Client) CreateEndpointSlice(ctx context.Context, slice *discoveryv1.EndpointSlice) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := c.discovery.Post().Namespace(slice.Namespace).Resource(endpointSlices).Body(slice).Do(ctx).Error()
+	return wrap("create endpoint slice "+slice.Namespace+"/"+slice.Name, err)
+}
+
+// PatchEndpointSlice merges a patch (RFC 7396) into an endpoint slice.
+func (c *Client) PatchEndpointSlice(ctx context.Context, namespace, name string, patch []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := c.discovery.Patch(types.MergePatchType).Namespace(namespace).Resource(endpointSlices).Name(name).
+		Body(patch).Do(ctx).Error()
+	return wrap("patch endpoint slice "+namespace+"/"+name, err)
+}
+
+// DeleteEndpointSlice deletes an endpoint slice; that it is gone is no error.
+func (c *Client) DeleteEndpointSlice(ctx context.Context, namespace, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := c.discovery.Delete().Namespace(namespace).Resource(endpointSlices).Name(name).Do(ctx).Error()
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return wrap("delete endpoint slice "+namespace+"/"+name, err)
 }
 
 func (*Client) get(ctx context.Context, request *rest.Request, into runtime.Object) (bool, error) {

@@ -100,6 +100,12 @@ func (d *decoder) single(o object, header metav1.TypeMeta) {
 		if !d.strict(o, header, document.ConfigMap) || !d.named(o, header.Kind, &document.ConfigMap.ObjectMeta) {
 			return
 		}
+	case "Service":
+		document.Service = &corev1.Service{}
+		if !d.strict(o, header, document.Service) || !d.named(o, header.Kind, &document.Service.ObjectMeta) {
+			return
+		}
+		document.Warnings = misplaced(o, document)
 	case "List":
 		d.fail(document.Position, "a List in a List is not served; list its items")
 		return

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package manifest reads Kubernetes manifests from files: YAML with any number
-// of documents, or JSON. It decodes pods and config maps as strictly as the API
+// of documents, or JSON. It decodes pods, config maps and services as strictly as the API
 // server does, and remembers where in the file their annotations are, so that
 // whatever is wrong with one can be shown as FILE:LINE:COLUMN.
 package manifest
@@ -31,11 +31,12 @@ type Document struct {
 	Position Position
 	// Kind is the object's kind, whether it is served or not.
 	Kind string
-	// Pod and ConfigMap are the decoded object: one of them, or neither where
+	// Pod, ConfigMap and Service are the decoded object: one of them, or none where
 	// the kind is none that polynic serves. Their namespace is set: "default"
 	// where the manifest has none.
 	Pod       *corev1.Pod
 	ConfigMap *corev1.ConfigMap
+	Service   *corev1.Service
 	// Raw is the object as it was written, as JSON.
 	Raw []byte
 	// Warnings is what the author should be told, each with its position.
@@ -47,7 +48,7 @@ type Document struct {
 // Skipped says why the document has no effect, in words for the author; it is
 // empty where it has.
 func (d Document) Skipped() string {
-	if d.Pod != nil || d.ConfigMap != nil {
+	if d.Pod != nil || d.ConfigMap != nil || d.Service != nil {
 		return ""
 	}
 	return fmt.Sprintf("%s: skipped: kind %s", d.Position, d.Kind)

@@ -118,6 +118,9 @@ type Interface struct {
 	Queues int `json:"queues,omitempty"`
 	// Memif is set on a memif.
 	Memif *Memif `json:"memif,omitempty"`
+	// ServiceEndpoint is set where the pod's services are served at this interface,
+	// and not at the main one.
+	ServiceEndpoint bool `json:"serviceEndpoint,omitempty"`
 }
 
 // Attachment is one sandbox as the runtime attached it, frozen at ADD: later

@@ -3,7 +3,10 @@
 
 package model
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Protocol is a transport protocol that services have, as Kubernetes writes it.
 type Protocol string
@@ -26,8 +29,13 @@ func (s ServiceRef) String() string { return s.Namespace + "/" + s.Name }
 // Service is a Kubernetes service, as far as a switch has to do with it. A headless
 // one has no ClusterIPs.
 type Service struct {
-	Ref   ServiceRef
-	Ports []ServicePort
+	Ref ServiceRef
+	// UID is that of the object; empty where the source has none.
+	UID string
+	// Created is when it was made, in seconds since 1970; 0 where the source does
+	// not say.
+	Created int64
+	Ports   []ServicePort
 	// ClusterIPs has at most one address per family.
 	ClusterIPs, ExternalIPs, LoadBalancerIPs []netip.Addr
 	// LoadBalancerSources bounds who may use LoadBalancerIPs; empty is everybody.
@@ -38,6 +46,10 @@ type Service struct {
 	// backends on the node that resolves are used.
 	InternalLocal, ExternalLocal bool
 }
+
+// Headless reports whether the service has no address of its own: DNS alone
+// resolves it.
+func (s Service) Headless() bool { return len(s.ClusterIPs) == 0 }
 
 // ServicePort is one port of a service.
 type ServicePort struct {
@@ -75,4 +87,26 @@ type Endpoint struct {
 	// Node is the name of that it is on; empty where it is not known.
 	Node                        string
 	Ready, Serving, Terminating bool
+}
+
+// Redirect has the services of a pod served at a custom interface of it.
+type Redirect struct {
+	// Pod is by its UID in the cluster (Endpoint.Pod has the same).
+	Pod PodRef
+	// Interface is the custom interface, and Addresses its own, at most one per
+	// family.
+	Interface string
+	Addresses []netip.Addr
+	// Node is where the pod is.
+	Node string
+}
+
+// Equal reports whether the other redirect is the same.
+func (r Redirect) Equal(o Redirect) bool {
+	return r.Pod == o.Pod && r.Interface == o.Interface && r.Node == o.Node && slices.Equal(r.Addresses, o.Addresses)
+}
+
+// SliceName names an endpoint slice within the cluster.
+type SliceName struct {
+	Namespace, Name string
 }

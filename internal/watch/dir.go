@@ -39,11 +39,24 @@ func NewDir(path string, log *slog.Logger) *Dir {
 // it does. The error, about the folder itself, is one that waiting does not
 // heal.
 func (d *Dir) Run(ctx context.Context, sink Sink) error {
+	return d.follow(ctx, newLedger(sink, d.log))
+}
+
+// RunServices tells sink of the folder's services and of every change, until the
+// context ends, and then returns nil. Their endpoints are made of the folder's pods
+// as Kubernetes would make them, by what the pods' status says. What is wrong with
+// files Run tells.
+func (d *Dir) RunServices(ctx context.Context, sink ServiceSink, _ ServiceOptions) error {
+	quiet := &Dir{path: d.path, log: slog.New(slog.DiscardHandler)}
+	return quiet.follow(ctx, newServiceLedger(sink))
+}
+
+func (d *Dir) follow(ctx context.Context, into contents) error {
 	notify, err := newInotify()
 	if err != nil {
 		return fmt.Errorf("pod source %s: %w", d.path, err)
 	}
-	f := &follower{dir: d, notify: notify, ledger: newLedger(sink, d.log), files: map[string]state{}, open: map[string]bool{}}
+	f := &follower{dir: d, notify: notify, ledger: into, files: map[string]state{}, open: map[string]bool{}}
 	err = f.run(ctx)
 	if ctx.Err() != nil {
 		err = nil

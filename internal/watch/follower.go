@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/polynic/polynic/internal/manifest"
-	"github.com/polynic/polynic/internal/model"
 )
 
 // openInterval is how often files are looked at that were found open for
@@ -29,11 +28,20 @@ const openInterval = time.Second
 type follower struct {
 	dir    *Dir
 	notify *inotify
-	ledger *ledger
+	ledger contents
 	files  map[string]state
 	open   map[string]bool // files that were found open for writing
 	absent bool            // the folder, as was logged
 	synced bool
+}
+
+// contents takes what the files of a folder declare.
+type contents interface {
+	// set replaces what a file declares; flush tells of it.
+	set(file string, documents []manifest.Document)
+	flush()
+	// synced is said once, when every file has been set and flushed.
+	synced()
 }
 
 // state is what is known of a file.
@@ -101,7 +109,7 @@ func (f *follower) list() error {
 	f.ledger.flush()
 	if exists && err == nil && !f.synced {
 		f.synced = true
-		f.ledger.sink.Synced()
+		f.ledger.synced()
 	}
 	return nil
 }
@@ -154,16 +162,12 @@ func (f *follower) take(file, path string, data []byte) {
 		f.refuse(path, err)
 		return
 	}
-	var pods []model.Pod
 	for _, document := range documents {
 		for _, warning := range document.Warnings {
 			f.dir.log.Warn("a manifest is not what it seems", slog.String("warning", warning))
 		}
-		if document.Pod != nil {
-			pods = append(pods, ModelPod(document.Pod))
-		}
 	}
-	f.ledger.set(file, pods)
+	f.ledger.set(file, documents)
 }
 
 func (f *follower) forget(file string) {

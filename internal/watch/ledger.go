@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/polynic/polynic/internal/manifest"
 	"github.com/polynic/polynic/internal/model"
 )
 
@@ -36,8 +37,14 @@ func newLedger(sink Sink, log *slog.Logger) *ledger {
 	}
 }
 
-// set replaces what a file declares; flush tells of it.
-func (l *ledger) set(file string, pods []model.Pod) {
+// set implements contents, as do the other methods.
+func (l *ledger) set(file string, documents []manifest.Document) {
+	var pods []model.Pod
+	for _, document := range documents {
+		if document.Pod != nil {
+			pods = append(pods, ModelPod(document.Pod))
+		}
+	}
 	for _, n := range l.files[file] {
 		delete(l.pods[n], file)
 	}
@@ -53,6 +60,8 @@ func (l *ledger) set(file string, pods []model.Pod) {
 	}
 	l.pending = append(l.pending, l.files[file]...)
 }
+
+func (l *ledger) synced() { l.sink.Synced() }
 
 // flush brings the sink up to date. Changes that came together are told
 // together, so that a pod whose file was renamed is not deleted meanwhile.

@@ -30,6 +30,8 @@ type Driver struct {
 	hits    chan dataplane.Hit
 	applied int // changes made, ever
 	batches []int
+
+	services services
 }
 
 var _ dataplane.Driver = (*Driver)(nil)

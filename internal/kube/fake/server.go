@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: The polynic authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fake is an API server for tests: pods, nodes and events over HTTP, in
+// Package fake is an API server for tests: pods, nodes, events, services and
+// endpoint slices over HTTP, in
 // JSON, with the list and watch contract of the real one (Kubernetes API concepts,
 // "Efficient detection of changes"), and with its faults at command. What it
 // promises is what package apitest checks of it and of the real one.
@@ -175,8 +176,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, failure(http.StatusServiceUnavailable, "ServiceUnavailable", "not now"))
 		return
 	}
-	path, ok := strings.CutPrefix(r.URL.Path, "/api/v1/")
-	if !ok {
+	path, isCore := strings.CutPrefix(r.URL.Path, "/api/v1/")
+	path, isDiscovery := strings.CutPrefix(path, "/apis/"+discovery+"/")
+	if !isCore && !isDiscovery {
 		answer(w, failure(http.StatusNotFound, "NotFound", "no such API"))
 		return
 	}

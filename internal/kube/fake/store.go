@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 )
@@ -50,10 +51,28 @@ func (o object) metadata() map[string]any {
 	return inner
 }
 
-// matches reports whether an object is there and is selected by FIELD=VALUE.
-func (o object) matches(selector string) bool {
-	name, value, ok := strings.Cut(selector, "=")
-	return o != nil && (!ok || o.field(name) == value)
+// selection is what a list or a watch is of: FIELD=VALUE, and LABEL for one that
+// has the label, !LABEL for one that has not, with commas between them.
+type selection struct{ field, labels string }
+
+func selectionOf(query url.Values) selection {
+	return selection{query.Get("fieldSelector"), query.Get("labelSelector")}
+}
+
+// matches reports whether an object is there and is selected.
+func (o object) matches(by selection) bool {
+	if o == nil {
+		return false
+	}
+	labels, _ := o.metadata()["labels"].(map[string]any)
+	for label := range strings.SplitSeq(by.labels, ",") {
+		name, absent := strings.CutPrefix(label, "!")
+		if _, has := labels[name]; name != "" && has == absent {
+			return false
+		}
+	}
+	name, value, ok := strings.Cut(by.field, "=")
+	return !ok || o.field(name) == value
 }
 
 // form is how objects are asked for.
@@ -111,11 +130,11 @@ func (s *Server) list(resource string, query url.Values, f form) object {
 	}
 	items := []object{}
 	for _, p := range slices.Sorted(maps.Keys(s.objects)) {
-		if o := s.objects[p]; resourceOf(p) == resource && o.matches(query.Get("fieldSelector")) {
+		if o := s.objects[p]; resourceOf(p) == resource && o.matches(selectionOf(query)) {
 			items = append(items, o.shown(f))
 		}
 	}
-	kind, group := kindOf(resource)+"List", "v1"
+	kind, group := kindOf(resource)+"List", groupOf(resource)
 	if f == metadata {
 		kind, group = "PartialObjectMetadataList", "meta.k8s.io/v1"
 	}
@@ -161,7 +180,7 @@ func (s *Server) one(r *http.Request, at string) object {
 	}
 }
 
-// bodyOf reads an object, in JSON or, an event, in protobuf.
+// bodyOf reads an object, in JSON or, an event or an endpoint slice, in protobuf.
 func bodyOf(r *http.Request) (object, error) {
 	text, err := io.ReadAll(r.Body)
 	if err != nil || len(text) == 0 {
@@ -170,6 +189,7 @@ func bodyOf(r *http.Request) (object, error) {
 	if r.Header.Get("Content-Type") == runtime.ContentTypeProtobuf {
 		scheme := runtime.NewScheme()
 		scheme.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Event{})
+		scheme.AddKnownTypes(discoveryv1.SchemeGroupVersion, &discoveryv1.EndpointSlice{})
 		event, _, err := protobuf.NewSerializer(scheme, scheme).Decode(text, nil, nil)
 		if err != nil {
 			return nil, err
@@ -194,7 +214,7 @@ func (s *Server) put(at string, o object) object {
 	if parts := strings.Split(at, "/"); parts[0] == "namespaces" {
 		meta["namespace"] = parts[1]
 	}
-	o["apiVersion"], o["kind"] = "v1", kindOf(resourceOf(at))
+	o["apiVersion"], o["kind"] = groupOf(resourceOf(at)), kindOf(resourceOf(at))
 	s.objects[at] = o
 	s.note(change{version: s.version, resource: resourceOf(at), before: was, after: o})
 	return o
@@ -242,5 +262,19 @@ func merged(o, patch object) object {
 func resourceOf(at string) string { return path.Base(path.Dir(at)) }
 
 func kindOf(resource string) string {
-	return map[string]string{"pods": "Pod", "nodes": "Node", "events": "Event"}[resource]
+	return map[string]string{
+		"pods": "Pod", "nodes": "Node", "events": "Event", "services": "Service", endpointSlices: "EndpointSlice",
+	}[resource]
+}
+
+const (
+	endpointSlices = "endpointslices"
+	discovery      = "discovery.k8s.io/v1"
+)
+
+func groupOf(resource string) string {
+	if resource == endpointSlices {
+		return discovery
+	}
+	return "v1"
 }

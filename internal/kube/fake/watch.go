@@ -82,7 +82,7 @@ type stream struct {
 	*Server
 	w        http.ResponseWriter
 	resource string
-	selector string
+	selector selection
 	form     form
 
 	from   int // the version of what was told last
@@ -99,7 +99,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, resource string) 
 	w.Header().Set("Content-Type", "application/json")
 	s.mu.Lock()
 	f := &stream{
-		Server: s, w: w, resource: resource, selector: query.Get("fieldSelector"), form: formOf(r),
+		Server: s, w: w, resource: resource, selector: selectionOf(query), form: formOf(r),
 		from: from, marked: s.marked, cuts: s.cuts,
 	}
 	now, known := s.version, s.known
@@ -153,7 +153,7 @@ func (f *stream) advance() (news chan struct{}, goesOn bool) {
 	}
 	if marked > f.marked {
 		f.marked, f.from = marked, max(f.from, marked)
-		mark := object{"apiVersion": "v1", "kind": kindOf(f.resource), "metadata": object{"resourceVersion": strconv.Itoa(f.from)}}
+		mark := object{"apiVersion": groupOf(f.resource), "kind": kindOf(f.resource), "metadata": object{"resourceVersion": strconv.Itoa(f.from)}}
 		f.write("BOOKMARK", mark.shown(f.form))
 	}
 	if cut {
@@ -172,7 +172,7 @@ func (f *stream) write(kind string, o object) {
 
 // seen is how a watch with a selector sees a change: an object that begins to
 // match is new to it, and one that ceases to is gone.
-func (c change) seen(selector string) (string, object) {
+func (c change) seen(selector selection) (string, object) {
 	switch before, after := c.before.matches(selector), c.after.matches(selector); {
 	case before && after:
 		return "MODIFIED", c.after

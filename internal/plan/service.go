@@ -1,0 +1,226 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/polynic/polynic/internal/desired"
+	"github.com/polynic/polynic/internal/model"
+)
+
+// Services is how a node resolves services.
+type Services struct {
+	// Node is the node's name.
+	Node string
+	// All has every service served; without it only those of which an endpoint is
+	// redirected, which others cannot know.
+	All bool
+}
+
+// ServiceFacts is all that one service depends on.
+type ServiceFacts struct {
+	Service model.Service
+	Slices  []model.EndpointSlice
+	// Redirect finds where the pod of an endpoint serves, if not at its main
+	// interface; nil where no pod of the cluster does.
+	Redirect func(model.PodRef) (model.Redirect, bool)
+	// Holder is the service that has a frontend to itself. Nil is: whoever asks.
+	Holder func(FrontendClaim) model.ServiceRef
+	// Unserved says why the switch cannot serve a service; nil where it can serve
+	// every one.
+	Unserved func(desired.Service) error
+}
+
+// ResolvedService is what a service comes to on a node.
+type ResolvedService struct {
+	Ref model.ServiceRef
+	UID string
+	// Left says why the service is left to others; empty where it is served.
+	Left string
+	// Ports has one element for each port and family of the service, in their
+	// order.
+	Ports []ResolvedPort
+	// Refusals are what is not done of it, and why.
+	Refusals []ServiceRefusal
+}
+
+// ResolvedPort is one port of a service in one family.
+type ResolvedPort struct {
+	// Made is what the switch gets; it has frontends only where Refused is empty.
+	Made desired.Service
+	// Refused says why the port is not served.
+	Refused   string
+	Endpoints []ResolvedEndpoint
+}
+
+// ResolvedEndpoint is an endpoint, and what became of it.
+type ResolvedEndpoint struct {
+	desired.Backend
+	Pod  model.PodRef
+	Node string
+	// Interface is the custom interface that Address is of; empty for the pod's
+	// main one, and where the endpoint is no pod's.
+	Interface string
+	// Missing says why it is no backend; empty where it is one.
+	Missing string
+
+	rank rank
+}
+
+// ServiceRefusal is a part of a service that is not served.
+type ServiceRefusal struct {
+	// What is the part: a port or a frontend, as people write it.
+	What, Reason string
+}
+
+// String is one sentence.
+func (r ServiceRefusal) String() string { return r.What + ": " + r.Reason }
+
+// rank orders endpoints by how good a backend they are.
+type rank uint8
+
+const (
+	rankReady   rank = iota
+	rankLeaving      // serving, and on its way out
+	rankNone
+)
+
+// Resolve decides one service. The cost is that of its own endpoints.
+func (n Services) Resolve(f ServiceFacts) ResolvedService {
+	r := ResolvedService{Ref: f.Service.Ref, UID: f.Service.UID}
+	if f.Service.Headless() {
+		r.Left = "it is headless: clients ask its endpoints by themselves"
+		return r
+	}
+	if !n.All && !f.redirected() {
+		r.Left = "no endpoint of it is at a custom interface"
+	}
+	for _, port := range f.Service.Ports {
+		for _, clusterIP := range f.Service.ClusterIPs {
+			p := n.port(f, port, clusterIP)
+			if r.Left == "" {
+				r.Refusals = append(r.Refusals, f.frontends(&p, port, clusterIP)...)
+			}
+			r.Ports = append(r.Ports, p)
+		}
+	}
+	return r
+}
+
+// Made lists what the switch gets.
+func (r ResolvedService) Made() []desired.Service {
+	var list []desired.Service
+	for _, p := range r.Ports {
+		if len(p.Made.Frontends) > 0 {
+			list = append(list, p.Made)
+		}
+	}
+	return list
+}
+
+func (f ServiceFacts) redirected() bool {
+	if f.Redirect == nil {
+		return false
+	}
+	for _, s := range f.Slices {
+		for _, e := range s.Endpoints {
+			if _, ok := f.Redirect(e.Pod); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// port resolves the endpoints of one port in the family of an address.
+func (n Services) port(f ServiceFacts, port model.ServicePort, family netip.Addr) ResolvedPort {
+	p := ResolvedPort{Made: desired.Service{
+		Key: desired.ServiceKey{
+			Service: f.Service.Ref, Port: port.Name, Protocol: port.Protocol, IPv6: family.Is6(),
+		},
+		Affinity: f.Service.Affinity,
+	}}
+	p.Endpoints = n.endpoints(f, port, family.Is6())
+	best := rankNone
+	for _, e := range p.Endpoints {
+		best = min(best, e.rank)
+	}
+	for i := range p.Endpoints {
+		e := &p.Endpoints[i]
+		switch {
+		case e.Missing != "":
+		case e.rank == rankNone:
+			e.Missing = "it is not ready"
+		case e.rank > best:
+			e.Missing = "it is terminating, and others are ready"
+		default:
+			p.Made.Backends = append(p.Made.Backends, e.Backend)
+		}
+	}
+	return p
+}
+
+// endpoints lists every endpoint of one family once, in order of their addresses.
+func (n Services) endpoints(f ServiceFacts, port model.ServicePort, isIPv6 bool) []ResolvedEndpoint { //nolint:revive // a family is one of two
+	var list []ResolvedEndpoint
+	for _, s := range f.Slices {
+		at := slices.IndexFunc(s.Ports, func(p model.EndpointPort) bool {
+			return p.Name == port.Name && p.Protocol == port.Protocol
+		})
+		if at < 0 {
+			continue
+		}
+		list = slices.Grow(list, len(s.Endpoints))
+		for _, e := range s.Endpoints {
+			if e.Address.Is6() == isIPv6 {
+				list = append(list, n.endpoint(f, e, s.Ports[at].Port))
+			}
+		}
+	}
+	slices.SortFunc(list, compareEndpoints)
+	// One that moves from slice to slice is in both for a while: the better counts.
+	return slices.CompactFunc(list, func(a, b ResolvedEndpoint) bool {
+		return a.Address == b.Address && a.Port == b.Port && (a.Missing == "") == (b.Missing == "")
+	})
+}
+
+func compareEndpoints(a, b ResolvedEndpoint) int {
+	if c := a.Address.Compare(b.Address); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Missing, b.Missing), cmp.Compare(a.rank, b.rank))
+}
+
+func (n Services) endpoint(f ServiceFacts, e model.Endpoint, port uint16) ResolvedEndpoint {
+	r := ResolvedEndpoint{
+		Backend: desired.Backend{Address: e.Address, Port: port, Local: e.Node != "" && e.Node == n.Node},
+		Pod:     e.Pod, Node: e.Node, rank: rankNone,
+	}
+	switch {
+	case e.Ready:
+		r.rank = rankReady
+	case e.Serving && e.Terminating:
+		r.rank = rankLeaving
+	}
+	if f.Redirect == nil {
+		return r
+	}
+	to, ok := f.Redirect(e.Pod)
+	if !ok {
+		return r
+	}
+	r.Interface = to.Interface
+	at := slices.IndexFunc(to.Addresses, func(a netip.Addr) bool { return a.Is6() == e.Address.Is6() })
+	if at < 0 {
+		r.Missing = fmt.Sprintf("interface %s has no address of the family of %s", to.Interface, e.Address)
+		r.rank = rankNone
+		return r
+	}
+	r.Address = to.Addresses[at]
+	return r
+}
