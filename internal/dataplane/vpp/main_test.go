@@ -40,6 +40,8 @@ type lab struct {
 	*kernelnode.Node
 	t          testing.TB
 	api, stats string
+	// nodeServices is what the node has of services; nil where they are off.
+	nodeServices dataplane.Services
 }
 
 func newLab(t testing.TB, api, stats string) *lab {
@@ -53,6 +55,7 @@ func (l *lab) open() (*vpp.Driver, error) {
 	return vpp.New(vpp.Config{
 		Log: slog.New(slog.DiscardHandler), Relay: l.Relay, APISocket: l.api, StatsSocket: l.stats,
 		PodNetnsDir: l.Dir, StateFile: filepath.Join(l.Dir, "vpp.json"), RunDir: l.Dir, TapRingSize: 256,
+		NodeServices: l.nodeServices,
 	})
 }
 

@@ -230,10 +230,8 @@ func (d *Driver) translateServices(ctx context.Context, changed map[vip]bool) er
 
 // translate has VPP's translations of some vips be as wanted.
 func (r *resolver) translate(ctx context.Context, conn *vppapi.Conn, changed []vip) error {
-	var b vppapi.Batch
 	var errs []error
-	replies := map[vip]*cnat.CnatTranslationUpdateReply{}
-	next := map[vip]made{}
+	gone, set := map[vip]translation{}, map[vip]translation{}
 	for _, v := range changed {
 		got, isThere := r.have[v]
 		want, isWanted := translations(r.want[r.keys[v]])[v]
@@ -242,28 +240,45 @@ func (r *resolver) translate(ctx context.Context, conn *vppapi.Conn, changed []v
 			if isWanted {
 				errs = append(errs, fmt.Errorf("the address %s in VPP: %w", v, dataplane.ErrTaken))
 			}
-			continue
-		case !isWanted:
-			if isThere {
-				takeTranslation(&b, v, got.id)
-				delete(r.have, v)
-			}
-			continue
-		case isThere && got.equal(want):
-			continue
-		case isThere && got.sticky != want.sticky: // VPP keeps how it chooses
-			takeTranslation(&b, v, got.id)
+		case !isWanted && isThere:
+			gone[v] = got.translation
+		case isWanted && isThere && got.sticky != want.sticky: // VPP keeps how it chooses
+			gone[v], set[v] = got.translation, want
+		case isWanted && !(isThere && got.equal(want)):
+			set[v] = want
 		}
+	}
+	return errors.Join(append(errs, r.takeAll(ctx, conn, gone), r.setAll(ctx, conn, set))...)
+}
+
+// takeAll has VPP forget translations. Their numbers may have been given to others
+// meanwhile, if somebody else removed one: so VPP is asked for them before.
+func (r *resolver) takeAll(ctx context.Context, conn *vppapi.Conn, list map[vip]translation) error {
+	if err := r.setAll(ctx, conn, list); err != nil || len(list) == 0 {
+		return err
+	}
+	var b vppapi.Batch
+	for v := range list {
+		takeTranslation(&b, v, r.have[v].id)
+		delete(r.have, v)
+	}
+	return conn.Do(ctx, &b)
+}
+
+// setAll makes translations, or gives those that are there other backends.
+func (r *resolver) setAll(ctx context.Context, conn *vppapi.Conn, list map[vip]translation) error {
+	if len(list) == 0 {
+		return nil
+	}
+	var b vppapi.Batch
+	replies := map[vip]*cnat.CnatTranslationUpdateReply{}
+	for v, t := range list {
 		replies[v] = &cnat.CnatTranslationUpdateReply{}
-		setTranslation(&b, v, want, replies[v])
-		next[v] = made{translation: want, isOurs: true}
+		setTranslation(&b, v, t, replies[v])
 	}
-	if b.Len() > 0 {
-		errs = append(errs, conn.Do(ctx, &b))
+	err := conn.Do(ctx, &b)
+	for v, t := range list {
+		r.have[v] = made{translation: t, id: replies[v].ID, isOurs: true}
 	}
-	for v, m := range next {
-		m.id = replies[v].ID
-		r.have[v] = m
-	}
-	return errors.Join(errs...)
+	return err
 }
