@@ -6,6 +6,7 @@ package vpp
 import (
 	"maps"
 	"net/netip"
+	"strings"
 	"sync"
 
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
@@ -157,6 +158,19 @@ func (k *known) owner(index ifIndex) (desired.Owner, bool) {
 	defer k.mu.Unlock()
 	owner, ok := k.owners[index]
 	return owner, ok
+}
+
+// ports are the interfaces of all ports.
+func (k *known) ports() []ifIndex {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var list []ifIndex
+	for tag, i := range k.tags {
+		if strings.HasPrefix(tag, portWord) {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 // setMaking notes a name whose interface has no tag yet, until done is called.

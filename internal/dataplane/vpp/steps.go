@@ -4,7 +4,6 @@
 package vpp
 
 import (
-	"go.fd.io/govpp/binapi/cnat"
 	"go.fd.io/govpp/binapi/feature"
 
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
@@ -36,14 +35,14 @@ func (d *Driver) lacksServices(conn *vppapi.Conn) error {
 }
 
 // steps are those by which a port's packets are translated: what a pod sends to a
-// service, and what comes back to it. VPP 26.06, which tells of its sessions in another
-// form, looks sessions up, and notes them, in nodes of their own.
+// service, and what comes back to it. VPP 26.06 looks
+// sessions up, and notes them, in nodes of their own.
 func (d *Driver) steps(conn *vppapi.Conn) []step {
 	if !d.resolvesServices(conn) {
 		return nil
 	}
 	list := []step{{fromPod4, "cnat-input-ip4"}, {toPod4, "cnat-output-ip4"}, {fromPod6, "cnat-input-ip6"}, {toPod6, "cnat-output-ip6"}}
-	if !conn.Has(&cnat.CnatSessionDetails{}) {
+	if isLaterCNAT(conn) {
 		list = append(list, step{fromPod4, "cnat-lookup-ip4"}, step{toPod4, "cnat-writeback-ip4"},
 			step{fromPod6, "cnat-lookup-ip6"}, step{toPod6, "cnat-writeback-ip6"})
 	}

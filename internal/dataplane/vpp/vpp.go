@@ -146,6 +146,9 @@ func (d *Driver) welcome(ctx context.Context, conn *vppapi.Conn) error {
 	}
 	k := newKnown(conn)
 	k.learn(v)
+	if err := d.startServices(ctx, conn, v); err != nil {
+		return err
+	}
 	var b vppapi.Batch
 	b.Call(&interfaces.WantInterfaceEvents{EnableDisable: 1, PID: uint32(os.Getpid())}, &interfaces.WantInterfaceEventsReply{}) //nolint:gosec // it is positive
 	if err := conn.Do(ctx, &b); err != nil {
