@@ -94,6 +94,7 @@ func layers() []layer {
 		{"internal/dataplane/fake", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the fake knows the contract alone"},
 		{"internal/dataplane/drivertest", []string{"api/podif", "internal/dataplane", "internal/desired", "internal/model", "internal/plan", "test/..."}, "the suite knows the contract, not a driver"},
 		{"internal/dataplane/vpp/vpptest", []string{"internal/netns", "test/need"}, "what stands in for VPP knows VPP's messages, and no driver of ours"},
+		{"internal/dataplane/linux/services", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the table of services knows services, and no port"},
 		{"internal/dataplane/nodenet", []string{"internal/desired"}, "a node's rules and settings know no driver"},
 		{"internal/dataplane/vpp/vppapi", []string{"internal/dataplane", "internal/unixsock"}, "the connection to VPP knows messages, and not what they are for"},
 		{
@@ -108,8 +109,8 @@ func layers() []layer {
 		{
 			"internal/dataplane/linux",
 			[]string{
-				"internal/dataplane", "internal/dataplane/nodenet", "internal/desired", "internal/failpoint", "internal/model", "internal/netns",
-				"internal/nl", "internal/relay/relayapi", "memif/...",
+				"internal/dataplane", "internal/dataplane/linux/services", "internal/dataplane/nodenet", "internal/desired", "internal/failpoint",
+				"internal/model", "internal/netns", "internal/nl", "internal/relay/relayapi", "memif/...",
 			},
 			"a driver makes what it is told, and sees the relay by its client",
 		},

@@ -84,7 +84,7 @@ func ourEnds(t *testing.T) (veths, taps [2]flowEnd) {
 type flowArm struct {
 	figure.Arm
 	from, to flowEnd
-	port     string
+	port     string      // any by itself
 	goal     figure.Goal // of its TCP
 }
 
@@ -92,7 +92,9 @@ type flowArm struct {
 func (a *flowArm) serve(t *testing.T) {
 	t.Helper()
 	const first = 5201
-	a.port = strconv.Itoa(first + int(names.Add(1)))
+	if a.port == "" {
+		a.port = strconv.Itoa(first + int(names.Add(1)))
+	}
 	cmd := exec.CommandContext(t.Context(), "iperf3", "--server", "--forceflush", "--bind", a.to.address, "--port", a.port)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

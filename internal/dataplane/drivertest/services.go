@@ -39,7 +39,9 @@ func (b *serviceBench) variety() []desired.Service {
 		unnamed.Key.Port = ""
 		long := b.service(model.TCP, family, backend(family, 8, 80))
 		long.Key.Service.Namespace, long.Key.Service.Name, long.Key.Port = letters(63), letters(63), letters(15)
-		list = append(list, none, sticky, unnamed, long)
+		stickyNone := b.service(model.SCTP, family)
+		stickyNone.Affinity = 60
+		list = append(list, none, sticky, stickyNone, unnamed, long)
 	}
 	return list
 }

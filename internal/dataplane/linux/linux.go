@@ -26,6 +26,7 @@ import (
 	"sync"
 
 	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/dataplane/linux/services"
 	"github.com/polynic/polynic/internal/dataplane/nodenet"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
@@ -72,10 +73,12 @@ type Driver struct {
 	config Config
 	log    *slog.Logger
 	host   *nodenet.Node
-	node   *space
-	stub   *space
-	index  *index
-	ipv6   bool // the kernel has it
+	// services is nil where portsOnly is set.
+	services *services.Table
+	node     *space
+	stub     *space
+	index    *index
+	ipv6     bool // the kernel has it
 	// portsOnly is set by NewPorts: host and stub are nil, and node takes the
 	// ports of all networks.
 	portsOnly bool
@@ -95,6 +98,10 @@ func New(config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
+	table, err := services.New()
+	if err != nil {
+		return nil, err
+	}
 	own, err := netns.Own()
 	if err != nil {
 		return nil, err
@@ -105,10 +112,11 @@ func New(config Config) (*Driver, error) {
 		return nil, fmt.Errorf("node's namespace: %w", err)
 	}
 	return &Driver{
-		config: config,
-		log:    config.Log,
-		host:   host,
-		node:   node,
+		config:   config,
+		log:      config.Log,
+		host:     host,
+		services: table,
+		node:     node,
 		stub: &space{
 			network: model.StubNetwork, path: filepath.Join(config.NetnsDir, model.StubNetwork),
 			pins: config.Pins, sysctl: sysctl,

@@ -33,6 +33,7 @@ func (d *Driver) changeNetwork(ctx context.Context, c desired.Change) error {
 	if network.Name != model.DefaultNetwork {
 		return errors.New("custom networks are not made yet")
 	}
+	d.services.SetPods(network.Pods)
 	if err := d.setGateways(network.Gateways); err != nil {
 		return err
 	}
@@ -122,6 +123,7 @@ func (d *Driver) observeNetwork(ctx context.Context, want desired.Network) (desi
 		exists, err := d.stub.exists(d.node)
 		return got, exists, err
 	}
+	d.services.SetPods(want.Pods)
 	found, err := d.gateways()
 	if err != nil {
 		return got, false, err

@@ -55,7 +55,7 @@ func (d *Driver) RemoveAll(ctx context.Context, known desired.Set) error {
 	left, err := d.Reap(ctx)
 	errs = slices.AppendSeq(append(errs, err), maps.Values(left))
 	if !d.portsOnly {
-		errs = append(errs, d.removeRoutes(),
+		errs = append(errs, d.services.RemoveServices(ctx), d.removeRoutes(),
 			d.removeNetwork(ctx, model.DefaultNetwork), d.removeNetwork(ctx, model.StubNetwork), d.host.Remove(ctx))
 	}
 	return errors.Join(errs...)

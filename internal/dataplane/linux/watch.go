@@ -58,11 +58,18 @@ func (d *Driver) Watch(ctx context.Context, report func(dataplane.Hit)) error {
 	})
 	group.Go(func() error { return events.run(ctx, tell) })
 	if !d.portsOnly {
+		d.services.Watch(func() { tell(dataplane.Hit{Services: true}) })
+		defer d.services.Watch(nil)
 		group.Go(func() error {
 			return d.watchKernel(ctx, tables(), tell, func(e nl.Event) {
-				if e.NSID == nl.OwnNamespace && tableOf(e) == nodenet.TableName {
+				if e.NSID != nl.OwnNamespace {
+					return
+				}
+				table := tableOf(e)
+				if table == nodenet.TableName {
 					tell(dataplane.Hit{Owners: []desired.Owner{{}}})
 				}
+				d.services.Event(e.Type, e.Data, table)
 			})
 		})
 	}
