@@ -12,7 +12,6 @@ import (
 	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/cnat"
 	"go.fd.io/govpp/binapi/feature"
-	"go.fd.io/govpp/binapi/ip"
 	"go.fd.io/govpp/binapi/ip_types"
 
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
@@ -40,48 +39,42 @@ type vip struct {
 // String renders the vip: ADDRESS:PORT PROTOCOL.
 func (v vip) String() string { return v.at.String() + " " + string(v.protocol) }
 
-// translation leads what comes for a vip to its backends.
-type translation struct {
-	backends []netip.AddrPort // in their order
-	// sticky has a client keep its backend.
-	sticky bool
-}
-
-func (t translation) equal(o translation) bool {
-	return t.sticky == o.sticky && slices.Equal(t.backends, o.backends)
-}
-
 // made is a translation that VPP has, under a number of VPP's.
 type made struct {
-	translation
-	id     uint32
-	isOurs bool
+	backends []netip.AddrPort // in their order
+	id       uint32
+	isOurs   bool
 }
 
 // ourPath is in the flags of every path of ours: VPP keeps and returns the whole
 // octet, of which it uses other bits (cnat_trk_flag_t in plugins/cnat/cnat_types.h).
 const ourPath = 0x40
 
-// translations are those that a service asks of VPP; everything else that it asks
-// for, and what has no backend, is the node's.
-func translations(s desired.Service) map[vip]translation {
-	list := map[vip]translation{}
-	if s.Key.Protocol != model.TCP && s.Key.Protocol != model.UDP {
+// translations are the backends of those that a service asks of VPP. Everything else
+// is the node's, and what has no backend: VPP does not refuse. VPP keeps no client at
+// its backend for as long as a service says, and has no message to forget a session,
+// by which datagrams would go on to a backend that is gone.
+func translations(s desired.Service) map[vip][]netip.AddrPort {
+	list := map[vip][]netip.AddrPort{}
+	if s.Key.Protocol != model.TCP || s.Affinity > 0 {
 		return list
 	}
 	for _, f := range s.Frontends {
 		if f.Kind == desired.FrontendNode || len(f.Sources) > 0 {
 			continue
 		}
-		t := translation{sticky: s.Affinity > 0}
+		// Who asks here is a pod of this node, for whom policies of what comes from
+		// outside do not count.
+		localOnly := f.Local && f.Kind == desired.FrontendCluster
+		var backends []netip.AddrPort
 		for _, b := range s.Backends {
-			if b.Local || !f.Local {
-				t.backends = append(t.backends, netip.AddrPortFrom(b.Address, b.Port))
+			if b.Local || !localOnly {
+				backends = append(backends, netip.AddrPortFrom(b.Address, b.Port))
 			}
 		}
-		slices.SortFunc(t.backends, netip.AddrPort.Compare)
-		if len(t.backends) > 0 {
-			list[vip{netip.AddrPortFrom(f.Address, f.Port), s.Key.Protocol}] = t
+		slices.SortFunc(backends, netip.AddrPort.Compare)
+		if len(backends) > 0 {
+			list[vip{netip.AddrPortFrom(f.Address, f.Port), s.Key.Protocol}] = backends
 		}
 	}
 	return list
@@ -93,7 +86,7 @@ func readTranslations(ctx context.Context, conn *vppapi.Conn) (map[vip]made, err
 	var b vppapi.Batch
 	vppapi.Dump(&b, &cnat.CnatTranslationDump{}, func(m *cnat.CnatTranslationDetails) {
 		t := m.Translation
-		got := made{id: t.ID, isOurs: len(t.Paths) > 0, translation: translation{sticky: t.LbType == cnat.CNAT_LB_TYPE_MAGLEV}}
+		got := made{id: t.ID, isOurs: len(t.Paths) > 0}
 		for _, p := range t.Paths {
 			got.isOurs = got.isOurs && p.Flags&ourPath != 0
 			got.backends = append(got.backends, fromEndpoint(p.DstEp))
@@ -107,12 +100,9 @@ func readTranslations(ctx context.Context, conn *vppapi.Conn) (map[vip]made, err
 // setTranslation makes a translation, or gives one that is there other backends. VPP
 // knows one without backends too: it is never asked for, for VPP 25.10 crashes. What
 // is for the same address and has no translation goes on to the node (IsRealIP).
-func setTranslation(b *vppapi.Batch, v vip, t translation, reply *cnat.CnatTranslationUpdateReply) {
-	m := cnat.CnatTranslation{Vip: endpoint(v.at), IPProto: protoNumber(v.protocol), IsRealIP: 1}
-	if t.sticky {
-		m.LbType, m.FlowHashConfig = cnat.CNAT_LB_TYPE_MAGLEV, ip.IP_API_V2_FLOW_HASH_SRC_IP
-	}
-	for _, a := range t.backends {
+func setTranslation(b *vppapi.Batch, v vip, backends []netip.AddrPort, reply *cnat.CnatTranslationUpdateReply) {
+	m := cnat.CnatTranslation{Vip: endpoint(v.at), IPProto: ip_types.IP_API_PROTO_TCP, IsRealIP: 1}
+	for _, a := range backends {
 		m.Paths = append(m.Paths, cnat.CnatEndpointTuple{DstEp: endpoint(a), SrcEp: endpoint(sameSource(a)), Flags: ourPath})
 	}
 	m.NPaths = uint32(len(m.Paths)) //nolint:gosec // far fewer
@@ -139,13 +129,6 @@ func endpoint(a netip.AddrPort) cnat.CnatEndpoint {
 
 func fromEndpoint(e cnat.CnatEndpoint) netip.AddrPort {
 	return netip.AddrPortFrom(fromAddress(e.Addr), e.Port)
-}
-
-func protoNumber(p model.Protocol) ip_types.IPProto {
-	if p == model.UDP {
-		return ip_types.IP_API_PROTO_UDP
-	}
-	return ip_types.IP_API_PROTO_TCP
 }
 
 func fromProto(p ip_types.IPProto) model.Protocol {

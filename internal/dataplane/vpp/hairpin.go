@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/cnat"
 	"go.fd.io/govpp/binapi/ip_types"
 
@@ -24,11 +23,8 @@ import (
 
 // hasHairpin reports whether VPP's policy is one that we know how to set.
 func hasHairpin(conn *vppapi.Conn) bool {
-	hasBoth := conn.Has(&cnat.CnatGetSnatAddresses{}) && conn.Has(&cnat.CnatSnatPolicyAddDelIf{})
-	if isLaterCNAT(conn) {
-		return hasBoth && conn.Has(&cnatPolicy{}) && conn.Has(&cnatSources{})
-	}
-	return hasBoth && conn.Has(&cnat.CnatSetSnatPolicy{}) && conn.Has(&cnat.CnatSetSnatAddresses{})
+	return conn.Has(&cnat.CnatSetSnatPolicy{}) && conn.Has(&cnat.CnatSetSnatAddresses{}) &&
+		conn.Has(&cnat.CnatGetSnatAddresses{}) && conn.Has(&cnat.CnatSnatPolicyAddDelIf{})
 }
 
 // sources are the addresses that VPP puts in a pod's place.
@@ -55,16 +51,11 @@ func (s sources) String() string {
 	return fmt.Sprintf("%s and %s", netip.AddrFrom4(s.v4), netip.AddrFrom16(s.v6))
 }
 
-// readSources reads those that VPP has. VPP 26.06 refuses to tell that it has none.
+// readSources reads those that VPP has.
 func readSources(ctx context.Context, conn *vppapi.Conn) (sources, error) {
 	var reply cnat.CnatGetSnatAddressesReply
 	var b vppapi.Batch
-	b.Call(&cnat.CnatGetSnatAddresses{}, &reply).OnError(func(err error) error {
-		if isVPP(err, api.FEATURE_DISABLED) {
-			return nil
-		}
-		return say(err, "read the sources of translated packets")
-	})
+	b.Call(&cnat.CnatGetSnatAddresses{}, &reply).OnErrorSay("read the sources of translated packets")
 	err := conn.Do(ctx, &b)
 	return sources{reply.SnatIP4, reply.SnatIP6}, err
 }
@@ -74,13 +65,8 @@ func setSources(b *vppapi.Batch, s sources) {
 		OnErrorSay("say what sources are translated to")
 }
 
-func setSourcesLater(b *vppapi.Batch, s sources) {
-	m := cnat.CnatSetSnatAddresses{SnatIP4: s.v4, SnatIP6: s.v6, SwIfIndex: none}
-	b.Call(&cnatSources{m, forOthers}, &cnatSourcesReply{}).OnErrorSay("say what sources are translated to")
-}
-
-func setPolicy(b *vppapi.Batch, message api.Message) {
-	b.Call(message, &cnat.CnatSetSnatPolicyReply{}).OnErrorSay("say whose source is translated")
+func setPolicy(b *vppapi.Batch, policy cnat.CnatSnatPolicies) {
+	b.Call(&cnat.CnatSetSnatPolicy{Policy: policy}, &cnat.CnatSetSnatPolicyReply{}).OnErrorSay("say whose source is translated")
 }
 
 // setHairpin has pods reach themselves. Without a network there are none.
@@ -104,24 +90,15 @@ func (d *Driver) setHairpin(ctx context.Context, k *known) error {
 	}
 }
 
-// hairpin sets the policy. It would translate all sources without the interfaces. That
-// of VPP 26.06 is there only once it has addresses; a policy without crashes it.
+// hairpin sets the policy: the interfaces first, for it translates the sources of
+// what is no pod's, and the addresses last, without which it does nothing.
 func (k *known) hairpin(s sources) *vppapi.Batch {
 	var b vppapi.Batch
-	isLater := isLaterCNAT(k.conn)
-	if isLater {
-		setSourcesLater(&b, s)
-	}
 	for _, i := range k.ports() {
 		isPods(&b, i)
 	}
-	policy := cnat.CnatSetSnatPolicy{Policy: cnat.CNAT_POLICY_K8S}
-	if isLater {
-		setPolicy(&b, &cnatPolicy{policy})
-	} else {
-		setPolicy(&b, &policy)
-		setSources(&b, s)
-	}
+	setPolicy(&b, cnat.CNAT_POLICY_K8S)
+	setSources(&b, s)
 	return &b
 }
 
@@ -136,12 +113,8 @@ func (d *Driver) removeHairpin(ctx context.Context, k *known) error {
 		return err
 	}
 	var b vppapi.Batch
-	if isLaterCNAT(k.conn) {
-		setSourcesLater(&b, sources{})
-	} else {
-		setSources(&b, sources{})
-		setPolicy(&b, &cnat.CnatSetSnatPolicy{Policy: cnat.CNAT_POLICY_NONE})
-	}
+	setSources(&b, sources{})
+	setPolicy(&b, cnat.CNAT_POLICY_NONE)
 	return k.conn.Do(ctx, &b)
 }
 
@@ -149,10 +122,5 @@ func (d *Driver) removeHairpin(ctx context.Context, k *known) error {
 // keeps its source.
 func isPods(b *vppapi.Batch, i ifIndex) {
 	b.Call(&cnat.CnatSnatPolicyAddDelIf{SwIfIndex: i, IsAdd: 1, Table: cnat.CNAT_POLICY_POD}, &cnat.CnatSnatPolicyAddDelIfReply{}).
-		OnError(func(err error) error {
-			if isVPP(err, api.FEATURE_DISABLED) {
-				return nil // there is no policy yet; it takes all ports
-			}
-			return say(err, "tell pods from others")
-		})
+		OnErrorSay("tell pods from others")
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/drivertest"
+	"github.com/polynic/polynic/internal/dataplane/fake"
 	"github.com/polynic/polynic/internal/dataplane/vpp"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vpptest"
 	"github.com/polynic/polynic/internal/plan"
@@ -41,7 +42,7 @@ type lab struct {
 	t          testing.TB
 	api, stats string
 	// nodeServices is what the node has of services; nil where they are off.
-	nodeServices dataplane.Services
+	nodeServices vpp.NodeServices
 }
 
 func newLab(t testing.TB, api, stats string) *lab {
@@ -55,7 +56,7 @@ func (l *lab) open() (*vpp.Driver, error) {
 	return vpp.New(vpp.Config{
 		Log: slog.New(slog.DiscardHandler), Relay: l.Relay, APISocket: l.api, StatsSocket: l.stats,
 		PodNetnsDir: l.Dir, StateFile: filepath.Join(l.Dir, "vpp.json"), RunDir: l.Dir, TapRingSize: 256,
-		NodeServices: l.nodeServices,
+		Services: l.nodeServices != nil, NodeServices: l.nodeServices,
 	})
 }
 
@@ -70,6 +71,13 @@ func (l *lab) removeNode() {
 		l.t.Error(err)
 	}
 }
+
+// inMemory is a node's part of services that makes nothing.
+type inMemory struct{ *fake.Driver }
+
+func (inMemory) SetPods([]netip.Prefix) {}
+
+func noServices() inMemory { return inMemory{fake.New()} }
 
 func adapt(n *plan.Node) {
 	n.Default.Table = plan.PodTable

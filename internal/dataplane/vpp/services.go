@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"go.fd.io/govpp/binapi/cnat"
@@ -71,15 +72,15 @@ func (d *Driver) ObserveServices(ctx context.Context) (map[desired.ServiceKey]de
 		return nil, err
 	}
 	for key, s := range d.services.want {
-		for v, t := range translations(s) {
-			if got, ok := d.services.have[v]; !ok || !got.isOurs || !got.equal(t) {
+		for v, backends := range translations(s) {
+			if got := d.services.have[v]; !got.isOurs || !slices.Equal(got.backends, backends) {
 				delete(found, key)
 			}
 		}
 	}
 	for v, t := range d.services.have {
 		if _, isWanted := d.services.keys[v]; t.isOurs && !isWanted {
-			s := ownerless(v, t.translation)
+			s := ownerless(v, t)
 			found[s.Key] = s
 		}
 	}
@@ -88,7 +89,7 @@ func (d *Driver) ObserveServices(ctx context.Context) (map[desired.ServiceKey]de
 
 // ownerless is how a translation of ours is told of whose service nobody knows any
 // more.
-func ownerless(v vip, t translation) desired.Service {
+func ownerless(v vip, t made) desired.Service {
 	s := desired.Service{
 		Key:       desired.ServiceKey{Service: model.ServiceRef{Name: v.at.String()}, Protocol: v.protocol, IPv6: v.at.Addr().Is6()},
 		Frontends: []desired.Frontend{{Kind: desired.FrontendCluster, Address: v.at.Addr(), Port: v.at.Port()}},
@@ -102,17 +103,13 @@ func ownerless(v vip, t translation) desired.Service {
 // RemoveServices implements dataplane.Services.
 func (d *Driver) RemoveServices(ctx context.Context) error {
 	d.services = resolver{}
-	errs := []error{d.removeTranslations(ctx)}
-	if d.config.NodeServices != nil {
-		errs = append(errs, d.config.NodeServices.RemoveServices(ctx))
-	}
-	return errors.Join(errs...)
+	return errors.Join(d.removeTranslations(ctx), d.config.NodeServices.RemoveServices(ctx))
 }
 
 // removeTranslations takes away all that VPP has with our mark.
 func (d *Driver) removeTranslations(ctx context.Context) error {
 	k, err := d.vpp(ctx)
-	if err != nil || d.lacksServices(k.conn) != nil {
+	if err != nil || lacksServices(k.conn) != nil {
 		return err
 	}
 	have, err := readTranslations(ctx, k.conn)
@@ -133,9 +130,6 @@ func (d *Driver) removeTranslations(ctx context.Context) error {
 
 // knowServices asks the node what services there are, once.
 func (d *Driver) knowServices(ctx context.Context) error {
-	if d.config.NodeServices == nil {
-		return errors.New("services are switched off")
-	}
 	if d.services.known {
 		return nil
 	}
@@ -231,7 +225,7 @@ func (d *Driver) translateServices(ctx context.Context, changed map[vip]bool) er
 // translate has VPP's translations of some vips be as wanted.
 func (r *resolver) translate(ctx context.Context, conn *vppapi.Conn, changed []vip) error {
 	var errs []error
-	gone, set := map[vip]translation{}, map[vip]translation{}
+	gone, set := map[vip][]netip.AddrPort{}, map[vip][]netip.AddrPort{}
 	for _, v := range changed {
 		got, isThere := r.have[v]
 		want, isWanted := translations(r.want[r.keys[v]])[v]
@@ -241,10 +235,8 @@ func (r *resolver) translate(ctx context.Context, conn *vppapi.Conn, changed []v
 				errs = append(errs, fmt.Errorf("the address %s in VPP: %w", v, dataplane.ErrTaken))
 			}
 		case !isWanted && isThere:
-			gone[v] = got.translation
-		case isWanted && isThere && got.sticky != want.sticky: // VPP keeps how it chooses
-			gone[v], set[v] = got.translation, want
-		case isWanted && !(isThere && got.equal(want)):
+			gone[v] = got.backends
+		case isWanted && !slices.Equal(got.backends, want):
 			set[v] = want
 		}
 	}
@@ -253,7 +245,7 @@ func (r *resolver) translate(ctx context.Context, conn *vppapi.Conn, changed []v
 
 // takeAll has VPP forget translations. Their numbers may have been given to others
 // meanwhile, if somebody else removed one: so VPP is asked for them before.
-func (r *resolver) takeAll(ctx context.Context, conn *vppapi.Conn, list map[vip]translation) error {
+func (r *resolver) takeAll(ctx context.Context, conn *vppapi.Conn, list map[vip][]netip.AddrPort) error {
 	if err := r.setAll(ctx, conn, list); err != nil || len(list) == 0 {
 		return err
 	}
@@ -266,19 +258,19 @@ func (r *resolver) takeAll(ctx context.Context, conn *vppapi.Conn, list map[vip]
 }
 
 // setAll makes translations, or gives those that are there other backends.
-func (r *resolver) setAll(ctx context.Context, conn *vppapi.Conn, list map[vip]translation) error {
+func (r *resolver) setAll(ctx context.Context, conn *vppapi.Conn, list map[vip][]netip.AddrPort) error {
 	if len(list) == 0 {
 		return nil
 	}
 	var b vppapi.Batch
 	replies := map[vip]*cnat.CnatTranslationUpdateReply{}
-	for v, t := range list {
+	for v, backends := range list {
 		replies[v] = &cnat.CnatTranslationUpdateReply{}
-		setTranslation(&b, v, t, replies[v])
+		setTranslation(&b, v, backends, replies[v])
 	}
 	err := conn.Do(ctx, &b)
-	for v, t := range list {
-		r.have[v] = made{translation: t, id: replies[v].ID, isOurs: true}
+	for v, backends := range list {
+		r.have[v] = made{backends: backends, id: replies[v].ID, isOurs: true}
 	}
 	return err
 }

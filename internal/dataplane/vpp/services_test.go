@@ -15,7 +15,6 @@ import (
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/drivertest"
-	"github.com/polynic/polynic/internal/dataplane/fake"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vpptest"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
@@ -31,7 +30,7 @@ type resolving struct {
 func newResolving(t *testing.T, api, stats string) *resolving {
 	t.Helper()
 	r := &resolving{lab: newLab(t, api, stats), peer: vpptest.Dial(t, api)}
-	r.nodeServices = fake.New()
+	r.nodeServices = noServices()
 	return r
 }
 
@@ -45,7 +44,7 @@ func (r *resolving) openServices() (dataplane.Services, error) {
 
 // damage takes a service away from VPP; one that is not in VPP, from the node.
 func (r *resolving) damage(key desired.ServiceKey) {
-	services := r.nodeServices.(*fake.Driver)
+	services := r.nodeServices.(inMemory)
 	s := services.Services()[key]
 	for _, d := range vpptest.List[cnat.CnatTranslationDetails](r.peer, &cnat.CnatTranslationDump{}) {
 		for _, f := range s.Frontends {
@@ -145,7 +144,7 @@ func TestServicesOutlive(t *testing.T) {
 	if err := services.ApplyServices(t.Context(), []desired.Service{one}, nil); err != nil {
 		t.Fatal(err)
 	}
-	r.nodeServices = fake.New() // as when the node was started anew, and VPP was not
+	r.nodeServices = noServices() // as when the node was started anew, and VPP was not
 	if services, err = r.openServices(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,9 @@
 package vpp
 
 import (
+	"errors"
+
+	"go.fd.io/govpp/binapi/cnat"
 	"go.fd.io/govpp/binapi/feature"
 
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
@@ -21,11 +24,17 @@ const (
 // resolvesServices reports whether services are resolved in VPP, and not by the node
 // alone.
 func (d *Driver) resolvesServices(conn *vppapi.Conn) bool {
-	return d.config.NodeServices != nil && d.lacksServices(conn) == nil
+	return d.config.Services && lacksServices(conn) == nil
 }
 
-// lacksServices says what VPP lacks for services.
-func (d *Driver) lacksServices(conn *vppapi.Conn) error {
+// lacksServices says what VPP lacks for services. The plugin of 26.06, which has other
+// messages about sessions, looks for the addresses of services in the pods' table,
+// where they are not, when a session ends, and VPP crashes (cnat_client_free_by_ip in
+// plugins/cnat/cnat_client.c).
+func lacksServices(conn *vppapi.Conn) error {
+	if conn.Has(&cnat.CnatTranslationUpdate{}) && !conn.Has(&cnat.CnatSessionDetails{}) {
+		return errors.New("its plugin cnat is another than that of 25.10, and not safe with pods in a routing table of their own")
+	}
 	for _, m := range cnatMessages() {
 		if err := conn.Lacks(m); err != nil {
 			return err
@@ -35,18 +44,12 @@ func (d *Driver) lacksServices(conn *vppapi.Conn) error {
 }
 
 // steps are those by which a port's packets are translated: what a pod sends to a
-// service, and what comes back to it. VPP 26.06 looks
-// sessions up, and notes them, in nodes of their own.
+// service, and what comes back to it.
 func (d *Driver) steps(conn *vppapi.Conn) []step {
 	if !d.resolvesServices(conn) {
 		return nil
 	}
-	list := []step{{fromPod4, "cnat-input-ip4"}, {toPod4, "cnat-output-ip4"}, {fromPod6, "cnat-input-ip6"}, {toPod6, "cnat-output-ip6"}}
-	if isLaterCNAT(conn) {
-		list = append(list, step{fromPod4, "cnat-lookup-ip4"}, step{toPod4, "cnat-writeback-ip4"},
-			step{fromPod6, "cnat-lookup-ip6"}, step{toPod6, "cnat-writeback-ip6"})
-	}
-	return list
+	return []step{{fromPod4, "cnat-input-ip4"}, {toPod4, "cnat-output-ip4"}, {fromPod6, "cnat-input-ip6"}, {toPod6, "cnat-output-ip6"}}
 }
 
 // translate has a port's packets translated. VPP takes a step twice that is asked for

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -34,6 +35,7 @@ import (
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/linux"
+	"github.com/polynic/polynic/internal/dataplane/linux/services"
 	"github.com/polynic/polynic/internal/dataplane/nodenet"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppstats"
@@ -69,15 +71,25 @@ type Config struct {
 	// RunDir has the memif sockets, in a folder of root's; VPP sees it under the
 	// same path. A container's folder is in the same file system.
 	RunDir string
+	// Services says that services are resolved. Where it is not set, the driver can
+	// only remove what was made for them.
+	Services bool
 	// NodeServices resolves services in the node's kernel: for the node itself, for
-	// what comes from outside, and for pods what VPP does not. nil is that the driver
-	// has nothing to do with services.
-	NodeServices dataplane.Services
+	// what comes from outside, and for pods what VPP does not. nil is the linux
+	// driver's table.
+	NodeServices NodeServices
 	// TapRingSize is the number of slots of each ring of a tap, a power of 2.
 	TapRingSize int
 }
 
-// Driver implements dataplane.Driver.
+// NodeServices is the node's part of services.
+type NodeServices interface {
+	dataplane.Services
+	// SetPods says which addresses the node's pods have.
+	SetPods(pods []netip.Prefix)
+}
+
+// Driver implements dataplane.Driver and dataplane.Services.
 type Driver struct {
 	config Config
 	log    *slog.Logger
@@ -109,6 +121,13 @@ var (
 func New(config Config) (*Driver, error) {
 	if config.TapRingSize == 0 {
 		config.TapRingSize = defaultRing
+	}
+	if config.NodeServices == nil {
+		table, err := services.New()
+		if err != nil {
+			return nil, err
+		}
+		config.NodeServices = table
 	}
 	if err := os.MkdirAll(filepath.Join(config.RunDir, socketDir), 0o700); err != nil {
 		return nil, fmt.Errorf("folder of memif sockets: %w", err)
@@ -146,15 +165,12 @@ func (d *Driver) welcome(ctx context.Context, conn *vppapi.Conn) error {
 	}
 	k := newKnown(conn)
 	k.learn(v)
-	if err := d.startServices(ctx, conn, v); err != nil {
-		return err
-	}
 	var b vppapi.Batch
 	b.Call(&interfaces.WantInterfaceEvents{EnableDisable: 1, PID: uint32(os.Getpid())}, &interfaces.WantInterfaceEventsReply{}) //nolint:gosec // it is positive
 	if err := conn.Do(ctx, &b); err != nil {
 		return err
 	}
-	if err := d.lacksServices(conn); err != nil && d.config.NodeServices != nil {
+	if err := lacksServices(conn); err != nil && d.config.Services {
 		d.log.WarnContext(ctx, "VPP resolves no services: what pods send to one takes the way through the node, and hides their addresses", slog.Any("error", err))
 	}
 	d.mu.Lock()
