@@ -17,6 +17,8 @@ import (
 // something looks at it before.
 type known struct {
 	conn *vppapi.Conn
+	// ownTaps is whether VPP makes taps itself; else the relay does.
+	ownTaps bool
 
 	gate    *gate
 	firstMu sync.Mutex // held while the first memif is made
@@ -27,6 +29,7 @@ type known struct {
 	names    map[string]string // of interfaces, by their tags
 	owners   map[ifIndex]desired.Owner
 	sockets  map[string]uint32
+	tapIDs   map[string]uint32   // numbers of VPP's own taps, by their tags
 	reserved map[string]bool     // sockets that VPP may not have yet
 	checked  map[ifIndex][2]bool // sources are, or were when the number was another's
 	making   map[string]int      // names that have no tag yet
@@ -39,7 +42,7 @@ type known struct {
 
 func newKnown(conn *vppapi.Conn) *known {
 	return &known{
-		conn: conn, gate: newGate(), tags: map[string]ifIndex{}, names: map[string]string{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{}, reserved: map[string]bool{},
+		conn: conn, gate: newGate(), tags: map[string]ifIndex{}, names: map[string]string{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{}, reserved: map[string]bool{}, tapIDs: map[string]uint32{},
 		checked: map[ifIndex][2]bool{}, making: map[string]int{},
 	}
 }
@@ -74,6 +77,7 @@ func (k *known) learn(v *view) {
 	for tag, i := range v.tags {
 		k.add(tag, i.index, i.name)
 	}
+	k.learnTaps(v)
 	for index, i := range v.ifs {
 		if i.strict != [2]bool{} {
 			k.checked[index] = i.strict
@@ -123,6 +127,7 @@ func (k *known) forget(tag string) {
 	delete(k.owners, k.tags[tag])
 	delete(k.tags, tag)
 	delete(k.names, tag)
+	delete(k.tapIDs, tag)
 }
 
 // takeDead reports whether a route is dead, and forgets that it is.

@@ -87,6 +87,14 @@ func TestContractOverServer(t *testing.T) {
 	})
 }
 
+// TestContractOverServerWithTaps is of a VPP that makes taps itself.
+func TestContractOverServerWithTaps(t *testing.T) {
+	drivertest.Run(t, func(t *testing.T) drivertest.Harness {
+		t.Helper()
+		return newLab(t, vpptest.Start(t, vpptest.Config{VhostNet: true}).Socket, "").harness()
+	})
+}
+
 func TestContractOverVPP(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) drivertest.Harness {
 		t.Helper()

@@ -54,7 +54,8 @@ func Run(t *testing.T, open func(testing.TB) string) {
 		{"memifs", (*suite).memifs},
 		{"memif without a folder", (*suite).memifWithoutFolder},
 		{"host-interfaces", (*suite).hostInterfaces},
-		{"taps", (*suite).tapsRefused},
+		{"taps refused", (*suite).tapsRefused},
+		{"taps", (*suite).taps},
 		{"source checks", (*suite).sourceChecks},
 	} {
 		t.Run(c.name, func(t *testing.T) {
