@@ -20,7 +20,7 @@ func modules() []string {
 	return []string{
 		"virtio_pci", "9pnet_virtio", "9p",
 		"tun", "vhost_net", "veth", "bridge", "dummy", "vxlan", "vrf", "8021q",
-		"nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_fib_inet", "nft_fwd_netdev", "nft_redir", "nft_limit", "nft_reject_inet",
+		"crc32c_generic", "nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nft_fib_inet", "nft_fwd_netdev", "nft_redir", "nft_limit", "nft_reject_inet",
 	}
 }
 
