@@ -37,16 +37,17 @@ func kernel(t *testing.T) vm.Kernel {
 	return k
 }
 
-// run runs a program in a machine, and gives what it prints.
-func run(t *testing.T, program string, args ...string) (output string, code int) {
+// run runs a test in a machine, in its package's folder, and gives what it prints.
+func run(t *testing.T, folder, program string, args ...string) (output string, code int) {
 	t.Helper()
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var out bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	code, err := vm.Run(ctx, vm.Job{
-		Kernel: kernel(t), Program: program, Args: args, Dir: "/",
-		Env: append(os.Environ(), "POLYNIC_VPP="+os.Getenv("POLYNIC_VPP")), Output: &out,
-	})
+	code, err = vm.Run(ctx, vm.Job{Kernel: kernel(t), Program: program, Args: args, Env: os.Environ(), Dir: folder, Output: &out})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
@@ -76,14 +77,14 @@ func TestTaps(t *testing.T) {
 	kernel(t)
 	need.VPP(t)
 	for _, c := range []struct{ folder, tests string }{
-		{"../../internal/dataplane/vpp/vpptest", "TestOverVPP/taps"},
-		{"../../internal/dataplane/vpp", "OwnTaps"},
+		{"../../internal/dataplane/vpp/vpptest", "^TestVPP$/^taps$"},
+		{"../../internal/dataplane/vpp", "^TestOwnTaps$"},
 	} {
 		program := filepath.Join(t.TempDir(), "test")
 		if said, err := exec.Command("go", "test", "-c", "-o", program, c.folder).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, said)
 		}
-		output, code := run(t, program, "-test.v", "-test.timeout=7m", "-test.run="+c.tests)
+		output, code := run(t, c.folder, program, "-test.v", "-test.timeout=7m", "-test.run="+c.tests)
 		if code != 0 || !strings.Contains(output, "--- PASS") || strings.Contains(output, "--- SKIP") {
 			t.Errorf("%s: exit code %d\n%s", c.folder, code, output)
 		}

@@ -144,7 +144,7 @@ func (p *Process) startup() string {
 		buffers = 16384
 	}
 	var plugins strings.Builder
-	for _, name := range []string{"af_packet", "memif", "ping", "urpf"} {
+	for _, name := range []string{"af_packet", "memif", "ping", "tap", "urpf"} {
 		state := "enable"
 		if slices.Contains(p.config.Without, name) {
 			state = "disable"
