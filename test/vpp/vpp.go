@@ -27,7 +27,7 @@ import (
 )
 
 // patience is how long a VPP may take to start or to stop.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // Config describes a VPP; the zero Config is one that tests can use.
 type Config struct {

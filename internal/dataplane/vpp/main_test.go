@@ -98,7 +98,8 @@ func TestContractOverServerWithTaps(t *testing.T) {
 func TestContractOverVPP(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) drivertest.Harness {
 		t.Helper()
-		p := vppprocess.Start(t, vppprocess.Config{})
+		const buffers = 32768 // taps of VPP's own take 768 of each pod's
+		p := vppprocess.Start(t, vppprocess.Config{Buffers: buffers})
 		return newLab(t, p.API, p.Stats).harness()
 	})
 }

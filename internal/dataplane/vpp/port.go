@@ -303,8 +303,9 @@ func (s *session) createFirst(ctx context.Context, p *port) error {
 // createAll makes interfaces at once.
 func (s *session) createAll(ctx context.Context, ports []*port) error {
 	var b vppapi.Batch
+	sockets := map[string]bool{}
 	for _, p := range ports {
-		p.ask(&b, s.k).OnError(func(err error) error {
+		p.ask(&b, s.k, sockets).OnError(func(err error) error {
 			if p.tap != nil && p.tap.isThere && isVPP(err, api.SYSCALL_ERROR_3) {
 				p.tap.isUnfit = true
 				return nil
@@ -357,14 +358,15 @@ func (s *session) tidyUp(ctx context.Context, ports []*port) error {
 	return nil
 }
 
-func (p *port) ask(b *vppapi.Batch, k *known) *vppapi.Request {
+// ask asks for the interface; of memifs' sockets the batch asks for those in the map.
+func (p *port) ask(b *vppapi.Batch, k *known, sockets map[string]bool) *vppapi.Request {
 	switch {
 	case p.host != nil:
 		return askHost(b, *p.host, &p.hostReply)
 	case p.tap != nil:
 		return k.askTap(b, *p.tap, &p.tapReply)
 	}
-	return k.askMemif(b, *p.memif, &p.memifReply)
+	return k.askMemif(b, *p.memif, &p.memifReply, sockets)
 }
 
 // created is the number that VPP gave; 0 is its own local0's.
