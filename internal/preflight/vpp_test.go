@@ -5,6 +5,7 @@ package preflight_test
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -69,6 +70,7 @@ func TestVPP(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		answers map[string]string // nil: there is no VPP
+		files   []string          // that are there beside
 		want    map[string]finding
 	}{
 		"good": {
@@ -86,6 +88,15 @@ func TestVPP(t *testing.T) {
 		"another version": {
 			answers: map[string]string{"show version": "vpp v24.06-release\n", "show plugins": plugins},
 			want:    map[string]finding{"VPP": {preflight.Warning, "vpp v24.06-release answers", "tried with 25.10;"}},
+		},
+		"without vhost-net": {
+			answers: map[string]string{"show version": version, "show plugins": plugins},
+			want:    map[string]finding{"taps": {preflight.OK, "the relay holds the taps, and joins VPP by memif: there is no /dev/vhost-net", ""}},
+		},
+		"with vhost-net": {
+			answers: map[string]string{"show version": version, "show plugins": plugins},
+			files:   []string{"dev/vhost-net"},
+			want:    map[string]finding{"taps": {preflight.OK, "/dev/vhost-net is there: VPP has taps of its own", ""}},
 		},
 		"without a source check": {
 			answers: map[string]string{"show version": version, "show plugins": strings.ReplaceAll(plugins, "urpf", "mpls")},
@@ -110,6 +121,12 @@ func TestVPP(t *testing.T) {
 			config := node(t)
 			vpp := preflight.DefaultVPP()
 			config.VPP = &vpp
+			for _, path := range c.files {
+				path = filepath.Join(config.Root, path)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if c.answers != nil {
 				serveVPP(t, config, c.answers)
 			}

@@ -9,7 +9,8 @@
 // of the stub network is up and attached to nothing.
 //
 // A veth's end is a link in the node's namespace, which VPP has as a host-interface.
-// A tap's file is the relay's, which connects to a memif of VPP's. Of a pod's own
+// A tap is VPP's own, in the pod, where the kernel has vhost-net; else its file is the
+// relay's, which connects to a memif of VPP's. Of a pod's own
 // memifs VPP is the master, on sockets in a folder of root's; the container's folder
 // gets a hard link to the socket, so that VPP never works in what a pod can write
 // to.
@@ -164,6 +165,9 @@ func (d *Driver) welcome(ctx context.Context, conn *vppapi.Conn) error {
 		return err
 	}
 	k := newKnown(conn)
+	if k.ownTaps, err = makesTaps(ctx, conn); err != nil {
+		return err
+	}
 	k.learn(v)
 	var b vppapi.Batch
 	b.Call(&interfaces.WantInterfaceEvents{EnableDisable: 1, PID: uint32(os.Getpid())}, &interfaces.WantInterfaceEventsReply{}) //nolint:gosec // it is positive
@@ -204,8 +208,11 @@ func (d *Driver) PortName(owner desired.Owner, port string) string {
 	return hostWord + d.ports.PortName(owner, port)
 }
 
-// tapPeer says where the relay finds VPP's memif of a tap.
+// tapPeer says where the relay finds VPP's memif of a tap; nowhere if VPP has the tap.
 func (d *Driver) tapPeer(t desired.Tap) relayapi.MemifPeer {
+	if k, _ := d.knownNow(); k != nil && k.ownTaps {
+		return relayapi.MemifPeer{}
+	}
 	return relayapi.MemifPeer{
 		Socket: d.tapSocket(), ID: tapID(t.Owner, t.Pod.Name), RingSize: d.config.TapRingSize, MTU: t.MTU,
 	}

@@ -128,6 +128,9 @@ func (i *iface) close() {
 	if i.packets != noSocket {
 		_ = unix.Close(i.packets)
 	}
+	if i.tap != nil {
+		i.tap.device.close()
+	}
 }
 
 // create makes an interface.
