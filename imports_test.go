@@ -100,11 +100,11 @@ func layers() []layer {
 		{
 			"internal/dataplane/vpp",
 			[]string{
-				"internal/dataplane", "internal/dataplane/linux", "internal/dataplane/nodenet", "internal/dataplane/vpp/vppapi",
+				"internal/dataplane", "internal/dataplane/linux", "internal/dataplane/linux/services", "internal/dataplane/nodenet", "internal/dataplane/vpp/vppapi",
 				"internal/dataplane/vpp/vppstats", "internal/desired", "internal/failpoint", "internal/model", "internal/netns", "internal/nl",
 				"internal/relay/relayapi",
 			},
-			"ports of VPP have a part in the kernel, which is the linux driver's to make",
+			"ports and services of VPP have a part in the kernel, which is the linux driver's to make",
 		},
 		{
 			"internal/dataplane/linux",

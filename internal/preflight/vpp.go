@@ -38,6 +38,7 @@ func pluginsOfVPP() []plugin {
 		{"memif", "memifs and taps", Missing},
 		{"af_packet", "veths, and no link to the node", Missing},
 		{"urpf", "check that pods send from their own addresses", Warning},
+		{"cnat", "services in VPP, which leaves what pods send to them to the node", Warning},
 	}
 }
 

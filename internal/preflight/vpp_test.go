@@ -60,7 +60,7 @@ func answerVPP(conn net.Conn, answers map[string]string) {
 
 const (
 	version = "vpp v25.10-release built by root on vm at 2026-11-28T22:18:22\n"
-	plugins = " Plugin path is: /usr/lib/vpp_plugins\n  1. memif_plugin.so  25.10-release  Packet Memory Interface\n  2. af_packet_plugin.so  25.10-release  af-packet\n  3. urpf_plugin.so  25.10-release  Unicast Reverse Path Forwarding (uRPF)\n"
+	plugins = " Plugin path is: /usr/lib/vpp_plugins\n  1. memif_plugin.so  25.10-release  Packet Memory Interface\n  2. af_packet_plugin.so  25.10-release  af-packet\n  3. urpf_plugin.so  25.10-release  Unicast Reverse Path Forwarding (uRPF)\n  4. cnat_plugin.so  25.10-release  CNat Translate\n"
 )
 
 func TestVPP(t *testing.T) {
@@ -77,7 +77,7 @@ func TestVPP(t *testing.T) {
 			answers: map[string]string{"show version": version, "show plugins": plugins},
 			want: map[string]finding{
 				"VPP":           {preflight.OK, "vpp v25.10-release built by root on vm at 2026-11-28T22:18:22 answers at /run/vpp/cli.sock", ""},
-				"VPP's plugins": {preflight.OK, "memif, af_packet, urpf are loaded", ""},
+				"VPP's plugins": {preflight.OK, "memif, af_packet, urpf, cnat are loaded", ""},
 			},
 		},
 		"none": {
@@ -87,7 +87,7 @@ func TestVPP(t *testing.T) {
 		},
 		"another version": {
 			answers: map[string]string{"show version": "vpp v24.06-release\n", "show plugins": plugins},
-			want:    map[string]finding{"VPP": {preflight.Warning, "vpp v24.06-release answers", "tried with 25.10;"}},
+			want:    map[string]finding{"VPP": {preflight.Warning, "vpp v24.06-release answers", "tried with 25.10 and 26.06;"}},
 		},
 		"without vhost-net": {
 			answers: map[string]string{"show version": version, "show plugins": plugins},

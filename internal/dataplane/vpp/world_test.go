@@ -52,6 +52,7 @@ func (w *world) addOutside() {
 	w.t.Cleanup(func() { _ = h.Close() })
 	w.outside = drivertest.Place{Do: h.Do, Addresses: [2]netip.Addr{netip.MustParseAddr("192.0.2.9"), netip.MustParseAddr("2001:db8::9")}}
 	for _, line := range []string{
+		"sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0", // each refusal is to be heard
 		"ip link add beside type veth peer name uplink netns " + path.Path,
 		"ip addr add 192.0.2.1/24 dev beside && ip addr add 2001:db8::1/64 dev beside nodad && ip link set beside up",
 		"ip route add default via 192.0.2.9 && ip -6 route add default via 2001:db8::9",

@@ -6,6 +6,7 @@ package vpptest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -72,6 +73,18 @@ func Run(t *testing.T, open func(testing.TB) string) {
 type suite struct {
 	*testing.T
 	peer *Peer
+}
+
+// forgets reports whether VPP forgets a static neighbour with its interface, as 26.06
+// does, and 25.10 does not.
+func (s *suite) forgets() bool {
+	s.Helper()
+	year, _, _ := strings.Cut(Do[vpe.ShowVersionReply](s.peer, &vpe.ShowVersion{}).Version, ".")
+	n, err := strconv.Atoi(year)
+	if err != nil {
+		s.Fatalf("VPP's version: %v", err)
+	}
+	return n >= 26
 }
 
 // refused asks for something that must be refused with an error of VPP's; 0 is
