@@ -29,7 +29,7 @@ RINGS     ?= 100000
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-.PHONY: help build portmap image setup demo test need-vpp test-vpp vpp-page test-cluster walkthrough bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
+.PHONY: help build portmap image setup demo test need-vpp test-vpp test-vm vpp-page test-cluster walkthrough bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
 	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
@@ -81,6 +81,12 @@ test-vpp: need-vpp setup build ## what needs a real VPP: that of POLYNIC_VPP, or
 	echo "==> test-vpp: the lab's packets"
 	$(TEST) -count=1 -run VPP ./internal/lab/... || failed=1
 	exit $$failed
+
+test-vm: need-vpp setup ## what needs vhost-net, VPP's own taps: in a virtual machine with Debian's kernel (some five minutes)
+	echo "==> test-vm: QEMU and a kernel"
+	folder=$$(test/vm/setup)
+	echo "==> test-vm"
+	REQUIRE=vm,vpp,kernel POLYNIC_VM_KERNEL=$$folder $(TEST) -count=1 -timeout 20m ./test/vm
 
 vpp-page: need-vpp setup build ## the views and figures of docs/vpp.md, from a lab with VPP
 	views=$$(timeout --foreground 15m test/vpp-views $(BIN)) || { echo "$$views"; exit 1; }

@@ -114,18 +114,18 @@ func layers() []layer {
 		{"internal/dataplane", []string{"internal/desired", "internal/model"}, "the contract speaks in nouns of the plan"},
 		{"internal/dataplane/fake", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the fake knows the contract alone"},
 		{"internal/dataplane/drivertest", []string{"api/podif", "internal/dataplane", "internal/desired", "internal/model", "internal/plan", "test/..."}, "the suite knows the contract, not a driver"},
-		{"internal/dataplane/vpp/vpptest", []string{"internal/netns", "test/need"}, "what stands in for VPP knows VPP's messages, and no driver of ours"},
+		{"internal/dataplane/vpp/vpptest", []string{"internal/model", "internal/netns", "internal/nl", "test/need"}, "what stands in for VPP knows VPP's messages, and no driver of ours"},
 		{"internal/dataplane/linux/services", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the table of services knows services, and no port"},
 		{"internal/dataplane/nodenet", []string{"internal/desired"}, "a node's rules and settings know no driver"},
 		{"internal/dataplane/vpp/vppapi", []string{"internal/dataplane", "internal/unixsock"}, "the connection to VPP knows messages, and not what they are for"},
 		{
 			"internal/dataplane/vpp",
 			[]string{
-				"internal/dataplane", "internal/dataplane/linux", "internal/dataplane/nodenet", "internal/dataplane/vpp/vppapi",
+				"internal/dataplane", "internal/dataplane/linux", "internal/dataplane/linux/services", "internal/dataplane/nodenet", "internal/dataplane/vpp/vppapi",
 				"internal/dataplane/vpp/vppstats", "internal/desired", "internal/failpoint", "internal/model", "internal/netns", "internal/nl",
 				"internal/relay/relayapi",
 			},
-			"ports of VPP have a part in the kernel, which is the linux driver's to make",
+			"ports and services of VPP have a part in the kernel, which is the linux driver's to make",
 		},
 		{
 			"internal/dataplane/linux",

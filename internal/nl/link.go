@@ -23,6 +23,9 @@ type Link struct {
 	// Up is what was asked for (IFF_UP); Running that the link can send
 	// (IF_OPER_UP).
 	Up, Running bool
+	// Carrier is whether something is at the other end: of a tap, that a program has
+	// its file (netif_carrier_ok).
+	Carrier bool
 	// OwnSources is as in LinkChange.
 	OwnSources bool
 	// Peer is the number of a veth's other end in its namespace, and
@@ -53,6 +56,8 @@ func ParseLink(data []byte) (l Link, ok bool) {
 		case unix.IFLA_OPERSTATE:
 			const operUp = 6 // IF_OPER_UP (linux/if.h)
 			l.Running = len(value) > 0 && value[0] == operUp
+		case unix.IFLA_CARRIER:
+			l.Carrier = len(value) > 0 && value[0] != 0
 		case unix.IFLA_AF_SPEC:
 			l.OwnSources = hasOwnSources(value)
 		default:

@@ -52,7 +52,7 @@ type Config struct {
 
 // DefaultVPP is a VPP with its packages' configuration.
 func DefaultVPP() VPP {
-	return VPP{CLISocket: "/run/vpp/cli.sock", Versions: []string{"25.10"}}
+	return VPP{CLISocket: "/run/vpp/cli.sock", Versions: []string{"25.10", "26.06"}}
 }
 
 // Default is a node of whose files and folders nothing is unusual.

@@ -6,6 +6,7 @@ package preflight
 import (
 	"context"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,6 +38,7 @@ func pluginsOfVPP() []plugin {
 		{"memif", "memifs and taps", Missing},
 		{"af_packet", "veths, and no link to the node", Missing},
 		{"urpf", "check that pods send from their own addresses", Warning},
+		{"cnat", "services in VPP, which leaves what pods send to them to the node", Warning},
 	}
 }
 
@@ -57,7 +59,17 @@ func (c Config) vpp(ctx context.Context) []Finding {
 		running.Advice = "polynic was tried with " + strings.Join(c.VPP.Versions, " and ") +
 			"; the agent checks each message that it uses, and names one that this VPP has not"
 	}
-	return []Finding{running, c.pluginsOf(ctx)}
+	return []Finding{running, c.pluginsOf(ctx), c.tapsOf()}
+}
+
+// tapsOf says who has the taps.
+func (c Config) tapsOf() Finding {
+	const device = "/dev/vhost-net"
+	f := Finding{Check: "taps", Level: OK, Found: "the relay holds the taps, and joins VPP by memif: there is no " + device}
+	if _, err := os.Stat(c.path(device)); err == nil {
+		f.Found = device + " is there: VPP has taps of its own where it may open that and enter the pods' namespaces; else the relay holds them"
+	}
+	return f
 }
 
 func (c Config) pluginsOf(ctx context.Context) Finding {

@@ -5,6 +5,7 @@ package preflight_test
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -59,7 +60,7 @@ func answerVPP(conn net.Conn, answers map[string]string) {
 
 const (
 	version = "vpp v25.10-release built by root on vm at 2026-11-28T22:18:22\n"
-	plugins = " Plugin path is: /usr/lib/vpp_plugins\n  1. memif_plugin.so  25.10-release  Packet Memory Interface\n  2. af_packet_plugin.so  25.10-release  af-packet\n  3. urpf_plugin.so  25.10-release  Unicast Reverse Path Forwarding (uRPF)\n"
+	plugins = " Plugin path is: /usr/lib/vpp_plugins\n  1. memif_plugin.so  25.10-release  Packet Memory Interface\n  2. af_packet_plugin.so  25.10-release  af-packet\n  3. urpf_plugin.so  25.10-release  Unicast Reverse Path Forwarding (uRPF)\n  4. cnat_plugin.so  25.10-release  CNat Translate\n"
 )
 
 func TestVPP(t *testing.T) {
@@ -69,13 +70,14 @@ func TestVPP(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		answers map[string]string // nil: there is no VPP
+		files   []string          // that are there beside
 		want    map[string]finding
 	}{
 		"good": {
 			answers: map[string]string{"show version": version, "show plugins": plugins},
 			want: map[string]finding{
 				"VPP":           {preflight.OK, "vpp v25.10-release built by root on vm at 2026-11-28T22:18:22 answers at /run/vpp/cli.sock", ""},
-				"VPP's plugins": {preflight.OK, "memif, af_packet, urpf are loaded", ""},
+				"VPP's plugins": {preflight.OK, "memif, af_packet, urpf, cnat are loaded", ""},
 			},
 		},
 		"none": {
@@ -85,7 +87,16 @@ func TestVPP(t *testing.T) {
 		},
 		"another version": {
 			answers: map[string]string{"show version": "vpp v24.06-release\n", "show plugins": plugins},
-			want:    map[string]finding{"VPP": {preflight.Warning, "vpp v24.06-release answers", "tried with 25.10;"}},
+			want:    map[string]finding{"VPP": {preflight.Warning, "vpp v24.06-release answers", "tried with 25.10 and 26.06;"}},
+		},
+		"without vhost-net": {
+			answers: map[string]string{"show version": version, "show plugins": plugins},
+			want:    map[string]finding{"taps": {preflight.OK, "the relay holds the taps, and joins VPP by memif: there is no /dev/vhost-net", ""}},
+		},
+		"with vhost-net": {
+			answers: map[string]string{"show version": version, "show plugins": plugins},
+			files:   []string{"dev/vhost-net"},
+			want:    map[string]finding{"taps": {preflight.OK, "/dev/vhost-net is there: VPP has taps of its own", ""}},
 		},
 		"without a source check": {
 			answers: map[string]string{"show version": version, "show plugins": strings.ReplaceAll(plugins, "urpf", "mpls")},
@@ -110,6 +121,12 @@ func TestVPP(t *testing.T) {
 			config := node(t)
 			vpp := preflight.DefaultVPP()
 			config.VPP = &vpp
+			for _, path := range c.files {
+				path = filepath.Join(config.Root, path)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if c.answers != nil {
 				serveVPP(t, config, c.answers)
 			}

@@ -69,6 +69,7 @@ func TestFigures(t *testing.T) {
 		{"P7", traffic},
 		{"P7b", offload},
 		{"P9", vppReplay},
+		{"P9b", vppAdd},
 		{"P10", burstMemory},
 		{"P11", resolve},
 	} {

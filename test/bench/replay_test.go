@@ -4,10 +4,12 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -19,7 +21,6 @@ import (
 
 	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/memclnt"
-	"go.fd.io/govpp/binapi/memif"
 
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/dataplane"
@@ -58,6 +59,7 @@ func vppReplay(t *testing.T, s *sheet) {
 	w := newReplay(t, pods)
 	node, messages := w.recorded(t)
 	whole := len(messages)
+	s.Note("P9 messages: %s", kinds(messages))
 	s.Value("P9 messages per interface, which has both families", float64(whole)/count, "", figure.AtMost(8))
 	node, messages = careful(node, messages)
 
@@ -142,27 +144,41 @@ func newReplay(t *testing.T, pods int) *replay {
 // and for the interfaces.
 func (w *replay) recorded(t *testing.T) (node, all []api.Message) {
 	t.Helper()
-	sockets := uint32(0)
-	s := vpptest.Start(t, vpptest.Config{Heard: func(m api.Message) {
-		if q, is := m.(*memif.MemifSocketFilenameAddDelV2); is && q.SocketID == ^uint32(0) {
-			// The server numbers them one by one; VPP rolls dice.
-			sockets++
-			chosen := *q
-			chosen.SocketID = sockets
-			m = &chosen
-		}
-		name := m.GetMessageName()
-		if !strings.HasSuffix(name, "_dump") && name != "control_ping" && name != "show_version" && name != "want_interface_events" {
-			all = append(all, m)
-		}
-	}})
+	s := vpptest.Start(t, vpptest.Config{Heard: asked(func(m api.Message) { all = append(all, m) })})
 	w.fill(t, s.Socket, s.Stats, func() { node, all = all, nil }) // nothing is on its way then
 	s.Kill()
 	return node, all
 }
 
+// asked passes on what changes something.
+func asked(take func(api.Message)) func(api.Message) {
+	return func(m api.Message) {
+		switch name := m.GetMessageName(); {
+		case strings.HasSuffix(name, "_dump"), name == "control_ping", name == "show_version", name == "want_interface_events":
+		case name == "tap_create_v3": // it asks whether there can be any
+		default:
+			take(m)
+		}
+	}
+}
+
 // walk is how long VPP may take to walk over its memifs.
 const walk = 50 * time.Millisecond
+
+// kinds counts messages by their names, the most frequent first.
+func kinds(messages []api.Message) string {
+	counts := map[string]int{}
+	for _, m := range messages {
+		counts[m.GetMessageName()]++
+	}
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%d %s", counts[name], name)
+	}
+	return strings.Join(names, ", ")
+}
 
 // careful brings messages into an order that VPP 25.10 survives, whose memif_process
 // walks over the memifs when the first is there, every 3 s, and when one is switched
@@ -189,6 +205,19 @@ func careful(node, all []api.Message) (first, rest []api.Message) {
 // interfaces: made is called when the node's own objects are there.
 func (w *replay) fill(t *testing.T, socket, stats string, made func()) (begin time.Time) {
 	t.Helper()
+	d, work := w.begin(t, socket, stats)
+	made()
+	begin = time.Now()
+	if err := carryOut(t.Context(), d, work); err != nil {
+		t.Fatal(err)
+	}
+	return begin
+}
+
+// begin has a driver make the node's own objects in a VPP, and gives what else there is
+// to do, by sandboxes.
+func (w *replay) begin(t *testing.T, socket, stats string) (*vpp.Driver, []dataplane.Work) {
+	t.Helper()
 	d, err := vpp.New(vpp.Config{
 		Log: slog.New(slog.DiscardHandler), Relay: w.Relay, APISocket: socket, StatsSocket: stats,
 		PodNetnsDir: w.Dir, StateFile: filepath.Join(w.Dir, "vpp.json"), RunDir: w.Dir,
@@ -214,12 +243,8 @@ func (w *replay) fill(t *testing.T, socket, stats string, made func()) (begin ti
 	for owner, list := range changes {
 		work = append(work, dataplane.Work{Owner: owner, Changes: list})
 	}
-	made()
-	begin = time.Now()
-	if err := carryOut(t.Context(), d, work); err != nil {
-		t.Fatal(err)
-	}
-	return begin
+	slices.SortFunc(work, func(a, b dataplane.Work) int { return strings.Compare(a.Owner.ContainerID, b.Owner.ContainerID) })
+	return d, work
 }
 
 func carryOut(ctx context.Context, d *vpp.Driver, work []dataplane.Work) error {
@@ -246,23 +271,34 @@ func pinged(n int) []api.Message {
 // began.
 func send(t *testing.T, socket string, messages []api.Message, atOnce int) (begin time.Time) {
 	t.Helper()
-	replies := vpptest.Replies(messages)
-	known := append([]api.Message{}, messages...)
-	client := vppapi.NewClient(vppapi.Options{Socket: socket, Messages: append(known, replies...)})
-	defer client.Close()
+	conn := join(t, socket, messages)
+	begin = time.Now()
+	for part := range slices.Chunk(messages, atOnce) {
+		do(t, conn, part)
+	}
+	return begin
+}
+
+// join connects a program that is to send messages.
+func join(t *testing.T, socket string, messages []api.Message) *vppapi.Conn {
+	t.Helper()
+	client := vppapi.NewClient(vppapi.Options{Socket: socket, Messages: slices.Concat(messages, vpptest.Replies(messages))})
+	t.Cleanup(func() { _ = client.Close() })
 	conn, err := client.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	begin = time.Now()
-	for at := 0; at < len(messages); at += atOnce {
-		var b vppapi.Batch
-		for i := at; i < min(at+atOnce, len(messages)); i++ {
-			b.Call(messages[i], replies[i])
-		}
-		if err := conn.Do(t.Context(), &b); err != nil {
-			t.Fatal(err)
-		}
+	return conn
+}
+
+// do sends messages at once, and waits for the replies.
+func do(t *testing.T, conn *vppapi.Conn, messages []api.Message) {
+	t.Helper()
+	var b vppapi.Batch
+	for i, reply := range vpptest.Replies(messages) {
+		b.Call(messages[i], reply)
 	}
-	return begin
+	if err := conn.Do(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
 }

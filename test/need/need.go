@@ -3,7 +3,7 @@
 
 // Package need decides whether a test can run on this machine. A test may be
 // skipped only where the machine truly lacks a part, with the reason said; the
-// environment variable REQUIRE lists suites (kernel, peers, cluster, vpp) whose
+// environment variable REQUIRE lists suites (kernel, peers, cluster, vpp, vm) whose
 // parts must be there, and turns such a skip into a failure.
 package need
 
@@ -24,6 +24,7 @@ const (
 	Peers   = "peers"
 	Cluster = "cluster"
 	Switch  = "vpp"
+	Machine = "vm"
 )
 
 // Root needs what network namespaces need: uid 0 with CAP_SYS_ADMIN and

@@ -27,7 +27,7 @@ import (
 )
 
 // patience is how long a VPP may take to start or to stop.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // Config describes a VPP; the zero Config is one that tests can use.
 type Config struct {
@@ -144,7 +144,7 @@ func (p *Process) startup() string {
 		buffers = 16384
 	}
 	var plugins strings.Builder
-	for _, name := range []string{"af_packet", "memif", "ping", "urpf"} {
+	for _, name := range []string{"af_packet", "memif", "ping", "tap", "urpf", "cnat"} {
 		state := "enable"
 		if slices.Contains(p.config.Without, name) {
 			state = "disable"

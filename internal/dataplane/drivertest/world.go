@@ -31,9 +31,17 @@ type World struct {
 	// Damage takes away a part of what was made for a service, or alters it, as
 	// somebody might who looks into the switch.
 	Damage func(desired.ServiceKey)
-	// Lacks says why the dataplane cannot pass tests, by their names.
+	// Lacks says why the dataplane cannot pass tests, by their names, or parts of them.
 	Lacks map[string]string
 }
+
+// The parts of tests that a dataplane may lack.
+const (
+	// OwnCustomInterface is that a pod reaches its own custom interface by a service.
+	OwnCustomInterface = "a pod asks its own custom interface"
+	// OtherClients is that pods which ask by another protocol than TCP are seen.
+	OtherClients = "clients of datagrams are seen"
+)
 
 // Place is where processes run.
 type Place struct {

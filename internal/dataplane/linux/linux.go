@@ -53,8 +53,8 @@ type Config struct {
 	// settings; it may vanish at a reboot, as they do.
 	StateFile string
 	// TapPeer says, for a driver of NewPorts alone, how the relay reaches the switch
-	// for a tap; the same for the same tap. It may be called concurrently. It is nil
-	// where the switch has the taps' files itself.
+	// for a tap. It may be called concurrently. It is nil where the switch has all
+	// taps' files itself, and gives the zero MemifPeer of one whose file it has.
 	TapPeer func(desired.Tap) relayapi.MemifPeer
 }
 

@@ -48,9 +48,9 @@ func (d *Driver) observePod(v *view, id model.Netns, ports []desired.Object) (de
 			continue // made anew; what is left of it is found under its name
 		}
 		got, switchEnd := v.port(want)
-		if _, isTap := o.(desired.Tap); isTap && d.portsOnly {
+		if tap, isTap := o.(desired.Tap); isTap && d.portsOnly {
 			got.MTU = link.MTU
-			switchEnd = v.relayEnd(want)
+			switchEnd = v.relayEnd(tap)
 		}
 		if switchEnd == nil {
 			continue

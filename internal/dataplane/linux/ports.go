@@ -34,10 +34,11 @@ const PortGroup = portGroup
 // is PortName's. The switch lets go of it before the port is removed.
 //
 // A tap has no link here. Where Config.TapPeer is given, the relay has its file, and
-// connects to the switch whenever that is there. Where it is not, Config.Relay is not
-// used: the switch has made the tap in the pod, with the MAC of the port's PodEnd,
-// before the port is applied. Its end there is configured, reported by Observe for as
-// long as it is there, and deleted by the Reap after the port's removal.
+// connects to the switch whenever that is there. Where it is not, or says so of a tap,
+// the switch has made the tap in the pod, with the MAC of the port's PodEnd, before the
+// port is applied. Its end there is configured, reported by Observe for as long as it
+// is there, and deleted by the Reap after the port's removal. The relay is told to let
+// go of it as of another, in case that it had it before.
 //
 // Observe reports the network of a port as wanted, and that of a stray where it is
 // known: of a veth, not of a tap.
@@ -59,6 +60,9 @@ func NewPorts(config Config) (*Driver, error) {
 		portsOnly: true, ipv6: sysctl.has("net/ipv6"),
 	}, nil
 }
+
+// TapID is what the relay calls a tap.
+func (d *Driver) TapID(owner desired.Owner, port string) string { return portID(owner, port) }
 
 // onlyPorts refuses what a driver of NewPorts does not make.
 func onlyPorts(w dataplane.Work) error {

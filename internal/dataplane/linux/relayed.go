@@ -19,6 +19,7 @@ import (
 // detach has the relay let go of taps and memifs that go.
 func (s *session) detach(ctx context.Context, changes []desired.Change) error {
 	var gone []string
+	needed := false // taps that the switch has need no relay
 	for _, c := range changes {
 		if c.New != nil {
 			continue
@@ -26,15 +27,17 @@ func (s *session) detach(ctx context.Context, changes []desired.Change) error {
 		switch o := c.Old.(type) {
 		case desired.Tap:
 			gone = append(gone, portID(s.owner, o.Pod.Name))
+			needed = needed || !s.driver.switchHas(o)
 		case desired.Memif:
 			gone = append(gone, portID(s.owner, o.Pod.Name))
+			needed = true
 		case desired.Network, desired.HostLink, desired.Veth, desired.Neighbor, desired.Route:
 		}
 	}
 	if len(gone) == 0 {
 		return nil
 	}
-	if err := s.driver.config.Relay.Detach(ctx, gone); err != nil {
+	if err := s.driver.config.Relay.Detach(ctx, gone); err != nil && (needed || !errors.Is(err, relayapi.ErrAway)) {
 		return away(fmt.Errorf("close the taps and memifs of %s: %w", s.owner, err))
 	}
 	failpoint.Hit("relay-detach")

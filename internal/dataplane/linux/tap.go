@@ -6,6 +6,7 @@ package linux
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
@@ -17,8 +18,14 @@ import (
 // tapKind is the kernel's name for taps.
 const tapKind = "tun"
 
+// switchHas reports whether another switch has the tap's file itself.
+func (d *Driver) switchHas(t desired.Tap) bool {
+	return d.portsOnly && (d.config.TapPeer == nil || d.config.TapPeer(t) == relayapi.MemifPeer{})
+}
+
 // attachTaps runs beside what the session does; it uses nothing of its state.
 func (s *session) attachTaps(ctx context.Context, taps []desired.Tap) error {
+	taps = slices.DeleteFunc(taps, s.driver.switchHas)
 	if len(taps) == 0 {
 		return nil
 	}
@@ -70,7 +77,7 @@ func (d *Driver) tapPort(t desired.Tap) relayapi.TapPort {
 		Pod:    relayapi.Link{Netns: t.Pod.Netns.Path, Inode: t.Pod.Netns.Inode, Name: t.Pod.Name, MAC: t.Pod.MAC},
 		Queues: t.Queues,
 	}
-	if d.config.TapPeer != nil && d.portsOnly {
+	if d.portsOnly {
 		port.Switch = d.config.TapPeer(t)
 	}
 	return port
@@ -78,9 +85,9 @@ func (d *Driver) tapPort(t desired.Tap) relayapi.TapPort {
 
 // relayEnd stands for the switch's end of a tap that has no link there; nil where the
 // relay has let go of the tap, whose device in the pod waits for the Reap.
-func (v *view) relayEnd(p desired.Port) *nl.Link {
-	_, held := v.taps[portID(p.Owner, p.Pod.Name)]
-	if !held && v.taps != nil && v.driver.config.TapPeer != nil {
+func (v *view) relayEnd(t desired.Tap) *nl.Link {
+	_, held := v.taps[portID(t.Owner, t.Pod.Name)]
+	if !held && v.taps != nil && !v.driver.switchHas(t) {
 		return nil
 	}
 	return &nl.Link{}
@@ -90,7 +97,7 @@ func (v *view) relayEnd(p desired.Port) *nl.Link {
 // it holds none, or leads elsewhere. What the switch holds is the switch's to tell.
 func (v *view) queues(t desired.Tap) int {
 	d := v.driver
-	if d.portsOnly && d.config.TapPeer == nil {
+	if d.switchHas(t) {
 		return t.Queues
 	}
 	state, ok := v.taps[portID(t.Owner, t.Pod.Name)]

@@ -5,6 +5,7 @@ package vpp
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -91,7 +92,14 @@ func (s *session) apply(ctx context.Context, changes []desired.Change) error {
 		return err
 	}
 	failpoint.Hit("vpp-remove")
-	if err := s.applyKernel(ctx, kernel); err != nil || len(wanted) == 0 {
+	if err := s.makeTaps(ctx, ports); err != nil {
+		return err
+	}
+	err = s.applyKernel(ctx, kernel)
+	if errors.Is(err, dataplane.ErrTaken) && s.dropLeft(wanted) {
+		err = s.applyKernel(ctx, kernel)
+	}
+	if err != nil || len(wanted) == 0 {
 		return err
 	}
 	failpoint.Hit("vpp-kernel")

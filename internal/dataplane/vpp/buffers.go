@@ -13,6 +13,15 @@ import (
 // at once from an interface (VLIB_FRAME_SIZE).
 const portBuffers = 256
 
+// buffers are those that a port needs. VPP fills the rings that a tap of its own takes
+// packets from.
+func (p *port) buffers() int {
+	if p.tap != nil {
+		return max(portBuffers, p.tap.ring*p.tap.Queues)
+	}
+	return portBuffers
+}
+
 // haveRoom refuses ports that VPP has no buffers for, before anything is made. Where
 // VPP does not tell how many it has, they are taken to be enough.
 func (s *session) haveRoom(ctx context.Context, ports []*port) error {
@@ -29,7 +38,11 @@ func (s *session) haveRoom(ctx context.Context, ports []*port) error {
 		free += p.Free()
 		total += p.Total()
 	}
-	if needed := uint64(portBuffers * len(ports)); free < needed {
+	needed := uint64(0)
+	for _, p := range ports {
+		needed += uint64(p.buffers()) //nolint:gosec // it is positive
+	}
+	if free < needed {
 		return fmt.Errorf("VPP has %d buffers free of %d, and %d more interfaces need %d: raise buffers-per-numa in section buffers of its startup.conf",
 			free, total, len(ports), needed)
 	}

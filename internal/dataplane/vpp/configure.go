@@ -36,6 +36,7 @@ func (s *session) configure(b *vppapi.Batch, p *port) {
 				s.k.check(b, p.have, familyOf(g))
 			}
 		}
+		s.translate(b, p.have)
 	} else if p.have.lends != none {
 		setUnnumbered(b, p.have.lends, p.have.index, false)
 	}

@@ -6,6 +6,7 @@ package vpp
 import (
 	"maps"
 	"net/netip"
+	"strings"
 	"sync"
 
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
@@ -17,6 +18,8 @@ import (
 // something looks at it before.
 type known struct {
 	conn *vppapi.Conn
+	// ownTaps is whether VPP makes taps itself; else the relay does.
+	ownTaps bool
 
 	gate    *gate
 	firstMu sync.Mutex // held while the first memif is made
@@ -27,6 +30,7 @@ type known struct {
 	names    map[string]string // of interfaces, by their tags
 	owners   map[ifIndex]desired.Owner
 	sockets  map[string]uint32
+	tapIDs   map[string]uint32   // numbers of VPP's own taps, by their tags
 	reserved map[string]bool     // sockets that VPP may not have yet
 	checked  map[ifIndex][2]bool // sources are, or were when the number was another's
 	making   map[string]int      // names that have no tag yet
@@ -39,7 +43,7 @@ type known struct {
 
 func newKnown(conn *vppapi.Conn) *known {
 	return &known{
-		conn: conn, gate: newGate(), tags: map[string]ifIndex{}, names: map[string]string{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{}, reserved: map[string]bool{},
+		conn: conn, gate: newGate(), tags: map[string]ifIndex{}, names: map[string]string{}, owners: map[ifIndex]desired.Owner{}, sockets: map[string]uint32{}, reserved: map[string]bool{}, tapIDs: map[string]uint32{},
 		checked: map[ifIndex][2]bool{}, making: map[string]int{},
 	}
 }
@@ -74,6 +78,7 @@ func (k *known) learn(v *view) {
 	for tag, i := range v.tags {
 		k.add(tag, i.index, i.name)
 	}
+	k.learnTaps(v)
 	for index, i := range v.ifs {
 		if i.strict != [2]bool{} {
 			k.checked[index] = i.strict
@@ -123,6 +128,7 @@ func (k *known) forget(tag string) {
 	delete(k.owners, k.tags[tag])
 	delete(k.tags, tag)
 	delete(k.names, tag)
+	delete(k.tapIDs, tag)
 }
 
 // takeDead reports whether a route is dead, and forgets that it is.
@@ -157,6 +163,19 @@ func (k *known) owner(index ifIndex) (desired.Owner, bool) {
 	defer k.mu.Unlock()
 	owner, ok := k.owners[index]
 	return owner, ok
+}
+
+// ports are the interfaces of all ports.
+func (k *known) ports() []ifIndex {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var list []ifIndex
+	for tag, i := range k.tags {
+		if strings.HasPrefix(tag, portWord) {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 // setMaking notes a name whose interface has no tag yet, until done is called.

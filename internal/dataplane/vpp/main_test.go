@@ -17,6 +17,7 @@ import (
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/drivertest"
+	"github.com/polynic/polynic/internal/dataplane/fake"
 	"github.com/polynic/polynic/internal/dataplane/vpp"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vpptest"
 	"github.com/polynic/polynic/internal/plan"
@@ -40,6 +41,8 @@ type lab struct {
 	*kernelnode.Node
 	t          testing.TB
 	api, stats string
+	// nodeServices is what the node has of services; nil where they are off.
+	nodeServices vpp.NodeServices
 }
 
 func newLab(t testing.TB, api, stats string) *lab {
@@ -53,6 +56,7 @@ func (l *lab) open() (*vpp.Driver, error) {
 	return vpp.New(vpp.Config{
 		Log: slog.New(slog.DiscardHandler), Relay: l.Relay, APISocket: l.api, StatsSocket: l.stats,
 		PodNetnsDir: l.Dir, StateFile: filepath.Join(l.Dir, "vpp.json"), RunDir: l.Dir, TapRingSize: 256,
+		Services: l.nodeServices != nil, NodeServices: l.nodeServices,
 	})
 }
 
@@ -67,6 +71,13 @@ func (l *lab) removeNode() {
 		l.t.Error(err)
 	}
 }
+
+// inMemory is a node's part of services that makes nothing.
+type inMemory struct{ *fake.Driver }
+
+func (inMemory) SetPods([]netip.Prefix) {}
+
+func noServices() inMemory { return inMemory{fake.New()} }
 
 func adapt(n *plan.Node) {
 	n.Default.Table = plan.PodTable
@@ -87,10 +98,19 @@ func TestContractOverServer(t *testing.T) {
 	})
 }
 
+// TestContractOverServerWithTaps is of a VPP that makes taps itself.
+func TestContractOverServerWithTaps(t *testing.T) {
+	drivertest.Run(t, func(t *testing.T) drivertest.Harness {
+		t.Helper()
+		return newLab(t, vpptest.Start(t, vpptest.Config{VhostNet: true}).Socket, "").harness()
+	})
+}
+
 func TestContractOverVPP(t *testing.T) {
 	drivertest.Run(t, func(t *testing.T) drivertest.Harness {
 		t.Helper()
-		p := vppprocess.Start(t, vppprocess.Config{})
+		const buffers = 32768 // taps of VPP's own take 768 of each pod's
+		p := vppprocess.Start(t, vppprocess.Config{Buffers: buffers})
 		return newLab(t, p.API, p.Stats).harness()
 	})
 }

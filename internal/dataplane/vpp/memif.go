@@ -68,11 +68,12 @@ func (d *Driver) memifOfTap(t desired.Tap) memifPort {
 	}
 }
 
-// askMemif asks for a memif, and before that for its socket, unless VPP has that: to
-// add one twice is no error.
-func (k *known) askMemif(b *vppapi.Batch, p memifPort, reply *memif.MemifCreateV2Reply) *vppapi.Request {
+// askMemif asks for a memif, and before that for its socket, unless VPP has that, or
+// the batch asks for it already: to add one twice is no error.
+func (k *known) askMemif(b *vppapi.Batch, p memifPort, reply *memif.MemifCreateV2Reply, asked map[string]bool) *vppapi.Request {
 	socket, isThere := k.reserveSocket(p.socket)
-	if !isThere {
+	if !isThere && !asked[p.socket] {
+		asked[p.socket] = true
 		b.Call(&memif.MemifSocketFilenameAddDelV2{IsAdd: true, SocketID: socket, SocketFilename: p.socket}, &memif.MemifSocketFilenameAddDelV2Reply{}).
 			OnError(func(err error) error {
 				k.dropReservation(p.socket)

@@ -31,6 +31,7 @@ func (d *Driver) makeNetwork(ctx context.Context, n desired.Network) error {
 	if n.Table == 0 {
 		return nil // the stub network: there is nothing to make
 	}
+	d.config.NodeServices.SetPods(n.Pods)
 	v, err := d.read(ctx, k.conn)
 	if err != nil {
 		return err
@@ -166,6 +167,7 @@ func (d *Driver) observeNetwork(ctx context.Context, v *view, want desired.Netwo
 	if want.Table == 0 {
 		return want, true, nil
 	}
+	d.config.NodeServices.SetPods(want.Pods)
 	gateway := v.tags[gatewayTag(want.Name, want.Table)]
 	if gateway == nil {
 		return got, false, nil

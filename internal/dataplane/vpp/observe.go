@@ -84,13 +84,23 @@ func (d *Driver) observePorts(v *view, kernel desired.Set, scope dataplane.Scope
 				found.Add(got)
 			}
 		case desired.Tap:
-			if m := d.memifOfTap(got); i.isMemif && i.socket == m.socket && i.id == m.id {
+			if d.hasTap(i, got) {
 				got.Port = d.merge(v, i, got.Port, wantPort)
 				found.Add(got)
 			}
 		case desired.Network, desired.HostLink, desired.Memif, desired.Neighbor, desired.Route:
 		}
 	}
+}
+
+// hasTap reports whether an interface is VPP's part of a tap, in the way in which taps
+// are made.
+func (d *Driver) hasTap(i *iface, t desired.Tap) bool {
+	if k, _ := d.knownNow(); k != nil && k.ownTaps {
+		return i.tap != nil && i.tap.place() == endOf(t.Pod).place()
+	}
+	m := d.memifOfTap(t)
+	return i.isMemif && i.socket == m.socket && i.id == m.id
 }
 
 // merge reports in a port what VPP's end shows. What is not as it should be is left
@@ -114,7 +124,16 @@ func (d *Driver) isAttached(v *view, i *iface, network string) bool {
 	if !ok || !i.up || i.lends != n.gateway {
 		return false
 	}
-	if k, conn := d.knownNow(); k != nil && d.checksSources(conn) {
+	_, conn := d.knownNow()
+	if conn == nil {
+		return true
+	}
+	for _, each := range d.steps(conn) {
+		if n.table != 0 && !i.steps[each] {
+			return false
+		}
+	}
+	if d.checksSources(conn) {
 		for _, g := range n.addresses {
 			if !i.strict[index(familyOf(g))] {
 				return false

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"slices"
 
+	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/af_packet"
 	"go.fd.io/govpp/binapi/memif"
+	"go.fd.io/govpp/binapi/tapv2"
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
@@ -23,9 +25,10 @@ type port struct {
 	desired.Port
 	tag     string
 	network network
-	// host is the link of a veth, and memif the memif of the other types; folder is
-	// where the socket of a pod's memif goes.
+	// host is the link of a veth, tap a tap of VPP's own, and memif the memif of what is
+	// neither; folder is where the socket of a pod's memif goes.
 	host   *hostPort
+	tap    *tapPort
 	memif  *memifPort
 	folder string
 	// have is the interface once it is there.
@@ -33,6 +36,7 @@ type port struct {
 
 	exists     bool // something has its place
 	hostReply  af_packet.AfPacketCreateV3Reply
+	tapReply   tapv2.TapCreateV3Reply
 	memifReply memif.MemifCreateV2Reply
 }
 
@@ -63,6 +67,10 @@ func (s *session) portOf(o desired.Object, about desired.Port) (*port, error) {
 	case desired.Veth:
 		p.host = &hostPort{link: s.ports.PortName(s.owner, about.Pod.Name), tag: p.tag, mac: about.SwitchMAC, mtu: about.MTU}
 	case desired.Tap:
+		if s.k.ownTaps {
+			p.tap = &tapPort{Tap: o, tag: p.tag, ring: s.config.TapRingSize}
+			break
+		}
 		m := s.memifOfTap(o)
 		p.memif = &m
 	case desired.Memif:
@@ -78,16 +86,22 @@ func (s *session) portOf(o desired.Object, about desired.Port) (*port, error) {
 
 // place is the name under which an interface has its place, without a tag too.
 func (p *port) place() string {
-	if p.host != nil {
+	switch {
+	case p.host != nil:
 		return p.host.link
+	case p.tap != nil:
+		return endOf(p.Pod).place()
 	}
 	return placeOf(p.memif.socket, p.memif.id)
 }
 
 // nameOf is how VPP names a port's interface.
 func (s *session) nameOf(p *port) string {
-	if p.host != nil {
+	switch {
+	case p.host != nil:
 		return hostWord + p.host.link
+	case p.tap != nil:
+		return fmt.Sprintf("%s%d", tapWord, s.k.reserveTap(p.tag))
 	}
 	socket, _ := s.k.socket(p.memif.socket)
 	return fmt.Sprintf("memif%d/%d", socket, p.memif.id)
@@ -100,18 +114,22 @@ func placeOf(socket string, id uint32) string { return fmt.Sprintf("%s/%d", sock
 // round to anything else (vlib_file_poll in vlib/file.c).
 const maxDown = 8
 
-// make makes what the owner should have: its memifs, its host-interfaces, which are
-// up as soon as they can be, and then all that is on them.
+// make makes what the owner should have, but for taps of VPP's own, which are there:
+// its memifs, its host-interfaces, which are up as soon as they can be, and then all
+// that is on them.
 func (s *session) make(ctx context.Context, ports []*port, wanted []desired.Object) error {
 	for _, p := range ports {
 		defer s.k.setMaking(p.place())()
 		delete(s.indices, p.Pod.Name)
 	}
-	var memifs, hosts []*port
+	var memifs, hosts, taps []*port
 	for _, p := range ports {
-		if p.memif != nil {
+		switch {
+		case p.memif != nil:
 			memifs = append(memifs, p)
-		} else {
+		case p.tap != nil:
+			taps = append(taps, p)
+		default:
 			hosts = append(hosts, p)
 		}
 	}
@@ -125,7 +143,7 @@ func (s *session) make(ctx context.Context, ports []*port, wanted []desired.Obje
 	}
 	failpoint.Hit("vpp-create")
 	var b vppapi.Batch
-	for _, p := range memifs {
+	for _, p := range append(taps, memifs...) {
 		s.configure(&b, p)
 	}
 	for _, p := range ports {
@@ -212,6 +230,11 @@ func withoutInterface(ports []*port) []*port {
 // be.
 func (s *session) adoptKnown(ctx context.Context, ports []*port) error {
 	for _, p := range ports {
+		if p.tap != nil && p.tap.isUnfit {
+			if err := p.tap.replaceUnfit(); err != nil {
+				return named(p.Port, err)
+			}
+		}
 		if _, isKnown := s.k.find(p.tag); !isKnown && !p.exists {
 			continue
 		}
@@ -228,8 +251,12 @@ func (s *session) adopt(ctx context.Context, p *port) error {
 	if err != nil {
 		return err
 	}
-	if p.host != nil {
+	switch {
+	case p.host != nil:
 		p.have, err = s.adoptHost(ctx, s.k, v, *p.host)
+		return err
+	case p.tap != nil:
+		p.have, err = s.adoptTap(ctx, v, p)
 		return err
 	}
 	p.have, err = s.k.adoptMemif(ctx, v, *p.memif)
@@ -276,8 +303,13 @@ func (s *session) createFirst(ctx context.Context, p *port) error {
 // createAll makes interfaces at once.
 func (s *session) createAll(ctx context.Context, ports []*port) error {
 	var b vppapi.Batch
+	sockets := map[string]bool{}
 	for _, p := range ports {
-		p.ask(&b, s.k).OnError(func(err error) error {
+		p.ask(&b, s.k, sockets).OnError(func(err error) error {
+			if p.tap != nil && p.tap.isThere && isVPP(err, api.SYSCALL_ERROR_3) {
+				p.tap.isUnfit = true
+				return nil
+			}
 			if p.exists = exists(err); p.exists {
 				return nil
 			}
@@ -286,8 +318,11 @@ func (s *session) createAll(ctx context.Context, ports []*port) error {
 	}
 	err := s.k.conn.Do(ctx, &b)
 	for _, p := range ports {
-		if index := p.created(); index != 0 && !p.exists {
+		if index := p.created(); index != 0 && !p.exists && index != none {
 			p.have = &iface{index: index, mac: p.SwitchMAC, lends: none}
+			if p.tap != nil {
+				p.have.tag = p.tag
+			}
 			if p.memif != nil {
 				s.k.countMemifs(1)
 				s.k.confirmSocket(p.memif.socket)
@@ -306,7 +341,7 @@ func (s *session) createAll(ctx context.Context, ports []*port) error {
 func (s *session) tidyUp(ctx context.Context, ports []*port) error {
 	var b vppapi.Batch
 	for _, p := range ports {
-		if p.have != nil {
+		if p.have != nil && p.have.tag != p.tag {
 			setTag(&b, p.have.index, p.tag)
 		}
 	}
@@ -323,17 +358,24 @@ func (s *session) tidyUp(ctx context.Context, ports []*port) error {
 	return nil
 }
 
-func (p *port) ask(b *vppapi.Batch, k *known) *vppapi.Request {
-	if p.host != nil {
+// ask asks for the interface; of memifs' sockets the batch asks for those in the map.
+func (p *port) ask(b *vppapi.Batch, k *known, sockets map[string]bool) *vppapi.Request {
+	switch {
+	case p.host != nil:
 		return askHost(b, *p.host, &p.hostReply)
+	case p.tap != nil:
+		return k.askTap(b, *p.tap, &p.tapReply)
 	}
-	return k.askMemif(b, *p.memif, &p.memifReply)
+	return k.askMemif(b, *p.memif, &p.memifReply, sockets)
 }
 
 // created is the number that VPP gave; 0 is its own local0's.
 func (p *port) created() ifIndex {
-	if p.host != nil {
+	switch {
+	case p.host != nil:
 		return p.hostReply.SwIfIndex
+	case p.tap != nil:
+		return p.tapReply.SwIfIndex
 	}
 	return p.memifReply.SwIfIndex
 }

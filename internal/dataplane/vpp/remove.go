@@ -118,9 +118,12 @@ func (s *session) removePort(ctx context.Context, b *vppapi.Batch, o desired.Obj
 		}
 	}
 	s.k.uncheck(b, i.index)
-	if i.host != "" {
+	switch {
+	case i.host != "":
 		deleteHost(b, i.host)
-	} else {
+	case i.tap != nil:
+		deleteTap(b, i.index)
+	default:
 		deleteMemif(b, i.index)
 		s.k.countMemifs(-1)
 	}
@@ -137,6 +140,9 @@ func (s *session) place(ctx context.Context, o desired.Object, p desired.Port) (
 	if i != nil && i.name == hostWord+link {
 		i.host = link
 	}
+	if _, isTap := o.(desired.Tap); i != nil && isTap && i.dev != memifDev {
+		i.tap = &tapEnd{}
+	}
 	if i != nil {
 		return i, nil
 	}
@@ -147,7 +153,8 @@ func (s *session) place(ctx context.Context, o desired.Object, p desired.Port) (
 	m, _ := o.(desired.Memif)
 	for _, each := range v.ifs {
 		isHost := each.host != "" && (each.host == link || s.owner == unmarked(each.host))
-		isTap := each.isMemif && each.socket == s.tapSocket() && each.id == tapID(s.owner, p.Pod.Name)
+		isOwn := each.tap != nil && each.tap.place() == endOf(p.Pod).place()
+		isTap := isOwn || each.isMemif && each.socket == s.tapSocket() && each.id == tapID(s.owner, p.Pod.Name)
 		isPods := each.isMemif && m.Folder != "" && each.socket == s.podSocket(m.Folder) && each.id == m.ID
 		if each.tag == "" && (isHost || isTap || isPods || s.owner == unmarked(each.place())) {
 			return each, nil

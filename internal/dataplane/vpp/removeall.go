@@ -27,7 +27,7 @@ func (d *Driver) Reap(ctx context.Context) (map[desired.Owner]error, error) { re
 // is what sandboxes should have. Nobody else may use the driver meanwhile. Of a VPP
 // that does not run nothing is left.
 func (d *Driver) RemoveAll(ctx context.Context, all desired.Set) error {
-	errs := []error{d.removeFromVPP(ctx, all)}
+	errs := []error{errors.Join(d.RemoveServices(ctx), d.removeFromVPP(ctx, all))}
 	if errors.Is(errs[0], dataplane.ErrAway) {
 		d.log.WarnContext(ctx, "VPP does not answer; what it may have stays until it ends", slog.Any("error", errs[0]))
 		errs = nil

@@ -14,9 +14,10 @@ import (
 )
 
 // rules is the node's nftables table: pods are hidden on their way outside, and the
-// kernel takes no packet from links that VPP has. What kube-proxy sends back to pods
-// gets the node's address, so that the answers come back to the node, which knows
-// the connection; they would take the short way through VPP.
+// kernel takes no packet from links that VPP has. What pods ask the node for, and it
+// sends back to pods, gets the node's address, so that the answers come back to the
+// node, which knows the connection; they would take the short way through VPP. Who is
+// no pod is behind the node anyway.
 func rules(n desired.Network) nodenet.Rules {
 	return func(tx *knftables.Transaction) {
 		tx.Add(&knftables.Chain{
@@ -31,10 +32,16 @@ func rules(n desired.Network) nodenet.Rules {
 			Name: "services", Type: knftables.PtrTo(knftables.NATType),
 			Hook: knftables.PtrTo(knftables.PostroutingHook), Priority: knftables.PtrTo(knftables.SNATPriority),
 		})
-		tx.Add(&knftables.Rule{
-			Chain: "services", Rule: fmt.Sprintf("oifgroup %d ct status dnat masquerade fully-random", nodeGroup),
-			Comment: new("answers of a service's pods come back to the node"),
-		})
+		for _, pods := range n.Pods {
+			word := "ip"
+			if pods.Addr().Is6() {
+				word = "ip6"
+			}
+			tx.Add(&knftables.Rule{
+				Chain: "services", Rule: fmt.Sprintf("oifgroup %d ct status dnat %s saddr %s masquerade fully-random", nodeGroup, word, pods),
+				Comment: new("answers to a pod come back to the node"),
+			})
+		}
 		nodenet.AddOutbound(tx, n)
 	}
 }

@@ -70,6 +70,9 @@ func (d *Driver) stray(v *view, i *iface, owner desired.Owner, port string) desi
 		p.Network, p.Pod.Addresses = network, v.leadingTo(i)
 	}
 	switch {
+	case i.tap != nil:
+		p.Pod.Netns = i.tap.netnsOf()
+		return desired.Tap{Port: p, Queues: 1}
 	case i.isMemif && i.socket == d.tapSocket():
 		return desired.Tap{Port: p, Queues: 1}
 	case i.isMemif:

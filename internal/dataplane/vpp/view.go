@@ -15,6 +15,7 @@ import (
 	"go.fd.io/govpp/binapi/ip_neighbor"
 	"go.fd.io/govpp/binapi/ip_types"
 	"go.fd.io/govpp/binapi/memif"
+	"go.fd.io/govpp/binapi/tapv2"
 	"go.fd.io/govpp/binapi/urpf"
 
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
@@ -77,6 +78,7 @@ func (v *view) networks() map[string]network {
 type iface struct {
 	index     ifIndex
 	name, tag string
+	dev       string // what it is of, as VPP says it
 	mac       model.MAC
 	mtu       uint32
 	up        bool
@@ -88,11 +90,17 @@ type iface struct {
 	socket  string
 	id      uint32
 	linked  bool
+	// tap is where a tap of VPP's own is.
+	tap *tapEnd
 	// lends is the interface whose addresses it uses.
 	lends     ifIndex
 	addresses []netip.Prefix
 	strict    [2]bool // sources are checked; IPv4, IPv6
+	steps     map[step]bool
 }
+
+// memifDev is what VPP says of a memif.
+const memifDev = "memif"
 
 // readInterfaces reads what interfaces there are and what they are of.
 func readInterfaces(ctx context.Context, conn *vppapi.Conn) (*view, error) {
@@ -108,8 +116,17 @@ func readInterfaces(ctx context.Context, conn *vppapi.Conn) (*view, error) {
 	})
 	vppapi.Dump(&b, &memif.MemifDump{}, func(m *memif.MemifDetails) { memifs = append(memifs, m) })
 	vppapi.Dump(&b, &af_packet.AfPacketDump{}, func(m *af_packet.AfPacketDetails) { hosts = append(hosts, m) })
+	var taps []*tapv2.SwInterfaceTapV2Details
+	if conn.Has(&tapv2.SwInterfaceTapV2Dump{}) && conn.Has(&tapv2.SwInterfaceTapV2Details{}) {
+		vppapi.Dump(&b, &tapv2.SwInterfaceTapV2Dump{SwIfIndex: none}, func(m *tapv2.SwInterfaceTapV2Details) { taps = append(taps, m) })
+	}
 	if err := conn.Do(ctx, &b); err != nil {
 		return nil, err
+	}
+	for _, m := range taps {
+		if i := v.ifs[ifIndex(m.SwIfIndex)]; i != nil {
+			i.tap = &tapEnd{id: m.ID, netns: text(m.HostNamespace), name: text(m.HostIfName)}
+		}
 	}
 	for _, m := range memifs {
 		if i := v.ifs[m.SwIfIndex]; i != nil {
@@ -127,7 +144,7 @@ func readInterfaces(ctx context.Context, conn *vppapi.Conn) (*view, error) {
 
 func (v *view) addInterface(m *interfaces.SwInterfaceDetails) {
 	i := &iface{
-		index: m.SwIfIndex, name: text(m.InterfaceName), tag: text(m.Tag), mac: model.MAC(m.L2Address), mtu: m.Mtu[0],
+		index: m.SwIfIndex, name: text(m.InterfaceName), tag: text(m.Tag), dev: text(m.InterfaceDevType), mac: model.MAC(m.L2Address), mtu: m.Mtu[0],
 		up: m.Flags&interface_types.IF_STATUS_API_FLAG_ADMIN_UP != 0, lends: none,
 	}
 	v.ifs[i.index] = i
@@ -163,8 +180,17 @@ func (d *Driver) read(ctx context.Context, conn *vppapi.Conn) (*view, error) {
 	if d.checksSources(conn) {
 		vppapi.Dump(&b, &urpf.UrpfInterfaceDump{SwIfIndex: none}, v.addCheck)
 	}
+	var takes []func()
+	for tag, i := range v.tags {
+		if steps := d.steps(conn); len(steps) > 0 && strings.HasPrefix(tag, portWord) {
+			takes = append(takes, i.askSteps(&b, steps))
+		}
+	}
 	if err := conn.Do(ctx, &b); err != nil {
 		return nil, err
+	}
+	for _, take := range takes {
+		take()
 	}
 	return v, v.readRoutes(ctx, conn)
 }

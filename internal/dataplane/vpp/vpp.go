@@ -9,7 +9,8 @@
 // of the stub network is up and attached to nothing.
 //
 // A veth's end is a link in the node's namespace, which VPP has as a host-interface.
-// A tap's file is the relay's, which connects to a memif of VPP's. Of a pod's own
+// A tap is VPP's own, in the pod, where the kernel has vhost-net; else its file is the
+// relay's, which connects to a memif of VPP's. Of a pod's own
 // memifs VPP is the master, on sockets in a folder of root's; the container's folder
 // gets a hard link to the socket, so that VPP never works in what a pod can write
 // to.
@@ -24,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -34,6 +36,7 @@ import (
 
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/dataplane/linux"
+	"github.com/polynic/polynic/internal/dataplane/linux/services"
 	"github.com/polynic/polynic/internal/dataplane/nodenet"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppstats"
@@ -69,11 +72,25 @@ type Config struct {
 	// RunDir has the memif sockets, in a folder of root's; VPP sees it under the
 	// same path. A container's folder is in the same file system.
 	RunDir string
+	// Services says that services are resolved. Where it is not set, the driver can
+	// only remove what was made for them.
+	Services bool
+	// NodeServices resolves services in the node's kernel: for the node itself, for
+	// what comes from outside, and for pods what VPP does not. nil is the linux
+	// driver's table.
+	NodeServices NodeServices
 	// TapRingSize is the number of slots of each ring of a tap, a power of 2.
 	TapRingSize int
 }
 
-// Driver implements dataplane.Driver.
+// NodeServices is the node's part of services.
+type NodeServices interface {
+	dataplane.Services
+	// SetPods says which addresses the node's pods have.
+	SetPods(pods []netip.Prefix)
+}
+
+// Driver implements dataplane.Driver and dataplane.Services.
 type Driver struct {
 	config Config
 	log    *slog.Logger
@@ -83,6 +100,8 @@ type Driver struct {
 	node   *nodenet.Node
 	ns     *netns.Handle
 	kernel *nl.Socket // of the node's namespace
+
+	services resolver
 
 	nodeMu      sync.Mutex          // one change of the node's own objects at a time
 	kernelSlots chan struct{}       // held by who has the kernel's part made
@@ -103,6 +122,13 @@ var (
 func New(config Config) (*Driver, error) {
 	if config.TapRingSize == 0 {
 		config.TapRingSize = defaultRing
+	}
+	if config.NodeServices == nil {
+		table, err := services.New()
+		if err != nil {
+			return nil, err
+		}
+		config.NodeServices = table
 	}
 	if err := os.MkdirAll(filepath.Join(config.RunDir, socketDir), 0o700); err != nil {
 		return nil, fmt.Errorf("folder of memif sockets: %w", err)
@@ -139,11 +165,17 @@ func (d *Driver) welcome(ctx context.Context, conn *vppapi.Conn) error {
 		return err
 	}
 	k := newKnown(conn)
+	if k.ownTaps, err = makesTaps(ctx, conn); err != nil {
+		return err
+	}
 	k.learn(v)
 	var b vppapi.Batch
 	b.Call(&interfaces.WantInterfaceEvents{EnableDisable: 1, PID: uint32(os.Getpid())}, &interfaces.WantInterfaceEventsReply{}) //nolint:gosec // it is positive
 	if err := conn.Do(ctx, &b); err != nil {
 		return err
+	}
+	if err := lacksServices(conn); err != nil && d.config.Services {
+		d.log.WarnContext(ctx, "VPP resolves no services: what pods send to one takes the way through the node, and hides their addresses", slog.Any("error", err))
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -176,8 +208,11 @@ func (d *Driver) PortName(owner desired.Owner, port string) string {
 	return hostWord + d.ports.PortName(owner, port)
 }
 
-// tapPeer says where the relay finds VPP's memif of a tap.
+// tapPeer says where the relay finds VPP's memif of a tap; nowhere if VPP has the tap.
 func (d *Driver) tapPeer(t desired.Tap) relayapi.MemifPeer {
+	if k, _ := d.knownNow(); k != nil && k.ownTaps {
+		return relayapi.MemifPeer{}
+	}
 	return relayapi.MemifPeer{
 		Socket: d.tapSocket(), ID: tapID(t.Owner, t.Pod.Name), RingSize: d.config.TapRingSize, MTU: t.MTU,
 	}

@@ -34,7 +34,12 @@ type wired struct {
 // newWired is a node whose VPP has these sockets.
 func newWired(t testing.TB, api, stats string) *wired {
 	t.Helper()
-	w := &wired{lab: newLab(t, api, stats), node: planned(), want: desired.Set{}}
+	return newWiredWith(t, newLab(t, api, stats))
+}
+
+func newWiredWith(t testing.TB, l *lab) *wired {
+	t.Helper()
+	w := &wired{lab: l, node: planned(), want: desired.Set{}}
 	w.reopen()
 	t.Cleanup(func() { _ = w.driver.Close() })
 	w.apply(desired.Owner{}, w.node.Objects())
@@ -53,6 +58,15 @@ func onVPP(t testing.TB) (*wired, *vppprocess.Process) {
 	t.Helper()
 	p := vppprocess.Start(t, vppprocess.Config{})
 	return newWired(t, p.API, p.Stats), p
+}
+
+// onVPPWith is one that resolves services too.
+func onVPPWith(t testing.TB, node vpp.NodeServices) (*wired, *vppprocess.Process) {
+	t.Helper()
+	p := vppprocess.Start(t, vppprocess.Config{})
+	l := newLab(t, p.API, p.Stats)
+	l.nodeServices = node
+	return newWiredWith(t, l), p
 }
 
 // reopen is what an agent's restart is.
@@ -136,15 +150,18 @@ func (w *wired) change(owner desired.Owner, changes []desired.Change) (err error
 	return err
 }
 
+// addresses are those of the i-th interface of the n-th pod.
+func (*wired) addresses(n, i int) []netip.Addr {
+	return []netip.Addr{
+		netip.MustParseAddr(fmt.Sprintf("10.1.1.%d", 10*n+i)),
+		netip.MustParseAddr(fmt.Sprintf("fd10:1:0:1::%d", 10*n+i)),
+	}
+}
+
 // attachment is the n-th pod: a veth eth0 (10.1.1.N1), a tap (N2), a memif (N3), and
 // one of each in the stub network.
 func (w *wired) attachment(n int) model.Attachment {
-	address := func(i int) []netip.Addr {
-		return []netip.Addr{
-			netip.MustParseAddr(fmt.Sprintf("10.1.1.%d", 10*n+i)),
-			netip.MustParseAddr(fmt.Sprintf("fd10:1:0:1::%d", 10*n+i)),
-		}
-	}
+	address := func(i int) []netip.Addr { return w.addresses(n, i) }
 	folder := w.Folder()
 	memif := func(id uint32) *model.Memif {
 		return &model.Memif{ID: id, Container: "app", Allocation: "a", Folder: folder, Secret: model.NewSecret("bcdfghjklmnpqrstvwxz")}

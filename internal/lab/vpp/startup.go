@@ -13,7 +13,7 @@ import (
 // it forwards. Without them it loads every plugin that is installed, DPDK among
 // them. One that is not installed is missed by who needs it.
 func plugins() []string {
-	return []string{"memif", "af_packet", "urpf", "nat", "acl", "ping"}
+	return []string{"memif", "af_packet", "tap", "urpf", "cnat", "acl", "ping"}
 }
 
 // The sizes: all in usual pages, so that a machine needs no huge ones.

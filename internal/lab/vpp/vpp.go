@@ -42,7 +42,7 @@ func Find() (string, error) {
 	case given != "":
 		return "", fmt.Errorf("%s is %s, where no program is: %w", ProgramEnv, given, err)
 	default:
-		return "", fmt.Errorf("there is no VPP here (%w): install FD.io VPP 25.10, or say where the program vpp is "+
+		return "", fmt.Errorf("there is no VPP here (%w): install FD.io VPP 25.10 or 26.06, or say where the program vpp is "+
 			"with %s=PATH, or give one that runs with --vpp-api SOCKET", err, ProgramEnv)
 	}
 }

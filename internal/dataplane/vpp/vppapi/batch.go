@@ -214,6 +214,7 @@ func (c *Conn) calls(b *Batch) ([]*call, error) {
 		if err != nil {
 			return nil, err
 		}
+		c.setLate(id, r.reply)
 		calls[i] = &call{replyID: id, endID: id, batch: batch}
 		if r.detail == nil {
 			continue

@@ -60,6 +60,7 @@ type Conn struct {
 	mu      sync.Mutex // guards what follows
 	next    uint32     // context of the next request
 	pending map[uint32]*call
+	late    map[uint16]bool // replies of a form of their own; see isLate
 	events  map[uint16]func() api.Message
 	failure error
 
@@ -207,9 +208,33 @@ func (c *Conn) take(data []byte) {
 		return
 	}
 	id, ticket := binary.BigEndian.Uint16(data), binary.BigEndian.Uint32(data[2:])
+	if len(data) >= 10 && c.isLate(id) {
+		ticket = binary.BigEndian.Uint32(data[6:])
+	}
 	if event := c.answer(id, ticket, data); event != nil && codec.DecodeMsg(data, event) == nil {
 		c.notify(event)
 	}
+}
+
+// isLate reports whether a reply has its context behind a client's index, like a
+// request: VPP has one such, feature_is_enabled_reply.
+func (c *Conn) isLate(id uint16) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.late[id]
+}
+
+// setLate notes that it is such a reply, if it is.
+func (c *Conn) setLate(id uint16, reply api.Message) {
+	if reply.GetMessageType() != api.RequestMessage {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.late == nil {
+		c.late = map[uint16]bool{}
+	}
+	c.late[id] = true
 }
 
 // answer hands a reply to its call, and makes an empty event of a message that is

@@ -50,6 +50,12 @@ func (c *Conn) Has(m api.Message) bool {
 	return err == nil
 }
 
+// Lacks says how VPP lacks a message; nil where it has it.
+func (c *Conn) Lacks(m api.Message) error {
+	_, err := c.id(m)
+	return err
+}
+
 // lacks says how VPP lacks a message.
 func (c *Conn) lacks(m api.Message) error {
 	e := &UnusableError{Version: c.Version, Message: m.GetMessageName()}
@@ -70,7 +76,7 @@ func (c *Conn) lacks(m api.Message) error {
 func pluginOf(m api.Message) string {
 	name := path.Base(reflect.TypeOf(m).Elem().PkgPath())
 	switch name {
-	case "af_packet", "memif", "urpf", "gso":
+	case "af_packet", "memif", "urpf", "cnat", "gso":
 		return name
 	case "tapv2":
 		return "tap"

@@ -68,6 +68,8 @@ type world struct {
 
 	asking *client // whose request is served
 	events map[uint32]interfaces.SwInterfaceEvent
+
+	services services
 }
 
 // iface is a software interface.
@@ -102,7 +104,7 @@ func newWorld(c Config, folder string) *world {
 		interfaces: map[uint32]*iface{}, loops: map[uint32]bool{}, taps: map[uint32]bool{},
 		sockets: map[uint32]*memifSocket{}, tables: map[tableKey]*table{},
 		neighbors: map[neighborKey]neighbor{}, checks: map[checkKey]check{},
-		events: map[uint32]interfaces.SwInterfaceEvent{},
+		events: map[uint32]interfaces.SwInterfaceEvent{}, services: newServices(),
 	}
 	w.interfaces[0] = &iface{name: "local0", dev: "local", lender: none, packets: noSocket}
 	w.sockets[0] = &memifSocket{path: filepath.Join(folder, "memif.sock")}
@@ -125,6 +127,9 @@ func (w *world) close() {
 func (i *iface) close() {
 	if i.packets != noSocket {
 		_ = unix.Close(i.packets)
+	}
+	if i.tap != nil {
+		i.tap.device.close()
 	}
 }
 
@@ -149,6 +154,7 @@ func (w *world) remove(i *iface) {
 	i.admin, i.link = false, false
 	i.close()
 	w.forgetNeighbors(i.index)
+	w.forgetServices(i.index)
 	delete(w.interfaces, i.index)
 	w.free = append(w.free, i.index)
 	w.dropTables()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.fd.io/govpp/api"
+	"go.fd.io/govpp/binapi/feature"
 	interfaces "go.fd.io/govpp/binapi/interface"
 	"go.fd.io/govpp/binapi/memclnt"
 	"go.fd.io/govpp/codec"
@@ -171,8 +172,12 @@ func (p *Peer) next(contexts ...uint32) (uint16, []byte) {
 		if p.note(data) {
 			continue
 		}
+		at := 2
+		if number == p.numbers[key(&feature.FeatureIsEnabledReply{})] {
+			at = 6 // it has a client's index before, like a request
+		}
 		for _, context := range contexts {
-			if binary.BigEndian.Uint32(data[2:]) == context {
+			if binary.BigEndian.Uint32(data[at:]) == context {
 				return number, data
 			}
 		}

@@ -174,8 +174,8 @@ func (s *suite) hostInterfaces() {
 // Taps are refused where there is no vhost-net, and that is all that is known of
 // them there.
 func (s *suite) tapsRefused() {
-	if _, err := os.Stat("/dev/vhost-net"); err == nil {
-		s.Skip("there is vhost-net")
+	if s.makesTaps() {
+		s.Skip("VPP makes taps")
 	}
 	create := &tapv2.TapCreateV3{ID: none, UseRandomMac: true, NumRxQueues: 1, NumTxQueues: 1, HostIfNameSet: true, HostIfName: "vpptap"}
 	refused[tapv2.TapCreateV3Reply](s, api.SYSCALL_ERROR_1, create)
@@ -184,6 +184,52 @@ func (s *suite) tapsRefused() {
 	refused[tapv2.TapDeleteV2Reply](s, api.INVALID_SW_IF_INDEX, &tapv2.TapDeleteV2{SwIfIndex: nobody})
 	refused[tapv2.TapDeleteV2Reply](s, api.INVALID_SW_IF_INDEX, &tapv2.TapDeleteV2{SwIfIndex: s.loopback(1, 0)})
 	same(s, "taps", List[tapv2.SwInterfaceTapV2Details](s.peer, &tapv2.SwInterfaceTapV2Dump{SwIfIndex: ^interface_types.InterfaceIndex(0)}), nil)
+}
+
+// makesTaps asks for a tap whose rings cannot be, which VPP finds last.
+func (s *suite) makesTaps() bool {
+	create := &tapv2.TapCreateV3{ID: none, UseRandomMac: true, NumRxQueues: 1, NumTxQueues: 1, RxRingSz: 3, TxRingSz: 3}
+	return retvalOf(Ask[tapv2.TapCreateV3Reply](s.peer, create)) == api.INIT_FAILED
+}
+
+// Taps are made, and taken up, where there is vhost-net.
+func (s *suite) taps() {
+	if !s.makesTaps() {
+		s.Skip("there is no vhost-net")
+	}
+	mac, inPod := ethernet_types.MacAddress{2, 0xfe, 1, 2, 3, 4}, ethernet_types.MacAddress{2, 0xfe, 1, 2, 3, 5}
+	create := tapv2.TapCreateV3{
+		ID: 7, MacAddress: mac, NumRxQueues: 1, NumTxQueues: 1, RxRingSz: 256, TxRingSz: 256, HostMacAddrSet: true, HostMacAddr: inPod,
+		HostIfNameSet: true, HostIfName: "vpptap", HostNamespaceSet: true, HostNamespace: "/proc/self/ns/net", Tag: "mine",
+		TapFlags: tapv2.TAP_API_FLAG_GSO | tapv2.TAP_API_FLAG_ATTACH | tapv2.TAP_API_FLAG_PERSIST,
+	}
+	elsewhere, nameless, odd := create, create, create
+	elsewhere.HostNamespace, nameless.HostIfNameSet, odd.RxRingSz = "/run/netns/nobody", false, 100
+	refused[tapv2.TapCreateV3Reply](s, api.SYSCALL_ERROR_2, &elsewhere)
+	refused[tapv2.TapCreateV3Reply](s, api.SYSCALL_ERROR_3, &nameless)
+	refused[tapv2.TapCreateV3Reply](s, api.INIT_FAILED, &odd)
+	if _, err := net.InterfaceByName("vpptap"); err == nil {
+		s.Errorf("a tap that was refused is there")
+	}
+	index := Do[tapv2.TapCreateV3Reply](s.peer, &create).SwIfIndex
+	refused[tapv2.TapCreateV3Reply](s, api.INVALID_INTERFACE, &create)
+	link, err := net.InterfaceByName("vpptap")
+	if err != nil || link.Flags&net.FlagUp == 0 || link.HardwareAddr.String() != inPod.String() {
+		s.Errorf("the tap's device is %+v, %v", link, err)
+	}
+	same(s, "interfaces", s.described(), []string{"tap7 virtio 2"})
+	same(s, "its MAC and tag", s.interfaces()[0].L2Address.String()+" "+s.interfaces()[0].Tag, mac.String()+" mine")
+	list := List[tapv2.SwInterfaceTapV2Details](s.peer, &tapv2.SwInterfaceTapV2Dump{SwIfIndex: ^interface_types.InterfaceIndex(0)})
+	same(s, "taps", list, []tapv2.SwInterfaceTapV2Details{{
+		SwIfIndex: uint32(index), ID: 7, DevName: "tap7", RxRingSz: 256, TxRingSz: 256, HostMacAddr: inPod,
+		HostIfName: "vpptap", HostNamespace: "/proc/self/ns/net", TapFlags: create.TapFlags,
+	}})
+	refused[tapv2.TapDeleteV2Reply](s, ok, &tapv2.TapDeleteV2{SwIfIndex: index})
+	refused[tapv2.TapDeleteV2Reply](s, api.INVALID_SW_IF_INDEX, &tapv2.TapDeleteV2{SwIfIndex: index})
+	if _, err := net.InterfaceByName("vpptap"); err == nil {
+		s.Errorf("the device of a tap that was removed is there")
+	}
+	same(s, "interfaces", s.described(), nil)
 }
 
 func (s *suite) sourceChecks() {

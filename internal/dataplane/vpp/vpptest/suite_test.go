@@ -24,6 +24,15 @@ func TestServer(t *testing.T) {
 	})
 }
 
+// With vhost-net more of the script is run.
+func TestServerWithTaps(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	vpptest.Run(t, func(t testing.TB) string {
+		t.Helper()
+		return vpptest.Start(t, vpptest.Config{VhostNet: true}).Socket
+	})
+}
+
 func TestVPP(t *testing.T) {
 	vpptest.Run(t, func(t testing.TB) string {
 		t.Helper()

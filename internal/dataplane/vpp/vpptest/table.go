@@ -31,7 +31,7 @@ const (
 
 // handlers are all requests that the server knows.
 func handlers() []handler {
-	return slices.Concat(sessionHandlers(), interfaceHandlers(), deviceHandlers(), networkHandlers())
+	return slices.Concat(sessionHandlers(), interfaceHandlers(), deviceHandlers(), networkHandlers(), serviceHandlers())
 }
 
 func sessionHandlers() []handler {

@@ -14,7 +14,10 @@ import (
 )
 
 // tapIface is what an interface has that is a tap.
-type tapIface struct{ request tapv2.TapCreateV3 }
+type tapIface struct {
+	request tapv2.TapCreateV3
+	device  *tapDevice
+}
 
 func (w *world) createTap(q *tapv2.TapCreateV3, r *tapv2.TapCreateV3Reply) {
 	r.SwIfIndex = interface_types.InterfaceIndex(none)
@@ -25,18 +28,22 @@ func (w *world) createTap(q *tapv2.TapCreateV3, r *tapv2.TapCreateV3Reply) {
 			id++
 		}
 	}
-	switch {
-	case w.taps[id]:
+	if w.taps[id] {
 		r.Retval = int32(api.INVALID_INTERFACE)
 		return
-	case q.TapFlags&tapv2.TAP_API_FLAG_ATTACH != 0 && !q.HostIfNameSet:
+	}
+	if q.TapFlags&tapv2.TAP_API_FLAG_ATTACH != 0 && !q.HostIfNameSet {
 		r.Retval = int32(api.SYSCALL_ERROR_3)
 		return
-	case !w.vhost:
-		r.Retval = int32(api.SYSCALL_ERROR_1)
-		return
-	case bits.OnesCount16(q.RxRingSz) > 1 || bits.OnesCount16(q.TxRingSz) > 1:
-		r.Retval = int32(api.INIT_FAILED)
+	}
+	device, retval := w.openTap(q)
+	odd := bits.OnesCount16(q.RxRingSz) > 1 || bits.OnesCount16(q.TxRingSz) > 1
+	if retval == ok && odd {
+		retval = api.INIT_FAILED
+	}
+	if retval != ok {
+		device.delete()
+		r.Retval = int32(retval)
 		return
 	}
 	mac := q.MacAddress
@@ -46,7 +53,7 @@ func (w *world) createTap(q *tapv2.TapCreateV3, r *tapv2.TapCreateV3Reply) {
 	i := w.create(fmt.Sprintf("tap%d", id), "virtio", mac)
 	request := *q
 	request.ID = id
-	i.tap, i.tag, w.taps[id] = &tapIface{request}, q.Tag, true
+	i.tap, i.tag, i.link, w.taps[id] = &tapIface{request, device}, q.Tag, true, true
 	r.SwIfIndex = interface_types.InterfaceIndex(i.index)
 }
 
@@ -56,6 +63,8 @@ func (w *world) deleteTap(q *tapv2.TapDeleteV2) api.VPPApiError {
 		return api.INVALID_SW_IF_INDEX
 	}
 	delete(w.taps, i.tap.request.ID)
+	i.tap.device.delete()
+	i.tap.device = nil
 	w.remove(i)
 	return ok
 }

@@ -35,8 +35,8 @@ type Config struct {
 	// Inside is the network namespace that it sees the links of; nil is the
 	// test's own.
 	Inside *netns.Handle
-	// VhostNet says that the kernel has vhost-net, without which VPP makes no tap.
-	// No tap is made in the kernel.
+	// VhostNet says that the kernel has vhost-net, without which VPP makes no tap; the
+	// server's taps need none.
 	VhostNet bool
 	// Heard, if set, is given each request, in their order. It is called by one
 	// goroutine at a time, and must not call the server.
