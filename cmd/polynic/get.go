@@ -16,7 +16,6 @@ import (
 
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/lab"
-	"github.com/polynic/polynic/internal/model"
 )
 
 func newGet() *cobra.Command {
@@ -110,7 +109,7 @@ func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error
 			columns = append(columns, memifColumns(i.Memif)[:len(memifTitles(isWide))]...)
 		}
 		if isWide {
-			columns = append(columns, packets(i.Counters)...)
+			columns = append(columns, packets(i)...)
 			if hasMemifs {
 				columns = append(columns, refusals(i.Memif))
 			}
@@ -133,11 +132,11 @@ func memifTitles(isWide bool) []string { //nolint:revive // the format is the pa
 }
 
 // packets are those from the pod, and to it.
-func packets(c *model.Counters) []string {
-	if c == nil {
+func packets(i inspect.Interface) []string {
+	if i.Counters == nil {
 		return []string{"-", "-"}
 	}
-	return []string{fmt.Sprint(c.RxPackets), fmt.Sprint(c.TxPackets)}
+	return []string{fmt.Sprint(i.Counters.RxPackets), fmt.Sprint(i.Counters.TxPackets)}
 }
 
 // memifColumns are what memifTitles names: rings are from and to the application.
