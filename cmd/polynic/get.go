@@ -36,12 +36,12 @@ func newGetInterfaces() *cobra.Command {
 		Aliases: []string{"interface", "if"},
 		Short:   "Show the interfaces of pods",
 		Long: `Show the pod interfaces that exist on the node of a lab, or on a real one (--agent). The state is up,
-down (planned, but not wholly there) or leaving. Wide adds the node, the name of the switch's end, and why an
-interface is down.
+down (planned, but not wholly there) or leaving. Wide adds the node, the name of the switch's end, the packets
+from the pod (RX) and to it (TX), and why an interface is down.
 
-Of memif interfaces it shows the id and the application that is connected. Wide adds its rings, the packets
-from it (RX) and to it (TX), and how often its socket refused an application, or cut one off that offended
-against the protocol; the memifs of a container have one socket. JSON has the rest, and the reasons.`,
+Of memif interfaces it shows the id and the application that is connected. Wide adds its rings, and how often
+its socket refused an application, or cut one off that offended against the protocol; the memifs of a container
+have one socket. JSON has the rest, and the reasons.`,
 		Example: `  sudo polynic get interfaces
   sudo polynic get interfaces multi-if-pod -o wide
   sudo polynic get interfaces -o json --agent /run/polynic/inspect.sock`,
@@ -94,6 +94,10 @@ func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error
 		columns = append(columns, "ETCD")
 	}
 	if isWide {
+		columns = append(columns, "RX", "TX")
+		if hasMemifs {
+			columns = append(columns, "REFUSED")
+		}
 		columns = append(columns, "REASON")
 	}
 	fmt.Fprintln(out, strings.Join(columns, "\t"))
@@ -112,6 +116,10 @@ func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error
 			columns = append(columns, publishedColumn(i.Published))
 		}
 		if isWide {
+			columns = append(columns, packets(i)...)
+			if hasMemifs {
+				columns = append(columns, refusals(i.Memif))
+			}
 			columns = append(columns, cmp.Or(oneLine(i.Reason), "-"))
 		}
 		fmt.Fprintln(out, strings.Join(columns, "\t"))
@@ -135,18 +143,25 @@ func publishedColumn(p *inspect.Published) string {
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func memifTitles(isWide bool) []string { //nolint:revive // the format is the parameter
-	titles := []string{"ID", "APPLICATION", "RINGS", "RX", "TX", "REFUSED"}
+	titles := []string{"ID", "APPLICATION", "RINGS"}
 	if isWide {
 		return titles
 	}
 	return titles[:2]
 }
 
-// memifColumns are what memifTitles names: rings from and to the application,
-// packets, and how often an application was refused or cut off.
+// packets are those from the pod, and to it.
+func packets(i inspect.Interface) []string {
+	if i.Counters == nil {
+		return []string{"-", "-"}
+	}
+	return []string{fmt.Sprint(i.Counters.RxPackets), fmt.Sprint(i.Counters.TxPackets)}
+}
+
+// memifColumns are what memifTitles names: rings are from and to the application.
 func memifColumns(m *inspect.Memif) []string {
 	if m == nil {
-		return []string{"-", "-", "-", "-", "-", "-"}
+		return []string{"-", "-", "-"}
 	}
 	application, rings := "not connected", "-"
 	if a := m.Application; a != nil {
@@ -155,11 +170,17 @@ func memifColumns(m *inspect.Memif) []string {
 			rings = fmt.Sprintf("%d+%d of %d", a.RxQueues, a.TxQueues, a.RingSize)
 		}
 	}
+	return []string{fmt.Sprint(m.ID), application, rings}
+}
+
+// refusals are how often an application was refused or cut off.
+func refusals(m *inspect.Memif) string {
+	if m == nil {
+		return "-"
+	}
 	var refused uint64
 	for _, n := range m.Refused {
 		refused += n
 	}
-	return []string{
-		fmt.Sprint(m.ID), application, rings, fmt.Sprint(m.RxPackets), fmt.Sprint(m.TxPackets), fmt.Sprint(refused),
-	}
+	return fmt.Sprint(refused)
 }

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/attach"
 	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/inspect"
@@ -25,7 +27,7 @@ func (a *agent) Interfaces(ctx context.Context) []inspect.Interface {
 		return nil // whoever asked is gone
 	}
 	var list []inspect.Interface
-	fares := a.memifStatus(ctx)
+	fares, counted := a.memifStatus(ctx), a.counters(ctx)
 	for _, att := range a.inventory.Attachments() {
 		described, err := a.attacher.Describe(att)
 		if err != nil {
@@ -47,6 +49,11 @@ func (a *agent) Interfaces(ctx context.Context) []inspect.Interface {
 					ID: m.ID, Socket: i.SocketPath, Container: m.Container, Folder: m.Folder,
 					Connected: status.Application != nil, MemifStatus: status,
 				}
+				if fares != nil {
+					shown.Counters = new(status.Counters())
+				}
+			} else if c, isCounted := counted[countedKey(att.ID, i)]; isCounted {
+				shown.Counters = &c
 			}
 			list = append(list, shown)
 		}
@@ -65,6 +72,32 @@ func (a *agent) memifStatus(ctx context.Context) map[desired.Key]model.MemifStat
 		a.Log.DebugContext(ctx, "how memifs fare is not known", slog.Any("error", err)) // Status tells
 	}
 	return found
+}
+
+// countLimit bounds asking the dataplane for counters, which nobody waits for long.
+const countLimit = 500 * time.Millisecond
+
+// counters asks the dataplane what passed through veths and taps.
+func (a *agent) counters(ctx context.Context) map[desired.Key]model.Counters {
+	teller, ok := a.plane.driver.(dataplane.Counters)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, countLimit)
+	defer cancel()
+	found, err := teller.Counters(ctx)
+	if err != nil {
+		a.Log.DebugContext(ctx, "what passed through interfaces is not known", slog.Any("error", err)) // Status tells
+	}
+	return found
+}
+
+func countedKey(owner desired.Owner, i attach.ResultInterface) desired.Key {
+	kind := desired.KindVeth
+	if i.Type == podif.Tap {
+		kind = desired.KindTap
+	}
+	return desired.Key{Owner: owner, Kind: kind, Name: i.Name}
 }
 
 func (a *agent) stateOf(att model.Attachment, name string) (state inspect.State, reason string) {

@@ -62,6 +62,12 @@ type Memifs interface {
 	Memifs(ctx context.Context) (map[desired.Key]model.MemifStatus, error)
 }
 
+// Counters is a driver that can tell what passed through its veths and taps, by their
+// keys; of memifs Memifs tells.
+type Counters interface {
+	Counters(ctx context.Context) (map[desired.Key]model.Counters, error)
+}
+
 // Scope bounds an Observe.
 type Scope struct {
 	// Want holds the objects to look for. What a pod's owner configured by

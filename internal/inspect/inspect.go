@@ -64,6 +64,8 @@ type Interface struct {
 	Node   string `json:"node"`
 	// Port is the name of the switch's end.
 	Port string `json:"port"`
+	// Counters are what passed through it; null while the dataplane does not tell.
+	Counters *model.Counters `json:"counters"`
 	// Memif is null for other types.
 	Memif *Memif `json:"memif"`
 	// Published is null where the pod's own agent is told nothing of it.

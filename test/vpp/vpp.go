@@ -26,8 +26,9 @@ import (
 	"github.com/polynic/polynic/test/need"
 )
 
-// patience is how long a VPP may take to start or to stop.
-const patience = time.Minute
+// patience is how long a VPP may take to start or to stop; that of an emulated machine
+// with other work beside takes half a minute.
+const patience = 2 * time.Minute
 
 // Config describes a VPP; the zero Config is one that tests can use.
 type Config struct {

@@ -112,9 +112,10 @@ type Driver struct {
 }
 
 var (
-	_ dataplane.Driver = (*Driver)(nil)
-	_ dataplane.Namer  = (*Driver)(nil)
-	_ dataplane.Memifs = (*Driver)(nil)
+	_ dataplane.Driver   = (*Driver)(nil)
+	_ dataplane.Namer    = (*Driver)(nil)
+	_ dataplane.Memifs   = (*Driver)(nil)
+	_ dataplane.Counters = (*Driver)(nil)
 )
 
 // New makes a driver. VPP need not be there yet; until it is, errors wrap
