@@ -76,7 +76,7 @@ func (s suite) serviceEndpoints() {
 		}
 	}
 	// The API server is kube-proxy's.
-	s.expectServed("a pod, the API server", "Unauthorized", func() (string, error) {
+	s.expectServed("a pod, the API server", "forbidden", func() (string, error) {
 		return s.TryKubectl("exec", "client", "--", "curl", "-sSk", "-m", "2", "https://"+controlplane.ServerService)
 	})
 
