@@ -40,11 +40,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// agent serves the interfaces in a JSON file at a socket, until the script
-// ends.
+// agent serves the interfaces, and the services, in JSON files at a socket, until
+// the script ends.
 func agent(ts *testscript.TestScript, _ bool, args []string) {
 	var shown view
-	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &shown))
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &shown.interfaces))
+	if len(args) > 2 {
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[2])), &shown.services))
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	listener, err := unixsock.Listen(ctx, ts.MkAbs(args[0]), 0o600)
 	if err != nil {
@@ -59,12 +62,15 @@ func agent(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-type view []inspect.Interface
+type view struct {
+	interfaces []inspect.Interface
+	services   []inspect.Service
+}
 
-func (v view) Interfaces(context.Context) []inspect.Interface { return v }
-func (v view) Plan() desired.Set                              { return nil }
-func (view) Services() []inspect.Service                      { return nil }
-func (v view) Status() inspect.Status                         { return inspect.Status{} }
+func (v view) Interfaces(context.Context) []inspect.Interface { return v.interfaces }
+func (view) Plan() desired.Set                                { return nil }
+func (v view) Services() []inspect.Service                    { return v.services }
+func (view) Status() inspect.Status                           { return inspect.Status{} }
 
 // Every command that people type says what it does, and shows it.
 func TestEveryCommandHasHelp(t *testing.T) {

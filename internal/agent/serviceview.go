@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/polynic/polynic/internal/desired"
@@ -53,13 +54,15 @@ func portShown(p plan.ResolvedPort) inspect.ServicePort {
 	for _, f := range p.Made.Frontends {
 		shown.Frontends = append(shown.Frontends, inspect.Frontend{Kind: f.Kind.String(), Address: at(f), Local: f.Local})
 	}
+	slices.SortFunc(p.Endpoints, func(a, b plan.ResolvedEndpoint) int { return a.Compare(b.Backend) })
 	for _, e := range p.Endpoints {
 		one := inspect.Endpoint{
-			Address: netip.AddrPortFrom(e.Address, e.Port).String(), Node: e.Node, Interface: e.Interface,
-			Used: e.Missing == "" && p.Refused == "", Reason: cmp.Or(e.Missing, p.Refused),
+			Address: netip.AddrPortFrom(e.Address, e.Port).String(), Node: e.Endpoint.Node, Interface: e.Interface,
+			Reason: cmp.Or(e.Missing(), p.Refused),
 		}
-		if e.Pod.Known() {
-			one.Pod = e.Pod.String()
+		one.Used = one.Reason == ""
+		if e.Endpoint.Pod.Known() {
+			one.Pod = e.Endpoint.Pod.String()
 		}
 		shown.Endpoints = append(shown.Endpoints, one)
 	}

@@ -56,6 +56,7 @@ func TestRefusedSettings(t *testing.T) {
 			"node beyond", "nodeID: 257\n" + minimal,
 			"network.subnets[0].nodePrefixLen: 24 leaves room for 256 nodes, and this one has number 257",
 		},
+		{"services", minimal + "services: {mode: some}", `services.mode: "some" is not known (want custom, all or off)`},
 		{"kubelet's folder", minimal + "memif: {kubeletDir: kubelet}", `memif.kubeletDir: "kubelet" is not an absolute path`},
 		{"no device", minimal + "memif: {devices: 0}", "memif.devices: 0 is not between 1 and 10000"},
 		{"many devices", minimal + "memif: {devices: 10001}", "memif.devices: 10001 is not between 1 and 10000"},

@@ -34,6 +34,7 @@ func TestCluster(t *testing.T) {
 		{"sandbox anew", suite.sandboxAnew},
 		{"refusals", suite.refusals},
 		{"services", suite.services},
+		{"service endpoints", suite.serviceEndpoints},
 		{"under Multus", suite.underMultus},
 	} {
 		t.Run(part.name, func(t *testing.T) {
