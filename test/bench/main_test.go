@@ -72,6 +72,7 @@ func TestFigures(t *testing.T) {
 		{"P9b", vppAdd},
 		{"P10", burstMemory},
 		{"P11", resolve},
+		{"etcd", publishing},
 	} {
 		t.Run(f.name, func(t *testing.T) { f.measure(t, s) })
 	}
