@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -42,7 +41,6 @@ func (d *Daemon) applyCustom(ctx context.Context, c *v1.CustomConfiguration) (st
 		if err != nil {
 			return err
 		}
-		var labels []string
 		for _, p := range parts {
 			written, err := s.Mend(ctx, store.Claim{Owner: owner, Label: p.Label, Items: p.Items}, func(context.Context, store.Owner) (bool, error) { return true, nil })
 			if err != nil {
@@ -51,7 +49,6 @@ func (d *Daemon) applyCustom(ctx context.Context, c *v1.CustomConfiguration) (st
 			if written.Changed {
 				text = "published"
 			}
-			labels = append(labels, p.Label)
 			delete(before, p.Label)
 		}
 		for label := range before {
@@ -60,7 +57,7 @@ func (d *Daemon) applyCustom(ctx context.Context, c *v1.CustomConfiguration) (st
 				return err
 			}
 		}
-		text += fmt.Sprintf(": %d items for %s", len(c.Spec.ConfigItems), strings.Join(labels, ", "))
+		text += ": " + custom.Text(parts)
 		return nil
 	})
 	return text, err
