@@ -16,10 +16,11 @@ import (
 	"syscall"
 
 	"github.com/polynic/polynic/internal/lab/etcd"
+	"github.com/polynic/polynic/internal/release"
 )
 
 // version is set by the build.
-var version = "devel" //nolint:gochecknoglobals // the linker's
+var version string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -44,7 +45,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if *isVersion {
-		_, err := fmt.Println(version)
+		_, err := fmt.Print(release.Line("polynic-etcd", release.Version(version)))
 		return err
 	}
 	for text := range strings.SplitSeq(ports, ",") {

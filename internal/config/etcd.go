@@ -75,7 +75,7 @@ func (e Etcd) validate() []error {
 	if (e.TLS.CertFile == "") != (e.TLS.KeyFile == "") {
 		bad("tls", "certFile and keyFile belong together")
 	}
-	if (e.Username == "") != (e.PasswordFile == "") {
+	if (e.Username == "") != (e.PasswordFile == "") && e.SecretDir == "" {
 		bad("username", "it and passwordFile belong together")
 	}
 	return errs

@@ -64,11 +64,19 @@ func checkMachine() error {
 
 // checkPrograms sees that the other programs are beside this one.
 func checkPrograms(self string) error {
-	for _, name := range []string{RelayProgram, AgentProgram, CNIProgram, EtcdProgram} {
-		st, err := os.Stat(filepath.Join(filepath.Dir(self), name))
-		if err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
-			return fmt.Errorf("%s is missing beside %s; build every program with `make build`", name, self)
+	for _, name := range []string{RelayProgram, AgentProgram, CNIProgram} {
+		if err := checkProgram(self, name); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// checkProgram sees that a program is beside this one.
+func checkProgram(self, name string) error {
+	st, err := os.Stat(filepath.Join(filepath.Dir(self), name))
+	if err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
+		return fmt.Errorf("%s is missing beside %s; build every program with `make build`", name, self)
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ func TestCluster(t *testing.T) {
 	}{
 		{"multi-if-pod", suite.multiInterface},
 		{"vnf-pod", suite.memif},
+		{"etcd", suite.etcd},
 		{"scale", suite.scale},
 		{"restarts", suite.restarts},
 		{"sandbox anew", suite.sandboxAnew},
