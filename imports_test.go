@@ -40,7 +40,7 @@ func layers() []layer {
 		{
 			"cmd/polynic",
 			[]string{
-				"api/...", "internal/lab/...", "internal/inspect", "internal/install", "internal/manifest", "internal/explain",
+				"api/...", "internal/lab/...", "internal/etcdcerts", "internal/inspect", "internal/install", "internal/manifest", "internal/explain",
 				"internal/preflight", "internal/release", "internal/vppcli",
 			},
 			"the command line is a client: what it shows comes from the agent, what it does is done by the lab or for a node before and after the agent",
@@ -149,6 +149,7 @@ func layers() []layer {
 		{"internal/model", []string{"api/podif"}, "the nouns stand on nothing but the annotation's grammar"},
 		{"internal/nl", []string{"internal/model", "internal/netns"}, "netlink needs namespaces and nouns, no more"},
 		{"internal/netns", []string{"internal/model"}, "namespaces know their name and no more"},
+		{"internal/etcdcerts", nil, "certificates are made of random numbers alone"},
 		{"internal/install", []string{"internal/unixsock"}, "installing is files, and programs that are run"},
 		{"internal/preflight", []string{"internal/install", "internal/model", "internal/netns", "internal/nl", "internal/vppcli"}, "a look at a node knows what an installation needs, and changes nothing"},
 		{"internal/vppcli", []string{"internal/unixsock"}, "what VPP tells people is text"},

@@ -9,26 +9,15 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 )
 
-// How an etcd that is away is looked for, and one that went is noticed.
-const (
-	firstBackoff     = 200 * time.Millisecond
-	maxBackoff       = 5 * time.Second
-	backoffFactor    = 1.6
-	backoffJitter    = 0.2
-	keepAlive        = 10 * time.Second // etcd takes no pings more often than every 5 s
-	keepAliveTimeout = 5 * time.Second
-)
-
-// Connection is how one client connects, and how that fares: the client itself
-// only says that a deadline passed. Its methods may be called concurrently.
+// Connection is how a client connects, and how that fares. Its methods may be called
+// concurrently.
 type Connection struct {
 	target target
 
@@ -36,36 +25,26 @@ type Connection struct {
 	problem error
 }
 
-// Config is for clientv3.New, which connects in the background; with a name to log
-// in with, it waits for that, as long as DialTimeout. The files of TLS are read anew
-// for every connection. The password is in the outcome: do not print it.
+// Config is for a client, which with a name to log in with asks etcd when it is made,
+// and fails where etcd is away. The files of TLS are read anew for every connection.
+// The password is in the outcome: do not print it.
 func (c *Connection) Config() clientv3.Config {
 	t := c.target
-	options := []grpc.DialOption{
-		grpc.WithContextDialer(c.dial),
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: firstBackoff, Multiplier: backoffFactor, Jitter: backoffJitter, MaxDelay: maxBackoff},
-			MinConnectTimeout: t.dialTimeout,
-		}),
-	}
+	options := []grpc.DialOption{grpc.WithContextDialer(c.dial)}
 	if !t.plain {
 		// In place of the client's own, which would be made of files read once.
 		options = append(options, grpc.WithTransportCredentials(handshaker{c}))
 	}
 	return clientv3.Config{
 		Endpoints: t.endpoints, DialTimeout: t.dialTimeout,
-		DialKeepAliveTime: keepAlive, DialKeepAliveTimeout: keepAliveTimeout,
 		Username: t.username, Password: t.password,
 		DialOptions: options,
-		Logger:      zap.NewNop(), // what went wrong is told by Problem
 	}
 }
 
-// Endpoints are those that the client connects to, as HOST:PORT.
-func (c *Connection) Endpoints() []string { return c.target.endpoints }
-
-// Problem is why the newest attempt to connect failed, or what ended the connection;
-// nil while there is one, and before the first attempt.
+// Problem is why the newest attempt to connect failed, also where the client itself
+// only says that a deadline passed; nil once etcd said something, and before the
+// first attempt.
 func (c *Connection) Problem() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,33 +73,61 @@ func (c *Connection) dial(ctx context.Context, address string) (net.Conn, error)
 		return nil, c.fail(ctx, address, err)
 	}
 	if c.target.plain {
-		return &watched{Conn: conn, connection: c, address: address}, nil
+		return &fresh{Conn: conn, connection: c, address: address}, nil
 	}
 	return conn, nil
 }
 
-// watched notes what ends a connection. That there is one is noted with the first
-// byte that etcd sends: one that wants TLS takes the connection, and then closes it,
-// and in TLS 1.3 it refuses a client's certificate after the handshake.
-type watched struct {
+// fresh is a connection on which etcd may not have said anything yet. One that wants
+// TLS takes the connection and closes it, and in TLS 1.3 a client's certificate is
+// refused after the handshake.
+type fresh struct {
 	net.Conn
 	connection *Connection
 	address    string
-	answered   bool // of the one reader's
+	answered   atomic.Bool
 }
 
+// lastWords bounds how long what etcd said before it closed is waited for.
+const lastWords = time.Second
+
 // Read implements net.Conn.
-func (w *watched) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	switch {
-	case n > 0 && !w.answered:
-		w.answered = true
-		w.connection.note(nil)
-	case err == nil, errors.Is(err, net.ErrClosed):
-	case errors.Is(err, io.EOF) && !w.answered:
-		w.connection.note(w.connection.explain(w.address, errMute))
-	default:
-		w.connection.note(w.connection.explain(w.address, err))
+func (f *fresh) Read(p []byte) (int, error) {
+	n, err := f.Conn.Read(p)
+	if n > 0 && !f.answered.Swap(true) {
+		f.connection.note(nil)
 	}
-	return n, err
+	if err == nil || f.answered.Load() {
+		return n, err
+	}
+	return n, f.refused(err)
+}
+
+// Write implements net.Conn. Where etcd has closed the connection, the reason is
+// there to be read.
+func (f *fresh) Write(p []byte) (int, error) {
+	n, err := f.Conn.Write(p)
+	if err == nil || f.answered.Load() {
+		return n, err
+	}
+	if f.SetReadDeadline(time.Now().Add(lastWords)) == nil {
+		if _, said := f.Conn.Read(make([]byte, 1)); said != nil {
+			err = said
+		}
+	}
+	return n, f.refused(err)
+}
+
+// refused notes what ended a connection before etcd said anything on it, unless that
+// was this side.
+func (f *fresh) refused(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	if errors.Is(err, io.EOF) {
+		err = errMute
+	}
+	err = f.connection.explain(f.address, err)
+	f.connection.note(err)
+	return err
 }

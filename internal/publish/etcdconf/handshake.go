@@ -28,7 +28,7 @@ func (h handshaker) ClientHandshake(ctx context.Context, authority string, raw n
 	if err != nil {
 		return nil, nil, h.connection.fail(ctx, authority, err)
 	}
-	return &watched{Conn: conn, connection: h.connection, address: authority}, info, nil
+	return &fresh{Conn: conn, connection: h.connection, address: authority}, info, nil
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
@@ -77,7 +77,7 @@ func (c *Connection) explain(address string, err error) error {
 	case errors.As(err, &alert) && alert.Op == "remote error" && c.target.files.cert == "":
 		advice = "; it wants a client certificate (etcd.tls.certFile and keyFile, in etcd.conf: cert-file and key-file)"
 	case errors.As(err, &alert) && alert.Op == "remote error":
-		advice = "; it does not take the client certificate of " + c.target.files.cert
+		advice = "; it does not take the client certificate in " + c.target.files.cert
 	}
 	return fmt.Errorf("etcd at %s: %w%s", address, err, advice)
 }
