@@ -22,6 +22,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/polynic/polynic/internal/publish/etcdconf"
+	"github.com/polynic/polynic/internal/publish/store"
 )
 
 // defaultLabel is what ligato's agents call themselves.
@@ -54,14 +55,14 @@ func run(ctx context.Context, out io.Writer, env etcdconf.Environment) error {
 	if err != nil {
 		return err
 	}
-	client, err := clientv3.New(connection.Config())
+	client, err := store.Dial(connection.Config())
 	if err != nil {
-		return fmt.Errorf("etcd: %w", err)
+		return err
 	}
 	defer client.Close()
 	a := newAgent(label, like, out)
 	defer a.close()
-	a.say("label %s, etcd at %v", label, connection.Endpoints())
+	a.say("label %s", label)
 	for ctx.Err() == nil {
 		if err := a.follow(ctx, client); err != nil && ctx.Err() == nil {
 			a.say("etcd: %v (%v)", err, connection.Problem())
