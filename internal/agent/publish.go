@@ -32,6 +32,7 @@ type published struct {
 	config   publish.Config
 	settings etcdconf.Settings
 	form     ligato.Form
+	reopen   time.Duration // after which another attempt is made
 	opened   chan struct{} // closed once there is a loop
 
 	mu sync.Mutex
@@ -57,7 +58,7 @@ func (a *agent) newPublished() *published {
 	}
 	return &published{
 		config:   publish.Config{Log: a.Log, Kind: store.Pod, Node: a.Config.NodeName, IsAlive: a.isAlive, Problem: a.unpublished},
-		settings: etcdSettings(c), form: ligato.Form(c.KeyForm),
+		settings: etcdSettings(c), form: ligato.Form(c.KeyForm), reopen: reopenInterval,
 		opened: make(chan struct{}), claims: map[model.AttachmentID]claimed{},
 	}
 }
@@ -95,7 +96,7 @@ func (a *agent) unpublished(o store.Owner, err error) {
 
 // run publishes until ctx ends.
 func (p *published) run(ctx context.Context) error {
-	retry := time.NewTicker(reopenInterval)
+	retry := time.NewTicker(p.reopen)
 	defer retry.Stop()
 	for {
 		done, err := p.open()

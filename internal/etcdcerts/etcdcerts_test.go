@@ -6,6 +6,7 @@ package etcdcerts_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -88,8 +89,7 @@ func handshake(t *testing.T, server, client secret, host string) error {
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{client.pair(t)}, RootCAs: client.authority(t), ServerName: host,
 	})
 	if err != nil {
-		<-done
-		return err
+		return errors.Join(err, <-done)
 	}
 	defer conn.Close()
 	return <-done // the server judges the client's certificate last

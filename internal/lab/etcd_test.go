@@ -28,10 +28,11 @@ func TestEtcdScripts(t *testing.T) {
 }
 
 // etcd looks into the lab's etcd: `etcd get PREFIX` shows keys and values, `etcd
-// del PREFIX` removes them, `etcd revision` shows how often it was written.
+// none PREFIX` fails where there are any, `etcd del PREFIX` removes them, `etcd
+// revision` shows how often it was written.
 func etcd(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 0 || (len(args) != 2) != (args[0] == "revision") {
-		ts.Fatalf("usage: etcd get|del PREFIX, etcd revision")
+		ts.Fatalf("usage: etcd get|none|del PREFIX, etcd revision")
 	}
 	status, err := lab.ReadStatus(context.Background(), ts.MkAbs(ts.Getenv("POLYNIC_STATE")))
 	ts.Check(err)
@@ -47,6 +48,12 @@ func etcd(ts *testscript.TestScript, _ bool, args []string) {
 	case "del":
 		_, err := client.Delete(ctx, args[1], clientv3.WithPrefix())
 		ts.Check(err)
+	case "none":
+		found, err := client.Get(ctx, args[1], clientv3.WithPrefix())
+		ts.Check(err)
+		if len(found.Kvs) > 0 {
+			ts.Fatalf("there are %d, %s is the first", len(found.Kvs), found.Kvs[0].Key)
+		}
 	case "get":
 		found, err := client.Get(ctx, args[1], clientv3.WithPrefix())
 		ts.Check(err)

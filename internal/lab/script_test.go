@@ -44,7 +44,7 @@ func withPrograms(m *testing.M) int {
 	}
 	programs = folder
 	for _, name := range []string{
-		"cmd/polynic", "cmd/" + lab.AgentProgram, "cmd/" + lab.RelayProgram, "cmd/" + lab.CNIProgram, "cmd/" + lab.EtcdProgram, "examples/memif-echo", "test/vnfagent",
+		"cmd/polynic", "cmd/" + lab.AgentProgram, "cmd/" + lab.RelayProgram, "cmd/" + lab.CNIProgram, "cmd/" + lab.EtcdProgram, "examples/memif-echo", "examples/memif-http", "test/vnfagent",
 	} {
 		if err := build(name); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -76,6 +76,7 @@ func (p *Publisher) set(c store.Claim) *entry {
 	e := p.entry(c.Ref())
 	if e.wanted && e.claim.Label != c.Label {
 		e.leave[e.claim.Label] = e.claim.Owner
+		e.stopWatch()
 	}
 	delete(e.leave, c.Label)
 	e.claim, e.wanted, e.todo, e.mark = c, true, write, nil

@@ -184,6 +184,15 @@ func eventually(t *testing.T, is func() bool, otherwise func() string) {
 	}
 }
 
+// mustBeRepaired is that what others alter of a claim, the only one, is repaired.
+func (a *agent) mustBeRepaired(t *testing.T, client *clientv3.Client, c store.Claim) {
+	t.Helper()
+	if _, err := client.Put(t.Context(), c.Items[0].Key, "altered"); err != nil {
+		t.Fatal(err)
+	}
+	converges(t, client, c)
+}
+
 func (a *agent) mustPublish(t *testing.T, claims ...store.Claim) {
 	t.Helper()
 	for _, c := range claims {
@@ -239,4 +248,3 @@ func alive(context.Context, store.Owner) (bool, error) { return true, nil }
 func nobodyKnows(context.Context, store.Owner) (bool, error) {
 	return false, errors.New("the API server is away")
 }
-

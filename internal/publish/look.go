@@ -209,6 +209,27 @@ func (p *Publisher) doubtAll() {
 	notify(p.wake)
 }
 
+// watchDelay is how long claims wait to be watched. Nothing is missed by that, for
+// a watch begins with what came after the writing; but in a burst of pods it would
+// cost etcd as much as the writing.
+const watchDelay = time.Second
+
+// startWatches watches all that is written and not watched, if it is time.
+func (p *Publisher) startWatches(ctx context.Context, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.watchDue.IsZero() || now.Before(p.watchDue) {
+		return
+	}
+	p.watchDue = time.Time{}
+	for _, e := range p.entries {
+		settled := e.wanted && e.mark != nil && e.todo == nothing && !e.busy // else it comes to be so
+		if settled && e.unwatch == nil {
+			p.watch(ctx, e, e.seen)
+		}
+	}
+}
+
 // watch has the entry looked at when others alter what it claims. The caller holds
 // p.mu.
 func (p *Publisher) watch(ctx context.Context, e *entry, after int64) {

@@ -73,6 +73,9 @@ type Publisher struct {
 	entries  map[store.Ref]*entry
 	busy     int // how many are worked on
 	away     away
+	// watchDue is when those that are written and not watched will be; zero while
+	// there are none.
+	watchDue time.Time
 	problems []problem
 	// restored is set once every claim is known; prune while it is to be looked what
 	// etcd has beside.

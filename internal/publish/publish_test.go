@@ -83,10 +83,13 @@ func TestClaimChanges(t *testing.T) {
 	_, client := world(t)
 	a := run(t, "n1", client, nil)
 	last := claim(pod("a", "n1"), "vnf2", "y=3")
-	a.mustPublish(t, claim(pod("a", "n1"), "vnf1", "x=1", "y=1"), claim(pod("a", "n1"), "vnf1", "y=2"), last)
+	a.mustPublish(t, claim(pod("a", "n1"), "vnf1", "x=1", "y=1"), claim(pod("a", "n1"), "vnf1", "y=2"))
+	a.mustBeRepaired(t, client, claim(pod("a", "n1"), "vnf1", "y=2")) // so it is watched
+	a.mustPublish(t, last)
 	if diff := difference(t, client, []store.Claim{last}); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	a.mustBeRepaired(t, client, last)
 }
 
 // The keys of pods that went while the agent was away go when it is back, those of
@@ -122,10 +125,7 @@ func TestRepair(t *testing.T) {
 	c := claim(pod("a", "n1"), "vnf1", "x=1", "y=2")
 	a.mustPublish(t, c)
 	for range 3 {
-		if _, err := client.Put(t.Context(), c.Items[0].Key, "altered"); err != nil {
-			t.Fatal(err)
-		}
-		converges(t, client, c)
+		a.mustBeRepaired(t, client, c)
 	}
 	if _, err := client.Delete(t.Context(), "/vnf-agent/vnf1/config/", clientPrefix()); err != nil {
 		t.Fatal(err)
@@ -205,4 +205,3 @@ func TestStop(t *testing.T) {
 	a.stop()
 	waiting.Wait()
 }
-

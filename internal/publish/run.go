@@ -15,7 +15,7 @@ import (
 const (
 	// maxBusy bounds how many claims are worked on at once. While etcd is away it is
 	// one, to see whether it is back.
-	maxBusy = 16
+	maxBusy = 64
 	// attemptLimit bounds one attempt.
 	attemptLimit = 7 * time.Second
 )
@@ -28,6 +28,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	p.parts.Go(func() { p.lookLoop(ctx) })
 	p.parts.Go(func() { p.problemLoop(ctx) })
 	for {
+		p.startWatches(ctx, time.Now())
 		e, next := p.take(time.Now())
 		if e != nil {
 			p.parts.Go(func() { p.work(ctx, e) })
@@ -77,11 +78,14 @@ func (p *Publisher) take(now time.Time) (*entry, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	isAway := p.away.reason != nil
-	if p.busy >= maxBusy || isAway && p.busy > 0 {
-		return nil, -1
-	}
 	var found *entry
 	next := time.Duration(-1)
+	if !p.watchDue.IsZero() {
+		next = max(p.watchDue.Sub(now), 0)
+	}
+	if p.busy >= maxBusy || isAway && p.busy > 0 {
+		return nil, next
+	}
 	for _, e := range p.entries {
 		if !e.hasWork() {
 			continue
@@ -199,8 +203,8 @@ func (p *Publisher) succeeded(ctx context.Context, e *entry, a *attempt) {
 			e.told = ""
 			p.report(problem{owner: a.claim.Owner})
 		}
-		if e.unwatch == nil {
-			p.watch(ctx, e, a.written.Revision)
+		if e.unwatch == nil && p.watchDue.IsZero() {
+			p.watchDue = time.Now().Add(watchDelay)
 		}
 	case !e.wanted && len(e.leave) == 0:
 		for _, ready := range e.gone {

@@ -40,6 +40,16 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
+// StartSynced is Start for a server that syncs its files, as one with something to
+// lose does.
+func StartSynced(t testing.TB) *Server {
+	t.Helper()
+	s := newServer(t, "http")
+	s.config.UnsafeNoFsync = false
+	s.Start(t)
+	return s
+}
+
 // StartTLS runs a server whose certificate it signed itself.
 func StartTLS(t testing.TB) *Server {
 	t.Helper()

@@ -142,16 +142,14 @@ func (t *target) complete(dir, pair string) error {
 // credentials are the name and password to log in with; both empty for none.
 func (s Settings) credentials() (username, password string, err error) {
 	username, file := s.Username, s.PasswordFile
-	if s.SecretDir != "" {
-		if username == "" {
-			if username, err = optional(s.SecretDir, "username"); err != nil {
-				return "", "", err
-			}
+	if s.SecretDir != "" && username == "" {
+		if username, err = optional(s.SecretDir, "username"); err != nil {
+			return "", "", err
 		}
-		if file == "" && username != "" {
-			if file, err = existing(s.SecretDir, "password"); err != nil {
-				return "", "", err
-			}
+	}
+	if s.SecretDir != "" && file == "" && username != "" {
+		if file, err = existing(s.SecretDir, "password"); err != nil {
+			return "", "", err
 		}
 	}
 	if (username == "") != (file == "") {

@@ -61,7 +61,9 @@ func serve(t *testing.T, c *tls.Config) string {
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() {
 		server.Stop()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	})
 	return listener.Addr().String()
 }

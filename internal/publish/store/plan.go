@@ -152,8 +152,13 @@ func (p *plan) build(s *step, record string) {
 			s.ops = append(s.ops, clientv3.OpDelete(r.key))
 		}
 	}
+	if p.view.blind() {
+		s.compares = append(s.compares, unwritten(p.claim.Label))
+	}
 	for _, t := range s.touched {
-		s.compares = append(s.compares, at(t.key, t.revision))
+		if !p.view.blind() {
+			s.compares = append(s.compares, at(t.key, t.revision))
+		}
 		if t.op != nil {
 			s.ops = append(s.ops, *t.op)
 		}
