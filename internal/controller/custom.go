@@ -93,7 +93,7 @@ func (r *customConfigurations) Reconcile(ctx context.Context, q ctrl.Request) (c
 		return ctrl.Result{}, r.tell(ctx, c, o)
 	}
 	r.withdraw(q.NamespacedName, parts)
-	o := outcome{parts: len(parts)}
+	var o outcome
 	for _, p := range parts {
 		switch state, err := r.claim(ctx, c, p); {
 		case ctx.Err() != nil:
@@ -101,7 +101,7 @@ func (r *customConfigurations) Reconcile(ctx context.Context, q ctrl.Request) (c
 		case err != nil:
 			o.errs = append(o.errs, err)
 		case state == publish.Published:
-			o.add(p)
+			o.written = append(o.written, p)
 		default:
 			o.pending = true
 		}

@@ -28,11 +28,7 @@ const (
 
 // outcome is what became of a CustomConfiguration.
 type outcome struct {
-	// parts is how many it has; labels, items and keys are of those in etcd.
-	parts  int
-	labels []string
-	items  int
-	keys   []string
+	written []custom.Part // those that are in etcd
 	// stays is that what the object had in etcd before is there still.
 	stays bool
 	// errs are why the others are not. pending is set where that is not known yet.
@@ -41,14 +37,6 @@ type outcome struct {
 }
 
 func refused(err error) outcome { return outcome{errs: []error{err}} }
-
-func (o *outcome) add(p custom.Part) {
-	o.labels = append(o.labels, p.Label)
-	o.items += p.Count
-	for _, i := range p.Items {
-		o.keys = append(o.keys, i.Key)
-	}
-}
 
 // invalidError is that an object cannot be understood.
 type invalidError struct{ errs field.ErrorList }
@@ -91,15 +79,11 @@ func (o *outcome) message() string {
 		}
 		b.WriteString(err.Error())
 	}
-	if len(o.labels) > 0 {
-		if len(o.errs) > 0 {
-			b.WriteString("; written: ")
-		}
-		items := "items"
-		if o.items == 1 {
-			items = "item"
-		}
-		fmt.Fprintf(&b, "%d %s for %s", o.items, items, strings.Join(o.labels, ", "))
+	if len(o.written) > 0 && len(o.errs) > 0 {
+		b.WriteString("; written: ")
+	}
+	if len(o.written) > 0 {
+		b.WriteString(custom.Text(o.written))
 	}
 	if o.stays {
 		b.WriteString("; what was written before stays")
@@ -115,7 +99,15 @@ func (o *outcome) message() string {
 func (o *outcome) status(before v1.CustomConfigurationStatus, generation int64) v1.CustomConfigurationStatus {
 	after := *before.DeepCopy()
 	after.Status, after.Message, after.ObservedGeneration = v1.Success, o.message(), generation
-	after.Items, after.Keys = int32(o.items), o.keys[:min(len(o.keys), maxKeys):min(len(o.keys), maxKeys)]
+	after.Items, after.Keys = 0, nil
+	for _, p := range o.written {
+		after.Items += int32(p.Count)
+		for _, i := range p.Items {
+			if len(after.Keys) < maxKeys {
+				after.Keys = append(after.Keys, i.Key)
+			}
+		}
+	}
 	condition := metav1.Condition{
 		Type: v1.ConditionPublished, Status: metav1.ConditionTrue, Reason: o.reason(), Message: after.Message, ObservedGeneration: generation,
 	}

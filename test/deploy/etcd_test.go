@@ -196,7 +196,18 @@ func TestOverlayWithEtcd(t *testing.T) {
 	if diff := cmp.Diff(plain, set); diff != "" {
 		t.Errorf("the agent (-linux +linux-etcd):\n%s", diff)
 	}
-	for _, key := range []string{config, agent} {
+	const controller = "Deployment " + namespace + "/polynic-controller"
+	one, plainOne := as[appsv1.Deployment](t, all, controller), as[appsv1.Deployment](t, want, controller)
+	pod = &one.Spec.Template.Spec
+	if !slices.ContainsFunc(pod.Volumes, etcd) || !slices.ContainsFunc(pod.Containers[0].VolumeMounts, mount) {
+		t.Errorf("the controller has nothing to show etcd: %v, %v", pod.Volumes, pod.Containers[0].VolumeMounts)
+	}
+	pod.Volumes = slices.DeleteFunc(pod.Volumes, etcd)
+	pod.Containers[0].VolumeMounts = slices.DeleteFunc(pod.Containers[0].VolumeMounts, mount)
+	if diff := cmp.Diff(plainOne, one); diff != "" {
+		t.Errorf("the controller (-linux +linux-etcd):\n%s", diff)
+	}
+	for _, key := range []string{config, agent, controller} {
 		delete(all, key)
 		delete(want, key)
 	}

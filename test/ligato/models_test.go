@@ -45,7 +45,12 @@ type section struct {
 
 func goldenSections(t *testing.T) []section {
 	t.Helper()
-	paths, err := filepath.Glob("../../internal/publish/ligato/testdata/*.txtar")
+	return sections(t, "../../internal/publish/ligato/testdata/*.txtar")
+}
+
+func sections(t *testing.T, pattern string) []section {
+	t.Helper()
+	paths, err := filepath.Glob(pattern)
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("golden files: %v, %v", paths, err)
 	}

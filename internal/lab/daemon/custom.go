@@ -7,8 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
-	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -22,8 +22,12 @@ import (
 	"github.com/polynic/polynic/internal/publish/store"
 )
 
-// etcdLimit is how long etcd, on this machine, may take for one object.
-const etcdLimit = 10 * time.Second
+// etcdLimit is how long etcd, on this machine, may take for one object, and
+// etcdRetry how often it is looked for meanwhile.
+const (
+	etcdLimit = 10 * time.Second
+	etcdRetry = 100 * time.Millisecond
+)
 
 // applyCustom does for a CustomConfiguration what the controller of a cluster
 // does, once: what is in the lab's etcd nobody alters unasked. What an object has
@@ -42,7 +46,6 @@ func (d *Daemon) applyCustom(ctx context.Context, c *v1.CustomConfiguration) (st
 		if err != nil {
 			return err
 		}
-		var labels []string
 		for _, p := range parts {
 			written, err := s.Mend(ctx, store.Claim{Owner: owner, Label: p.Label, Items: p.Items}, func(context.Context, store.Owner) (bool, error) { return true, nil })
 			if err != nil {
@@ -51,7 +54,6 @@ func (d *Daemon) applyCustom(ctx context.Context, c *v1.CustomConfiguration) (st
 			if written.Changed {
 				text = "published"
 			}
-			labels = append(labels, p.Label)
 			delete(before, p.Label)
 		}
 		for label := range before {
@@ -60,7 +62,7 @@ func (d *Daemon) applyCustom(ctx context.Context, c *v1.CustomConfiguration) (st
 				return err
 			}
 		}
-		text += fmt.Sprintf(": %d items for %s", len(c.Spec.ConfigItems), strings.Join(labels, ", "))
+		text += ": " + custom.Text(parts)
 		return nil
 	})
 	return text, err
@@ -104,11 +106,28 @@ func holdings(ctx context.Context, s *store.Store, owner store.Owner) (map[strin
 	return found, nil
 }
 
-// withStore does something with the lab's etcd.
+// withStore does something, which may be begun anew, with the lab's etcd. One that
+// is about to serve is waited for while ctx lives.
 func (d *Daemon) withStore(ctx context.Context, work func(*store.Store) error) error {
 	if !d.agent.Etcd.Enabled() {
 		return errors.New("the lab has no etcd (--no-etcd)")
 	}
+	retry := time.NewTicker(etcdRetry)
+	defer retry.Stop()
+	for {
+		err := d.tryStore(ctx, work)
+		if !errors.Is(err, store.ErrAway) && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (d *Daemon) tryStore(ctx context.Context, work func(*store.Store) error) error {
 	var at etcd.Endpoint
 	if err := state.Read(d.Dir.EtcdEndpoint(), &at); err != nil {
 		return fmt.Errorf("etcd does not serve yet: %w", err)

@@ -10,6 +10,7 @@ package custom
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"unicode"
@@ -30,11 +31,25 @@ type Part struct {
 	Count int
 }
 
+// Text tells people how much there is for whom: "2 items for vnf1".
+func Text(parts []Part) string {
+	count, labels := 0, make([]string, len(parts))
+	for i, p := range parts {
+		count += p.Count
+		labels[i] = p.Label
+	}
+	items := "items"
+	if count == 1 {
+		items = "item"
+	}
+	return fmt.Sprintf("%d %s for %s", count, items, strings.Join(labels, ", "))
+}
+
 // Convert gives the parts of a configuration in the order in which it names the
 // labels, or everything that is wrong with it.
 func Convert(spec *v1.CustomConfigurationSpec, form ligato.Form) ([]Part, field.ErrorList) {
-	path := field.NewPath("spec")
-	if errs := spec.Validate(path); len(errs) > 0 {
+	root := field.NewPath("spec")
+	if errs := spec.Validate(root); len(errs) > 0 {
 		return nil, errs
 	}
 	var errs field.ErrorList
@@ -42,7 +57,7 @@ func Convert(spec *v1.CustomConfigurationSpec, form ligato.Form) ([]Part, field.
 	first := map[string]int{} // the item that has a key
 	for n := range spec.ConfigItems {
 		item := &spec.ConfigItems[n]
-		at := path.Child("configItems").Index(n)
+		at := root.Child("configItems").Index(n)
 		label := item.Microservice
 		if label == "" {
 			label = spec.Microservice
@@ -79,19 +94,19 @@ func convert(item *v1.ConfigurationItem, label string, form ligato.Form, at *fie
 	var suffixes []string
 	if m, known := find(item); known {
 		for _, name := range m.keys(&data, form) {
-			suffixes = append(suffixes, suffix(m.module, m.version, m.kind, name))
+			suffixes = append(suffixes, data.below(suffix(m.module, m.version, m.kind, ""), name))
 		}
 	} else {
 		version := item.Version
 		if version == "" {
 			version = "v1"
 		}
-		name := item.Name
+		name, where := item.Name, "name"
 		if name == "" {
-			name = data.words("name")
+			name, where = data.words("name"), "data"
 		}
 		if err := checkName(name); err != "" {
-			return nil, field.ErrorList{hidden(at.Child("name"), err)}
+			return nil, field.ErrorList{hidden(at.Child(where), err)}
 		}
 		suffixes = []string{suffix(item.Module, version, item.Type, name)}
 	}
@@ -119,8 +134,8 @@ func suffix(module, version, kind, name string) string {
 
 // checkName gives the reason why a name cannot end a key. An empty one can.
 func checkName(name string) string {
-	if strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") {
-		return "a name may have slashes within, not at its ends"
+	if name != "" && (strings.HasPrefix(name, "/") || path.Clean(name) != name || strings.HasPrefix(name, "..")) {
+		return "a name may have slashes between words, and no more"
 	}
 	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -124,6 +125,14 @@ func (d *data) number(name string) string {
 	return strconv.FormatUint(n, 10)
 }
 
+// id is a number, or, in release 2.1.1, any text.
+func (d *data) id(name string) string {
+	if text, ok := d.get(name).(string); ok {
+		return text
+	}
+	return d.number(name)
+}
+
 func (d *data) flag(name string) bool {
 	flag, ok := d.get(name).(bool)
 	if !ok && d.get(name) != nil {
@@ -145,6 +154,15 @@ func (d *data) network(name string) string {
 		return ""
 	}
 	return prefix.Masked().String()
+}
+
+// below is a name behind a prefix, as agents join them: without empty elements.
+func (d *data) below(prefix, name string) string {
+	key := path.Join(prefix, name)
+	if name != "" && !strings.HasPrefix(key, prefix+"/") {
+		d.wrong = append(d.wrong, "what names the item would be no part of its key")
+	}
+	return key
 }
 
 // family is the family of an address.

@@ -72,7 +72,7 @@ func interfaceModels() []model {
 func featureModels() []model {
 	return []model{
 		{"vpp.acls", "acl", "v2", byField("name"), nil},
-		{"vpp.abfs", "abf", "v2", byIndex, nil},
+		{"vpp.abfs", "abf", "v2", func(d *data) string { return d.number("index") }, nil},
 
 		{"vpp.nat", "nat44-global", "v2", nil, nil},
 		{"vpp.nat", "dnat44", "v2", byField("label"), nil},
@@ -83,8 +83,8 @@ func featureModels() []model {
 			return "vrfid/" + d.number("src_vrf_id") + "/destvrfid/" + d.number("dest_vrf_id")
 		}, nil},
 
-		{"vpp.ipsec", "spd", "v2", byIndex, nil},
-		{"vpp.ipsec", "sa", "v2", byIndex, nil},
+		{"vpp.ipsec", "spd", "v2", func(d *data) string { return d.id("index") }, nil},
+		{"vpp.ipsec", "sa", "v2", func(d *data) string { return d.id("index") }, nil},
 		{"vpp.ipsec", "sp", "v2", securityPolicy, nil},
 		{"vpp.ipsec", "tun-protect", "v2", func(d *data) string {
 			return d.text("interface") + behind("/nh/", d.words("next_hop_addr"))
@@ -121,8 +121,6 @@ func linuxModels() []model {
 
 // byField names an item by one of its fields.
 func byField(name string) func(*data) string { return func(d *data) string { return d.text(name) } }
-
-func byIndex(d *data) string { return d.number("index") }
 
 func newerRoute(d *data) string {
 	name := "vrf/" + d.number("vrf_id") + "/dst/" + d.network("dst_network") + "/" + behind("gw/", d.words("next_hop_addr"))
