@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// maxBusy bounds how many claims are worked on at once. While etcd is away it is
-	// one, to see whether it is back.
-	maxBusy = 64
+	// maxBusy bounds how many claims are worked on at once: etcd syncs its disk once for
+	// what comes together. While it is away it is one, to see whether it is back.
+	maxBusy = 256
 	// attemptLimit bounds one attempt.
 	attemptLimit = 7 * time.Second
 )
