@@ -131,6 +131,9 @@ type report struct {
 		Received struct {
 			BitsPerSecond float64 `json:"bits_per_second"`
 		} `json:"sum_received"`
+		CPU struct {
+			Client float64 `json:"host_total"` // percent
+		} `json:"cpu_utilization_percent"`
 		Sum struct {
 			Seconds float64 `json:"seconds"`
 			Packets float64 `json:"packets"`
@@ -144,6 +147,14 @@ type report struct {
 func (a *flowArm) tcp(t *testing.T, s *sheet) float64 {
 	t.Helper()
 	return a.client(t, s).End.Received.BitsPerSecond / 1e9
+}
+
+// tcpOfCPU gives the Gb that one stream received for each second that its sender, who
+// has the whole way of the packets, was on a CPU.
+func (a *flowArm) tcpOfCPU(t *testing.T, s *sheet) float64 {
+	t.Helper()
+	end := a.client(t, s).End
+	return end.Received.BitsPerSecond / 1e9 / (end.CPU.Client / 100)
 }
 
 // udp gives the thousands of packets that arrived per second.

@@ -4,6 +4,7 @@
 package drivertest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -37,11 +38,11 @@ func (b *serviceBench) serve(at Place, address netip.Addr, port uint16, p model.
 	err := at.Do(func() (err error) {
 		switch p {
 		case model.TCP:
-			server, err = serveTCP(to)
+			server, err = serveTCP(b.Context(), to)
 		case model.UDP:
 			server, err = serveUDP(to)
 		case model.SCTP:
-			server, err = serveSCTP(to)
+			server, err = serveSCTP(b.Context(), to)
 		}
 		return err
 	})
@@ -52,8 +53,9 @@ func (b *serviceBench) serve(at Place, address netip.Addr, port uint16, p model.
 	return desired.Backend{Address: address, Port: port}
 }
 
-func serveTCP(at netip.AddrPort) (io.Closer, error) {
-	listener, err := net.Listen("tcp", at.String())
+func serveTCP(ctx context.Context, at netip.AddrPort) (io.Closer, error) {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", at.String())
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +103,7 @@ func (b *serviceBench) ask(from Place, p model.Protocol, to netip.AddrPort) (ans
 
 func (b *serviceBench) askWithin(limit time.Duration, from Place, p model.Protocol, to netip.AddrPort) (a answer, err error) {
 	err = from.Do(func() error {
-		text, err := askOnce(limit, p, to)
+		text, err := askOnce(b.Context(), limit, p, to)
 		if err != nil {
 			return err
 		}
@@ -114,11 +116,12 @@ func (b *serviceBench) askWithin(limit time.Duration, from Place, p model.Protoc
 	return a, nil
 }
 
-func askOnce(limit time.Duration, p model.Protocol, to netip.AddrPort) (string, error) {
+func askOnce(ctx context.Context, limit time.Duration, p model.Protocol, to netip.AddrPort) (string, error) {
 	if p == model.SCTP {
 		return askSCTP(limit, to)
 	}
-	conn, err := net.DialTimeout(strings.ToLower(string(p)), to.String(), limit)
+	dialer := net.Dialer{Timeout: limit}
+	conn, err := dialer.DialContext(ctx, strings.ToLower(string(p)), to.String())
 	if err != nil {
 		return "", err
 	}

@@ -16,11 +16,12 @@ import (
 )
 
 // dial begins a flow that goes on.
-func (b *serviceBench) dial(from Place, network string, to netip.AddrPort) net.Conn {
+func (b *serviceBench) dial(from Place, protocol string, to netip.AddrPort) net.Conn {
 	b.Helper()
 	var conn net.Conn
 	if err := from.Do(func() (err error) {
-		conn, err = net.DialTimeout(network, to.String(), patience)
+		dialer := net.Dialer{Timeout: patience}
+		conn, err = dialer.DialContext(b.Context(), protocol, to.String())
 		return err
 	}); err != nil {
 		b.Fatal(err)

@@ -4,6 +4,7 @@
 package drivertest
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -70,8 +71,9 @@ func sctpRead(p []byte) (kind byte, from, to uint16, text string, err error) {
 	return p[sctpHeader], binary.BigEndian.Uint16(p), binary.BigEndian.Uint16(p[2:]), string(p[sctpHeader+24:]), nil
 }
 
-func serveSCTP(at netip.AddrPort) (io.Closer, error) {
-	conn, err := net.ListenPacket(network(at.Addr()), at.Addr().String())
+func serveSCTP(ctx context.Context, at netip.AddrPort) (io.Closer, error) {
+	var config net.ListenConfig
+	conn, err := config.ListenPacket(ctx, network(at.Addr()), at.Addr().String())
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +88,7 @@ func serveSCTP(at netip.AddrPort) (io.Closer, error) {
 			if err != nil || kind != sctpInit || to != at.Port() {
 				continue
 			}
-			client := from.(*net.IPAddr).IP
-			text := fmt.Sprintf("%s %s", at, net.JoinHostPort(client.String(), fmt.Sprint(port)))
+			text := fmt.Sprintf("%s %s", at, net.JoinHostPort(from.String(), fmt.Sprint(port)))
 			_, _ = conn.WriteTo(sctpPacket(sctpInitAck, to, port, sctpTag, text), from)
 		}
 	}()
@@ -97,11 +98,7 @@ func serveSCTP(at netip.AddrPort) (io.Closer, error) {
 // askSCTP begins an association; who answers must do so from the address and the
 // port that were asked, or it is not heard.
 func askSCTP(limit time.Duration, to netip.AddrPort) (string, error) {
-	peer, err := net.ResolveIPAddr("ip", to.Addr().String())
-	if err != nil {
-		return "", err
-	}
-	conn, err := net.DialIP(network(to.Addr()), nil, peer)
+	conn, err := net.DialIP(network(to.Addr()), nil, &net.IPAddr{IP: to.Addr().AsSlice()})
 	if err != nil {
 		return "", err
 	}

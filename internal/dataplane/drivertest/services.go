@@ -20,7 +20,7 @@ var lastNumber atomic.Uint32
 func nextNumber() uint32 { return 256 + lastNumber.Add(1)%60000 }
 
 // withoutEnd is a context for cleaning up.
-func withoutEnd(t *testing.T) context.Context { //nolint:ireturn // a context is one
+func withoutEnd(t *testing.T) context.Context {
 	t.Helper()
 	return context.WithoutCancel(t.Context())
 }

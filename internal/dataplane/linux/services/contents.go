@@ -94,34 +94,34 @@ func (c *change) dropAll(old contents) {
 }
 
 // replace turns one part of the table into another.
-func (c *change) replace(old, new contents) { //nolint:revive,predeclared // what they are
+func (c *change) replace(old, wanted contents) {
 	for k, e := range old.elements {
-		if with, stays := new.elements[k]; !stays || with != e {
+		if with, stays := wanted.elements[k]; !stays || with != e {
 			c.dropElement(k)
 		}
 	}
-	for k, e := range new.elements {
+	for k, e := range wanted.elements {
 		if was, is := old.elements[k]; !is || was != e {
 			c.add[k] = e
 		}
 	}
-	for name, rules := range new.chains {
+	for name, rules := range wanted.chains {
 		if was, is := old.chains[name]; !is || !slices.Equal(was, rules) {
 			c.chains[name] = rules
 		}
 	}
-	for name, o := range new.sets {
+	for name, o := range wanted.sets {
 		if _, is := old.sets[name]; !is {
 			c.define[name] = o
 		}
 	}
 	for name := range old.chains {
-		if _, stays := new.chains[name]; !stays {
+		if _, stays := wanted.chains[name]; !stays {
 			c.gone = append(c.gone, name)
 		}
 	}
 	for name := range old.sets {
-		if _, stays := new.sets[name]; !stays {
+		if _, stays := wanted.sets[name]; !stays {
 			c.goneIn = append(c.goneIn, name)
 		}
 	}
