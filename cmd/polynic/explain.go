@@ -10,6 +10,7 @@ import (
 
 	"github.com/polynic/polynic/internal/explain"
 	"github.com/polynic/polynic/internal/lab"
+	"github.com/polynic/polynic/internal/manifest"
 )
 
 func newExplain() *cobra.Command {
@@ -40,15 +41,7 @@ Ranges are those of a lab's node; the flags of polynic lab up change them as the
 		isServed := true
 		for _, d := range documents {
 			notes(cmd.OutOrStdout(), d)
-			if d.Service != nil {
-				if err := e.Service(cmd.OutOrStdout(), d, documents); err != nil {
-					return errors.Join(readErr, err)
-				}
-			}
-			if d.Pod == nil {
-				continue
-			}
-			ok, err := e.Pod(cmd.OutOrStdout(), d)
+			ok, err := explained(cmd, e, d, documents)
 			if err != nil {
 				return errors.Join(readErr, err)
 			}
@@ -60,4 +53,17 @@ Ranges are those of a lab's node; the flags of polynic lab up change them as the
 		return readErr
 	})
 	return command
+}
+
+// explained explains one document, with the others beside it; it reports false for
+// a pod that would be refused.
+func explained(cmd *cobra.Command, e *explain.Explainer, d manifest.Document, all []manifest.Document) (bool, error) {
+	switch {
+	case d.Pod != nil:
+		return e.Pod(cmd.OutOrStdout(), d)
+	case d.Service != nil:
+		return true, e.Service(cmd.OutOrStdout(), d, all)
+	default:
+		return true, nil
+	}
 }

@@ -49,7 +49,7 @@ func (e *Explainer) Service(w io.Writer, d manifest.Document, all []manifest.Doc
 }
 
 // served says who would resolve a service, where that is not this node's switch.
-func (e *Explainer) served(s *corev1.Service, isRedirected bool) string { //nolint:revive // what is known of the pods
+func (e *Explainer) served(s *corev1.Service, isRedirected bool) string {
 	switch mode := e.config.ServiceMode(); {
 	case s.Spec.ClusterIP == corev1.ClusterIPNone:
 		return " is headless: clients ask its pods by themselves"

@@ -104,7 +104,9 @@ func TestResolve(t *testing.T) {
 		want    []string
 	}{
 		{
-			"everything that a service can have", web(), []model.EndpointSlice{slice("here", "there"), v6}, true,
+			"everything that a service can have", web(),
+			[]model.EndpointSlice{slice("here", "there"), v6},
+			true,
 			[]string{
 				"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 external 192.0.2.77:80 " +
 					"load-balancer 198.51.100.1:80 from 203.0.113.0/24 node-port *:30080 -> 10.1.1.2:8080 (local) -> 10.1.2.3:8080 (of 10.1.2.2)",
@@ -115,11 +117,15 @@ func TestResolve(t *testing.T) {
 			},
 		},
 		{
-			"others serve what is not redirected", web(), []model.EndpointSlice{slice("here")}, true,
+			"others serve what is not redirected", web(),
+			[]model.EndpointSlice{slice("here")},
+			true,
 			[]string{"left: no endpoint of it is at a custom interface"},
 		},
 		{
-			"headless", with(func(s *model.Service) { s.ClusterIPs = nil }), []model.EndpointSlice{slice("here")}, false,
+			"headless", with(func(s *model.Service) { s.ClusterIPs = nil }),
+			[]model.EndpointSlice{slice("here")},
+			false,
 			[]string{"left: it is headless: clients ask its endpoints by themselves"},
 		},
 		{
@@ -127,26 +133,33 @@ func TestResolve(t *testing.T) {
 			[]string{"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 node-port *:30080"},
 		},
 		{
-			"only what is ready", with(func(*model.Service) {}), []model.EndpointSlice{states("ready", "starting", "leaving")}, false,
+			"only what is ready", with(func(*model.Service) {}),
+			[]model.EndpointSlice{states("ready", "starting", "leaving")},
+			false,
 			[]string{
 				"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 node-port *:30080 -> 10.1.1.2:8080 (local)",
 				"10.1.2.3: it is not ready", "10.1.3.2: it is terminating, and others are ready",
 			},
 		},
 		{
-			"those that leave, for want of others", with(func(*model.Service) {}), []model.EndpointSlice{states("leaving", "starting", "leaving")}, false,
+			"those that leave, for want of others", with(func(*model.Service) {}),
+			[]model.EndpointSlice{states("leaving", "starting", "leaving")},
+			false,
 			[]string{
 				"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 node-port *:30080 -> 10.1.1.2:8080 (local) -> 10.1.3.2:8080 (local)",
 				"10.1.2.3: it is not ready",
 			},
 		},
 		{
-			"an endpoint in two slices", with(func(*model.Service) {}), []model.EndpointSlice{states("starting"), slice("here")}, false,
+			"an endpoint in two slices", with(func(*model.Service) {}),
+			[]model.EndpointSlice{states("starting"), slice("here")},
+			false,
 			[]string{"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 node-port *:30080 -> 10.1.1.2:8080 (local) -> 10.1.2.3:8080 (of 10.1.2.2) -> 10.1.3.2:8080 (local)"},
 		},
 		{
 			"policies and affinity", with(func(s *model.Service) { s.InternalLocal, s.ExternalLocal, s.Affinity = true, true, 60 }),
-			[]model.EndpointSlice{slice("here")}, false,
+			[]model.EndpointSlice{slice("here")},
+			false,
 			[]string{"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 local node-port *:30080 local -> 10.1.1.2:8080 (local) affinity 60s"},
 		},
 		{

@@ -174,10 +174,3 @@ func (l *loop) say(ctx context.Context, err error) {
 	}
 	l.failures++
 }
-
-// Wanted is what the dataplane should have, by the keys.
-func (r *Resolver) Wanted() map[desired.ServiceKey]desired.Service {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.resolver.all()
-}

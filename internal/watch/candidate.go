@@ -102,7 +102,7 @@ func candidateOf(pod *corev1.Pod) candidate {
 
 // endpoints are one for each address, in the states that Kubernetes' controller
 // gives them.
-func (c candidate) endpoints(notReadyToo bool) []model.Endpoint { //nolint:revive // the service's setting
+func (c candidate) endpoints(notReadyToo bool) []model.Endpoint {
 	var list []model.Endpoint
 	for _, a := range c.addresses {
 		list = append(list, model.Endpoint{

@@ -12,9 +12,9 @@ import (
 // PortsBehind tells whether a pod would be behind a service, by its labels, and at
 // which ports it would serve the service's.
 func PortsBehind(s *corev1.Service, pod *corev1.Pod) ([]model.EndpointPort, bool) {
-	chosen, candidate := selectedOf(s), candidateOf(pod)
-	if !chosen.chooses(candidate) {
+	chosen, behind := selectedOf(s), candidateOf(pod)
+	if !chosen.chooses(behind) {
 		return nil, false
 	}
-	return chosen.portsOf(candidate), true
+	return chosen.portsOf(behind), true
 }

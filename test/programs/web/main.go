@@ -95,7 +95,7 @@ func serve(ctx context.Context, port string) error {
 	go func() {
 		<-ctx.Done()
 		<-time.After(grace)
-		ended <- server.Shutdown(context.Background())
+		ended <- server.Shutdown(context.WithoutCancel(ctx))
 	}()
 	server.Addr = ":" + port
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
@@ -158,7 +158,7 @@ func load(ctx context.Context, address string) error {
 	for range clients {
 		askers.Go(func() {
 			for ctx.Err() == nil {
-				all.ask(address)
+				all.ask(ctx, address)
 			}
 		})
 	}
@@ -173,9 +173,9 @@ func load(ctx context.Context, address string) error {
 	return nil
 }
 
-func (r *result) ask(address string) {
+func (r *result) ask(ctx context.Context, address string) {
 	began := time.Now()
-	text, err := get(address)
+	text, err := get(context.WithoutCancel(ctx), address) // what was begun is ended
 	r.Lock()
 	defer r.Unlock()
 	if err != nil {
@@ -186,8 +186,8 @@ func (r *result) ask(address string) {
 	r.answers[host]++
 }
 
-func get(address string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func get(ctx context.Context, address string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address, http.NoBody)
 	if err != nil {
