@@ -113,6 +113,17 @@ func (w *world) lacks() map[string]string {
 	return list
 }
 
+// The outside, which knows no way to the pods, answers them: it sees the node.
+func TestMasquerade(t *testing.T) {
+	w := newWorld(t)
+	pod := w.addPod()
+	for _, line := range []string{"ping -c1 -W2 192.0.2.9", "ping -c1 -W2 2001:db8::9"} {
+		if err := pod.Do(func() error { return shell(line) }); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestServicePacketsOverVPP(t *testing.T) {
 	w := newWorld(t)
 	drivertest.RunServicePackets(t, drivertest.World{
