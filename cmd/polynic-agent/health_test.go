@@ -21,6 +21,7 @@ type view struct{ status inspect.Status }
 
 func (view) Interfaces(context.Context) []inspect.Interface { return nil }
 func (view) Plan() desired.Set                              { return nil }
+func (view) Services() []inspect.Service                    { return nil }
 func (v view) Status() inspect.Status                       { return v.status }
 
 // A probe is told by the exit code, and people who describe the pod by the text.

@@ -18,8 +18,8 @@ func newExplain() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "explain -f FILE...",
 		Short: "Say what manifests would get, without touching anything",
-		Long: `Say which interfaces the pods of manifests would get, or what is wrong and where. Nothing is touched,
-no lab is needed, and no root. The exit code is 1 if any pod would be refused.
+		Long: `Say which interfaces the pods of manifests would get, or what is wrong and where; and where services would
+be asked for, and which of these pods would answer, at which interface. Nothing is touched, no lab is needed, and no root. The exit code is 1 if any pod would be refused.
 
 Ranges are those of a lab's node; the flags of polynic lab up change them as they would there.`,
 		Example: "  polynic explain -f pod.yaml\n  polynic explain -f pod.yaml --eth0 tap --ip-family ipv4",
@@ -40,6 +40,11 @@ Ranges are those of a lab's node; the flags of polynic lab up change them as the
 		isServed := true
 		for _, d := range documents {
 			notes(cmd.OutOrStdout(), d)
+			if d.Service != nil {
+				if err := e.Service(cmd.OutOrStdout(), d, documents); err != nil {
+					return errors.Join(readErr, err)
+				}
+			}
 			if d.Pod == nil {
 				continue
 			}

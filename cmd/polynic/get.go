@@ -22,9 +22,9 @@ func newGet() *cobra.Command {
 	command := &cobra.Command{
 		Use:     "get",
 		Short:   "Show what a node has",
-		Example: "  sudo polynic get interfaces",
+		Example: "  sudo polynic get interfaces\n  sudo polynic get services",
 	}
-	group(command, newGetInterfaces())
+	group(command, newGetInterfaces(), newGetServices())
 	return command
 }
 

@@ -23,10 +23,11 @@ func newLabApply() *cobra.Command {
 	var files []string
 	command := &cobra.Command{
 		Use:   "apply -f FILE...",
-		Short: "Run the pods of manifests",
+		Short: "Run the pods of manifests, and have their services resolved",
 		Long: `Run the pods of manifests and return once every one is wired and its containers run. A pod that is
 refused is named with the reason, leaves nothing behind, and does not keep the others away. The same
-manifest again changes nothing; one that asks an existing pod for something else is refused.`,
+manifest again changes nothing; one that asks an existing pod for something else is refused. A service gets
+the addresses and ports that it does not name, and may be changed.`,
 		Example: `  sudo polynic lab apply -f pod.yaml
   sudo polynic lab apply -f manifests/ -f more.yaml
   cat pod.yaml | sudo polynic lab apply -f -`,
@@ -46,8 +47,11 @@ manifest again changes nothing; one that asks an existing pod for something else
 			if d.ConfigMap != nil {
 				request.ConfigMaps = append(request.ConfigMaps, d.ConfigMap)
 			}
+			if d.Service != nil {
+				request.Services = append(request.Services, d.Service)
+			}
 		}
-		if len(request.Pods)+len(request.ConfigMaps) == 0 {
+		if len(request.Pods)+len(request.ConfigMaps)+len(request.Services) == 0 {
 			return cmp.Or(readErr, nothing(files))
 		}
 		err := lab.Apply(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr()))
@@ -87,5 +91,5 @@ func warnings(w io.Writer, d manifest.Document) {
 }
 
 func nothing(files []string) error {
-	return fmt.Errorf("no pod or config map in %s; give -f a manifest that has one", strings.Join(files, ", "))
+	return fmt.Errorf("no pod, config map or service in %s; give -f a manifest that has one", strings.Join(files, ", "))
 }

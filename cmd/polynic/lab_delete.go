@@ -48,8 +48,11 @@ Containers have two seconds to end after SIGTERM, less where the pod says so.`,
 			if d.ConfigMap != nil {
 				request.ConfigMaps = append(request.ConfigMaps, lab.Name{Namespace: d.ConfigMap.Namespace, Name: d.ConfigMap.Name})
 			}
+			if d.Service != nil {
+				request.Services = append(request.Services, lab.Name{Namespace: d.Service.Namespace, Name: d.Service.Name})
+			}
 		}
-		if len(request.Pods)+len(request.ConfigMaps) == 0 {
+		if len(request.Pods)+len(request.ConfigMaps)+len(request.Services) == 0 {
 			return nothing(files)
 		}
 		return said(lab.Delete(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())))

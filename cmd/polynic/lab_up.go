@@ -73,6 +73,7 @@ func networkFlags(flags *pflag.FlagSet, s *lab.Settings) {
 	flags.StringVar(&s.Eth0, "eth0", s.Eth0, "type of a pod's main interface: auto, tap or veth")
 	flags.IntVar(&s.MTU, "mtu", s.MTU, "MTU of every pod interface, in bytes")
 	flags.IntVar(&s.TapQueues, "tap-queues", s.TapQueues, "queue pairs of a tap")
+	flags.StringVar(&s.Services, "services", s.Services, "which services are resolved: all, custom (those with pods that serve at a custom interface) or off")
 	flags.StringArrayVar(&s.PodSubnets, "pod-subnet", nil,
 		"range of the pods' addresses instead of the family's default: `CIDR`, or CIDR,LENGTH to cut it\n"+
 			"into node prefixes of that length; once for each family")
@@ -88,6 +89,7 @@ func changed(flags *pflag.FlagSet, from lab.Settings, to *lab.Settings) {
 		"eth0":       func() { to.Eth0 = from.Eth0 },
 		"mtu":        func() { to.MTU = from.MTU },
 		"tap-queues": func() { to.TapQueues = from.TapQueues },
+		"services":   func() { to.Services = from.Services },
 		"pod-subnet": func() { to.PodSubnets = from.PodSubnets },
 	}
 	flags.Visit(func(f *pflag.Flag) {

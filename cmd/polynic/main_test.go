@@ -63,6 +63,7 @@ type view []inspect.Interface
 
 func (v view) Interfaces(context.Context) []inspect.Interface { return v }
 func (v view) Plan() desired.Set                              { return nil }
+func (view) Services() []inspect.Service                      { return nil }
 func (v view) Status() inspect.Status                         { return inspect.Status{} }
 
 // Every command that people type says what it does, and shows it.

@@ -99,6 +99,8 @@ func objectName(d manifest.Document) string {
 		return "pod " + d.Pod.Namespace + "/" + d.Pod.Name
 	case d.ConfigMap != nil:
 		return "configmap " + d.ConfigMap.Namespace + "/" + d.ConfigMap.Name
+	case d.Service != nil:
+		return "service " + d.Service.Namespace + "/" + d.Service.Name
 	default:
 		return ""
 	}

@@ -123,6 +123,7 @@ type agent struct {
 	// allocations are what containers were given; nil where none are offered.
 	allocations *allocation.Store
 	reporter    *report.Reporter // nil where there is nobody to tell
+	services    *serving         // nil where no services are resolved
 	readiness   *readiness
 }
 
@@ -141,7 +142,8 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 		cluster: cluster, source: sourceOf(o, cluster),
 	}
 	a.reporter = newReporter(o, cluster, a.inventory)
-	a.reconciler = reconcile.New(plane.driver, reconcile.Options{
+	a.services = newServing(a)
+	a.reconciler = reconcile.New(a.services.watched(plane.driver), reconcile.Options{
 		Log:            o.Log,
 		RepairInterval: o.Config.RepairInterval.Duration,
 		Gone:           a.gone,
@@ -164,6 +166,7 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 		Reconciler: a.reconciler,
 		AwayLimit:  o.Config.AwayLimit.Duration,
 		Warner:     a.warner(),
+		NoServices: a.services == nil,
 	})
 	return a, nil
 }
@@ -190,6 +193,11 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	if a.reporter != nil {
 		group.Go(func() error { return a.reporter.Run(base) })
+	}
+	if a.services != nil {
+		group.Go(func() error { return a.services.run(base) })
+	} else {
+		group.Go(func() error { return a.removeServices(base) })
 	}
 	if a.memifs != nil {
 		// At once: kubelet fails pods that it starts before it knows their devices.

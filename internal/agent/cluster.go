@@ -21,6 +21,7 @@ import (
 // podSource is where pods come from.
 type podSource interface {
 	Run(ctx context.Context, sink watch.Sink) error
+	RunServices(ctx context.Context, sink watch.ServiceSink, o watch.ServiceOptions) error
 	Get(ctx context.Context, ref model.PodRef) (model.Pod, bool, error)
 }
 

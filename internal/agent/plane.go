@@ -35,6 +35,12 @@ type plane struct {
 	relay   *relayapi.Client
 }
 
+// services is the part of the driver that resolves services; nil where it has none.
+func (p *plane) services() dataplane.Services {
+	s, _ := p.driver.(dataplane.Services)
+	return s
+}
+
 func openDataplane(c config.Config, log *slog.Logger) (*plane, error) {
 	p := &plane{relay: relayapi.New(c.RelaySocket(), log)}
 	var err error
@@ -52,6 +58,7 @@ func openDataplane(c config.Config, log *slog.Logger) (*plane, error) {
 			NetnsDir: c.NetnsDir(), PodNetnsDir: c.PodNetnsDir,
 			Pins: netns.Pins{MountNamespace: c.MountNamespace}, SysctlDir: c.SysctlDir,
 			StateFile: filepath.Join(c.RunDir, "vpp.json"), RunDir: c.SwitchDir(), TapRingSize: c.VPP.TapRingSize,
+			Services: c.ServiceMode() != config.ServicesOff,
 		})
 	default:
 		err = errors.New("it is not known")

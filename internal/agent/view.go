@@ -113,6 +113,9 @@ func (a *agent) Status() inspect.Status {
 			status.Problems = append(status.Problems, inspect.Problem{Object: nameOf(owner), Reason: err.Error()})
 		}
 	}
+	if err := a.services.failing(); err != nil {
+		status.Problems = append(status.Problems, inspect.Problem{Object: "services", Reason: err.Error()})
+	}
 	status.Relay = a.relayStatus()
 	return status
 }

@@ -86,6 +86,8 @@ func (*early) Interfaces(context.Context) []inspect.Interface { return nil }
 
 func (*early) Plan() desired.Set { return nil }
 
+func (*early) Services() []inspect.Service { return nil }
+
 func (e *early) Status() inspect.Status {
 	status := inspect.Status{Node: e.Config.NodeName, Version: e.Version}
 	if why := e.readiness.why(); why != nil {

@@ -47,6 +47,8 @@ type Config struct {
 	Kubernetes Kubernetes `json:"kubernetes"`
 	// Network is the pod network.
 	Network Network `json:"network"`
+	// Services is which Kubernetes services are resolved.
+	Services Services `json:"services"`
 	// Memif is how containers get memif interfaces.
 	Memif Memif `json:"memif"`
 	// VPP is how VPP is reached, where it is what switches.
@@ -119,6 +121,14 @@ type Memif struct {
 	AcceptUnsealed bool `json:"acceptUnsealed"`
 }
 
+// Services is the configuration of Kubernetes services.
+type Services struct {
+	// Mode says which are resolved: "custom", those of which an endpoint is at a custom
+	// interface, the others being kube-proxy's; "all"; or "off". Empty is "custom"
+	// with linux, and "all" with vpp.
+	Mode string `json:"mode"`
+}
+
 // VPP is the configuration of the dataplane that is VPP.
 type VPP struct {
 	// APISocket is where VPP takes binary API messages, and StatsSocket where it
@@ -159,6 +169,25 @@ const (
 	DataplaneLinux = "linux"
 	DataplaneVPP   = "vpp"
 )
+
+// The modes of services.
+const (
+	ServicesCustom = "custom"
+	ServicesAll    = "all"
+	ServicesOff    = "off"
+)
+
+// ServiceMode is which services are resolved; by itself what suits the dataplane.
+func (c Config) ServiceMode() string {
+	switch {
+	case c.Services.Mode != "":
+		return c.Services.Mode
+	case c.Dataplane == DataplaneVPP:
+		return ServicesAll
+	default:
+		return ServicesCustom
+	}
+}
 
 // InCluster reports whether pods, and the node, are those of a cluster's API
 // server.

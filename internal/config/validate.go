@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/polynic/polynic/api/podif"
@@ -72,6 +73,9 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.Network.validate(c.NodeID)...)
 	errs = append(errs, c.Memif.validate()...)
+	if m := c.ServiceMode(); !slices.Contains([]string{ServicesCustom, ServicesAll, ServicesOff}, m) {
+		bad("services.mode", "%q is not known (want custom, all or off)", m)
+	}
 	errs = append(errs, c.validateDataplane()...)
 	return errors.Join(errs...)
 }

@@ -144,6 +144,9 @@ func (e *Explainer) interfaces(w io.Writer, pod model.Pod, memifs []model.Memif)
 		}
 		fmt.Fprintf(rows, "  %s\t%s\t%s\t%s\t%d\t%s\n", i.Name, i.Type, i.Network, e.addresses(port), port.MTU, leads)
 	}
+	if pod.ServiceEndpointIf != "" {
+		fmt.Fprintf(rows, "  services are served at %s\n", pod.ServiceEndpointIf)
+	}
 	return rows.Flush()
 }
 

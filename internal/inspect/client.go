@@ -49,6 +49,14 @@ func (c *Client) Interfaces(ctx context.Context) ([]Interface, error) {
 	return list, err
 }
 
+// Services lists the services that the node knows, by namespace and name. It is
+// never nil.
+func (c *Client) Services(ctx context.Context) ([]Service, error) {
+	list := []Service{}
+	err := c.get(ctx, "/v1/services", func(body io.Reader) error { return json.NewDecoder(body).Decode(&list) })
+	return list, err
+}
+
 // Plan is the text of what the node should have, one object a line.
 func (c *Client) Plan(ctx context.Context) (string, error) {
 	var text strings.Builder

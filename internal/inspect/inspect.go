@@ -28,6 +28,8 @@ type View interface {
 	// Plan is what the dataplane should have.
 	Plan() desired.Set
 	Status() Status
+	// Services lists the services that there are, by namespace and name.
+	Services() []Service
 }
 
 // State tells how a pod interface fares.

@@ -39,6 +39,7 @@ type view struct {
 
 func (v view) Interfaces(context.Context) []inspect.Interface { return v.interfaces }
 func (v view) Plan() desired.Set                              { return v.plan }
+func (view) Services() []inspect.Service                      { return nil }
 func (v view) Status() inspect.Status                         { return v.status }
 
 // serve shows the view at a socket until the test ends.

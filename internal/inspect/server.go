@@ -64,6 +64,9 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /v1/interfaces", func(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, r, sorted(s.view.Interfaces(r.Context())))
 	})
+	mux.HandleFunc("GET /v1/services", func(w http.ResponseWriter, r *http.Request) {
+		s.answer(w, r, whole(s.view.Services()))
+	})
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
 		status := s.view.Status()
 		if status.Problems == nil {

@@ -15,15 +15,17 @@ const (
 	DownPath   = "/v1/down"
 )
 
-// ApplyRequest brings pods into being. Namespaces are set.
+// ApplyRequest brings pods and services into being. Namespaces are set.
 type ApplyRequest struct {
 	ConfigMaps []*corev1.ConfigMap `json:"configMaps,omitempty"`
+	Services   []*corev1.Service   `json:"services,omitempty"`
 	Pods       []*corev1.Pod       `json:"pods,omitempty"`
 }
 
-// DeleteRequest removes pods and ConfigMaps.
+// DeleteRequest removes pods, services and ConfigMaps.
 type DeleteRequest struct {
 	ConfigMaps []Name `json:"configMaps,omitempty"`
+	Services   []Name `json:"services,omitempty"`
 	Pods       []Name `json:"pods,omitempty"`
 }
 

@@ -45,6 +45,8 @@ type Container struct {
 	Name    string     `json:"name"`
 	Init    bool       `json:"init,omitempty"`
 	Process process.ID `json:"process"`
+	// Ready is set once the container answered its readiness probe.
+	Ready bool `json:"ready,omitempty"`
 	// ExitCode is there once the container has ended; it is -1 where nobody
 	// saw how.
 	ExitCode *int `json:"exitCode,omitempty"`

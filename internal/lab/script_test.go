@@ -45,7 +45,7 @@ func withPrograms(m *testing.M) int {
 	}
 	programs = folder
 	for _, name := range []string{
-		"cmd/polynic", "cmd/" + lab.AgentProgram, "cmd/" + lab.RelayProgram, "cmd/" + lab.CNIProgram, "examples/memif-echo",
+		"cmd/polynic", "cmd/" + lab.AgentProgram, "cmd/" + lab.RelayProgram, "cmd/" + lab.CNIProgram, "examples/memif-echo", "examples/memif-http", "test/programs/web",
 	} {
 		if err := build(name); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -69,6 +69,7 @@ func TestScripts(t *testing.T) {
 	need.Tun(t)
 	need.Command(t, need.Kernel, "ping")
 	need.Command(t, need.Kernel, "ip")
+	need.Command(t, need.Kernel, "curl")
 	runScripts(t, "testdata/script")
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/lab/node"
+	"github.com/polynic/polynic/internal/lab/serviceip"
 	"github.com/polynic/polynic/internal/lab/state"
 	"github.com/polynic/polynic/internal/lab/vpp"
 )
@@ -34,6 +35,9 @@ type Settings struct {
 	Eth0      string `json:"eth0"`
 	MTU       int    `json:"mtu"`
 	TapQueues int    `json:"tapQueues"`
+	// Services says which services are resolved: "all", "custom" or "off". There is
+	// no kube-proxy that would resolve the others.
+	Services string `json:"services"`
 	// PodSubnets replace the default ones of their families: CIDR, or
 	// CIDR,LENGTH to say how long a node's prefix is.
 	PodSubnets []string `json:"podSubnets,omitempty"`
@@ -49,6 +53,7 @@ func DefaultSettings() Settings {
 		Eth0:      agent.Network.Eth0,
 		MTU:       agent.Network.MTU,
 		TapQueues: agent.Network.TapQueues,
+		Services:  config.ServicesAll,
 	}
 }
 
@@ -74,6 +79,7 @@ func (s Settings) Config(dir state.Dir) (config.Config, error) {
 	c.Network.MTU = s.MTU
 	c.Network.Eth0 = s.Eth0
 	c.Network.TapQueues = s.TapQueues
+	c.Services.Mode = s.Services
 	sockets := vpp.In(string(files)).Sockets()
 	if s.VPPAPI != "" {
 		sockets = vpp.Beside(s.VPPAPI)
@@ -87,6 +93,9 @@ func (s Settings) Config(dir state.Dir) (config.Config, error) {
 		return c, err
 	}
 	if err := checkUplink(subnets); err != nil {
+		return c, err
+	}
+	if err := checkServiceRanges(subnets); err != nil {
 		return c, err
 	}
 	c.Network.Subnets = subnets
@@ -136,7 +145,7 @@ func (s Settings) runsVPP() bool { return s.Dataplane == config.DataplaneVPP && 
 
 func (s Settings) equal(o Settings) bool {
 	return s.Dataplane == o.Dataplane && s.VPP == o.VPP && s.VPPAPI == o.VPPAPI && s.Nodes == o.Nodes && s.IPFamily == o.IPFamily && s.Eth0 == o.Eth0 &&
-		s.MTU == o.MTU && s.TapQueues == o.TapQueues && slices.Equal(s.PodSubnets, o.PodSubnets)
+		s.Services == o.Services && s.MTU == o.MTU && s.TapQueues == o.TapQueues && slices.Equal(s.PodSubnets, o.PodSubnets)
 }
 
 // subnets lists one subnet for each family, IPv4 first.
@@ -173,6 +182,19 @@ func checkUplink(subnets []config.Subnet) error {
 		for _, uplink := range node.Uplink() {
 			if s.CIDR.Overlaps(uplink) {
 				return fmt.Errorf("--pod-subnet %s overlaps %s, the link from the lab's node to the outside; choose another range", s.CIDR, uplink.Masked())
+			}
+		}
+	}
+	return nil
+}
+
+// checkServiceRanges says with which range of the services' addresses a subnet
+// overlaps.
+func checkServiceRanges(subnets []config.Subnet) error {
+	for _, s := range subnets {
+		for _, text := range []string{serviceip.Range4, serviceip.Range6} {
+			if services := netip.MustParsePrefix(text); s.CIDR.Overlaps(services) {
+				return fmt.Errorf("--pod-subnet %s overlaps %s, the addresses of services; choose another range", s.CIDR, services)
 			}
 		}
 	}

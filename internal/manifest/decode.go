@@ -89,7 +89,11 @@ func (d *decoder) single(o object, header metav1.TypeMeta) {
 		annotations: findAnnotations(o),
 	}
 	document.Position.Column = 0
-	switch header.Kind {
+	kind := header.Kind
+	if kind == "Service" && header.APIVersion != "v1" {
+		kind = "" // there are others of that name, Knative's for example
+	}
+	switch kind {
 	case "Pod":
 		document.Pod = &corev1.Pod{}
 		if !d.strict(o, header, document.Pod) || !d.named(o, header.Kind, &document.Pod.ObjectMeta) {

@@ -99,7 +99,7 @@ func TestReaderFails(t *testing.T) {
 
 func TestRawIsTheObject(t *testing.T) {
 	text := "apiVersion: v1\nkind: List\nitems:\n- {kind: Pod, apiVersion: v1, metadata: {name: a}}\n" +
-		"---\nkind: Service\napiVersion: v1\nspec: {ports: [80]}\n"
+		"---\nkind: Endpoints\napiVersion: v1\nspec: {ports: [80]}\n"
 	documents, err := manifest.Read(strings.NewReader(text), "f")
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestRawIsTheObject(t *testing.T) {
 	}
 	want := []string{
 		`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}`,
-		`{"apiVersion":"v1","kind":"Service","spec":{"ports":[80]}}`,
+		`{"apiVersion":"v1","kind":"Endpoints","spec":{"ports":[80]}}`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("raw objects (-want +got):\n%s", diff)

@@ -4,7 +4,6 @@
 package plan
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -58,18 +57,33 @@ type ResolvedPort struct {
 	Endpoints []ResolvedEndpoint
 }
 
-// ResolvedEndpoint is an endpoint, and what became of it.
+// ResolvedEndpoint is an endpoint, and what became of it. There may be ten thousand:
+// what people read of it is made when they do.
 type ResolvedEndpoint struct {
 	desired.Backend
-	Pod  model.PodRef
-	Node string
+	// Endpoint is as the cluster has it.
+	Endpoint *model.Endpoint
 	// Interface is the custom interface that Address is of; empty for the pod's
 	// main one, and where the endpoint is no pod's.
 	Interface string
-	// Missing says why it is no backend; empty where it is one.
-	Missing string
 
 	rank rank
+	// isOutdone says that there are better ones.
+	isOutdone bool
+}
+
+// Missing says why an endpoint is no backend; empty where it is one.
+func (e ResolvedEndpoint) Missing() string {
+	switch {
+	case e.rank == rankNoAddress:
+		return fmt.Sprintf("interface %s has no address of the family of %s", e.Interface, e.Address)
+	case e.rank == rankNone:
+		return "it is not ready"
+	case e.isOutdone:
+		return "it is terminating, and others are ready"
+	default:
+		return ""
+	}
 }
 
 // ServiceRefusal is a part of a service that is not served.
@@ -88,6 +102,7 @@ const (
 	rankReady   rank = iota
 	rankLeaving      // serving, and on its way out
 	rankNone
+	rankNoAddress
 )
 
 // Resolve decides one service. The cost is that of its own endpoints.
@@ -146,28 +161,37 @@ func (n Services) port(f ServiceFacts, port model.ServicePort, family netip.Addr
 		Affinity: f.Service.Affinity,
 	}}
 	p.Endpoints = n.endpoints(f, port, family.Is6())
-	best := rankNone
-	for _, e := range p.Endpoints {
-		best = min(best, e.rank)
-	}
+	best, used := rankNone, 0
 	for i := range p.Endpoints {
-		e := &p.Endpoints[i]
-		switch {
-		case e.Missing != "":
-		case e.rank == rankNone:
-			e.Missing = "it is not ready"
-		case e.rank > best:
-			e.Missing = "it is terminating, and others are ready"
-		default:
+		switch r := p.Endpoints[i].rank; {
+		case r < best:
+			best, used = r, 1
+		case r == best:
+			used++
+		}
+	}
+	if best == rankNone {
+		return p
+	}
+	p.Made.Backends = make([]desired.Backend, 0, used)
+	for i := range p.Endpoints {
+		if e := &p.Endpoints[i]; e.rank == best {
 			p.Made.Backends = append(p.Made.Backends, e.Backend)
+		} else {
+			e.isOutdone = true
 		}
 	}
 	return p
 }
 
-// endpoints lists every endpoint of one family once, in order of their addresses.
+// endpoints lists every endpoint of one family once, in the order of the slices.
 func (n Services) endpoints(f ServiceFacts, port model.ServicePort, isIPv6 bool) []ResolvedEndpoint { //nolint:revive // a family is one of two
-	var list []ResolvedEndpoint
+	total := 0
+	for _, s := range f.Slices {
+		total += len(s.Endpoints)
+	}
+	list := make([]ResolvedEndpoint, 0, total)
+	seen := make(map[netip.AddrPort]int, total)
 	for _, s := range f.Slices {
 		at := slices.IndexFunc(s.Ports, func(p model.EndpointPort) bool {
 			return p.Name == port.Name && p.Protocol == port.Protocol
@@ -175,31 +199,28 @@ func (n Services) endpoints(f ServiceFacts, port model.ServicePort, isIPv6 bool)
 		if at < 0 {
 			continue
 		}
-		list = slices.Grow(list, len(s.Endpoints))
-		for _, e := range s.Endpoints {
-			if e.Address.Is6() == isIPv6 {
-				list = append(list, n.endpoint(f, e, s.Ports[at].Port))
+		for i := range s.Endpoints {
+			if s.Endpoints[i].Address.Is6() != isIPv6 {
+				continue
+			}
+			e := n.endpoint(f, &s.Endpoints[i], s.Ports[at].Port)
+			key := netip.AddrPortFrom(e.Address, e.Port)
+			// One that moves from slice to slice is in both for a while: the better counts.
+			if known, is := seen[key]; !is {
+				seen[key] = len(list)
+				list = append(list, e)
+			} else if e.rank < list[known].rank {
+				list[known] = e
 			}
 		}
 	}
-	slices.SortFunc(list, compareEndpoints)
-	// One that moves from slice to slice is in both for a while: the better counts.
-	return slices.CompactFunc(list, func(a, b ResolvedEndpoint) bool {
-		return a.Address == b.Address && a.Port == b.Port && (a.Missing == "") == (b.Missing == "")
-	})
+	return list
 }
 
-func compareEndpoints(a, b ResolvedEndpoint) int {
-	if c := a.Address.Compare(b.Address); c != 0 {
-		return c
-	}
-	return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Missing, b.Missing), cmp.Compare(a.rank, b.rank))
-}
-
-func (n Services) endpoint(f ServiceFacts, e model.Endpoint, port uint16) ResolvedEndpoint {
+func (n Services) endpoint(f ServiceFacts, e *model.Endpoint, port uint16) ResolvedEndpoint {
 	r := ResolvedEndpoint{
-		Backend: desired.Backend{Address: e.Address, Port: port, Local: e.Node != "" && e.Node == n.Node},
-		Pod:     e.Pod, Node: e.Node, rank: rankNone,
+		Backend:  desired.Backend{Address: e.Address, Port: port, Local: e.Node != "" && e.Node == n.Node},
+		Endpoint: e, rank: rankNone,
 	}
 	switch {
 	case e.Ready:
@@ -217,10 +238,9 @@ func (n Services) endpoint(f ServiceFacts, e model.Endpoint, port uint16) Resolv
 	r.Interface = to.Interface
 	at := slices.IndexFunc(to.Addresses, func(a netip.Addr) bool { return a.Is6() == e.Address.Is6() })
 	if at < 0 {
-		r.Missing = fmt.Sprintf("interface %s has no address of the family of %s", to.Interface, e.Address)
-		r.rank = rankNone
+		r.rank = rankNoAddress
 		return r
 	}
-	r.Address = to.Addresses[at]
+	r.Address, r.Main = to.Addresses[at], e.Address
 	return r
 }

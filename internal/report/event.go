@@ -39,7 +39,7 @@ const (
 
 // series is one Event, however often it happens.
 type series struct {
-	pod     model.PodRef
+	pod     model.PodRef // or the service's
 	reason  Reason
 	node    string
 	first   time.Time
@@ -149,7 +149,7 @@ func (s *series) event() *corev1.Event {
 	return &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.pod.Namespace, Name: s.name},
 		InvolvedObject: corev1.ObjectReference{
-			APIVersion: "v1", Kind: "Pod", Namespace: s.pod.Namespace, Name: s.pod.Name, UID: types.UID(s.pod.UID),
+			APIVersion: "v1", Kind: s.reason.kind(), Namespace: s.pod.Namespace, Name: s.pod.Name, UID: types.UID(s.pod.UID),
 		},
 		Type: s.reason.eventType(), Reason: string(s.reason), Message: s.message, Count: s.count,
 		FirstTimestamp: metav1.NewTime(s.first), LastTimestamp: metav1.NewTime(s.last),

@@ -28,14 +28,25 @@ const (
 	// NetworkStatusTooLong: the pod is served; its annotation network-status would
 	// be too long to write.
 	NetworkStatusTooLong Reason = "NetworkStatusTooLong"
+	// ServiceRefused: a part of a service is not served. It is an Event of the
+	// service.
+	ServiceRefused Reason = "ServiceRefused"
 )
 
 // Reasons lists them all.
 func Reasons() []Reason {
 	return []Reason{
 		InterfaceRefused, InterfaceWaiting, InterfaceFailed, InterfaceDown, InterfaceRestored,
-		AnnotationWarning, FewMemifDevices, NetworkStatusTooLong,
+		AnnotationWarning, FewMemifDevices, NetworkStatusTooLong, ServiceRefused,
 	}
+}
+
+// kind is that of the object that the Event is about.
+func (r Reason) kind() string {
+	if r == ServiceRefused {
+		return "Service"
+	}
+	return "Pod"
 }
 
 func (r Reason) eventType() string {

@@ -3,7 +3,8 @@
 
 // Package report tells a pod's user, through the Kubernetes API, what became of
 // its interfaces: the annotation network-status of a pod that was served, and
-// Events about one that was refused, or served although something is odd.
+// Events about one that was refused, or served although something is odd; and Events
+// about services of which a part is not served.
 //
 // Whoever has something to tell is never kept waiting, and no more than a bounded
 // number of things is remembered. What is to be sent is kept per pod and reason,

@@ -40,6 +40,12 @@ func (r *Reporter) Added(ctx context.Context, asked attach.Request, made attach.
 	r.record(asked.Pod, reason, "", err.Error())
 }
 
+// ServiceRefused is told of a part of a service that is not served, and why; uid is
+// that of the service.
+func (r *Reporter) ServiceRefused(ref model.ServiceRef, uid, text string) {
+	r.record(model.PodRef{Namespace: ref.Namespace, Name: ref.Name, UID: uid}, ServiceRefused, text, text)
+}
+
 // isThere reports whether a pod, and not another of its name, is on the node as
 // far as is known.
 func (r *Reporter) isThere(pod model.PodRef) bool {

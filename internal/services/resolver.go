@@ -224,7 +224,7 @@ func (r *resolver) compare(c *change, ref model.ServiceRef, made []desired.Servi
 		old[s.Key] = s
 	}
 	for _, s := range made {
-		if was, there := old[s.Key]; !there || !was.Equal(s) {
+		if was, there := old[s.Key]; !there || !sameInOrder(was, s) {
 			c.put[s.Key] = s
 		}
 		delete(old, s.Key)
@@ -237,6 +237,13 @@ func (r *resolver) compare(c *change, ref model.ServiceRef, made []desired.Servi
 		return
 	}
 	r.made[ref] = made
+}
+
+// sameInOrder compares two services that were resolved, whose order is fixed: that
+// is cheaper than Equal where they differ.
+func sameInOrder(a, b desired.Service) bool {
+	return a.Affinity == b.Affinity && slices.Equal(a.Backends, b.Backends) &&
+		slices.EqualFunc(a.Frontends, b.Frontends, func(f, g desired.Frontend) bool { return f.Compare(g) == 0 })
 }
 
 // all lists everything that is made of the services, as resolved last.

@@ -41,10 +41,12 @@ type Resolver struct {
 	wake   chan struct{} // one token: there may be work
 	look   chan struct{} // one token: the dataplane may have changed
 	synced chan struct{} // closed by Synced
+	needed chan struct{} // closed once services matter
 
 	mu       sync.Mutex
 	resolver *resolver
 	isSynced bool
+	isNeeded bool
 	failing  error // of the last attempt
 }
 
@@ -52,15 +54,36 @@ type Resolver struct {
 // it sorts before those of the cluster.
 const localSource = "!"
 
+// LocalSource is the source of what an attachment of this node says of its pod: it
+// counts before what the cluster says.
+func LocalSource(id model.AttachmentID) string { return localSource + id.String() }
+
 // New makes a Resolver.
 func New(config Config) *Resolver {
 	var unserved func(desired.Service) error
 	if limits, ok := config.Driver.(dataplane.ServiceLimits); ok {
 		unserved = limits.Unserved
 	}
-	return &Resolver{
+	r := &Resolver{
 		config: config, resolver: newResolver(config.Node, unserved),
-		wake: make(chan struct{}, 1), look: make(chan struct{}, 1), synced: make(chan struct{}),
+		wake: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		synced: make(chan struct{}), needed: make(chan struct{}),
+	}
+	if config.Node.All {
+		r.need()
+	}
+	return r
+}
+
+// Needed is closed once services and their endpoints matter: with the first pod that
+// serves at a custom interface, or at once where every service is resolved.
+func (r *Resolver) Needed() <-chan struct{} { return r.needed }
+
+// need is called with r.mu held, or before anybody else knows r.
+func (r *Resolver) need() {
+	if !r.isNeeded {
+		r.isNeeded = true
+		close(r.needed)
 	}
 }
 
@@ -85,7 +108,10 @@ func (r *Resolver) DeleteSlice(name model.SliceName) {
 // PutRedirect takes where a pod serves, as a source that has a name of its own
 // tells.
 func (r *Resolver) PutRedirect(source string, to model.Redirect) {
-	r.change(func(v *resolver) { v.putRedirect(source, to) })
+	r.change(func(v *resolver) {
+		v.putRedirect(source, to)
+		r.need()
+	})
 }
 
 // DeleteRedirect forgets what a source told of a pod.

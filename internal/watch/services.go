@@ -22,7 +22,7 @@ type ServiceSink interface {
 	// PutRedirect and DeleteRedirect tell what a source, by its name, says of a pod.
 	PutRedirect(source string, to model.Redirect)
 	DeleteRedirect(source string, pod model.PodRef)
-	// Synced tells once that everything there is was put.
+	// Synced tells that everything there is was put; it may be told again.
 	Synced()
 }
 

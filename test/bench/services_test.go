@@ -28,6 +28,7 @@ const (
 func resolve(t *testing.T, s *sheet) {
 	t.Helper()
 	t.Run("changes", func(t *testing.T) { serviceChanges(t, s) })
+	t.Run("endpoints", func(t *testing.T) { endpointChanges(t, s) })
 	t.Run("connections", func(t *testing.T) { serviceConnections(t, s) })
 }
 

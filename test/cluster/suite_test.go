@@ -27,11 +27,14 @@ func TestCluster(t *testing.T) {
 	}{
 		{"multi-if-pod", suite.multiInterface},
 		{"vnf-pod", suite.memif},
+		{"memif containers", suite.memifContainers},
+		{"agent between Allocate and ADD", suite.agentBetween},
 		{"scale", suite.scale},
 		{"restarts", suite.restarts},
 		{"sandbox anew", suite.sandboxAnew},
 		{"refusals", suite.refusals},
 		{"services", suite.services},
+		{"service endpoints", suite.serviceEndpoints},
 		{"under Multus", suite.underMultus},
 	} {
 		t.Run(part.name, func(t *testing.T) {

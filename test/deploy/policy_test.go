@@ -108,7 +108,7 @@ func compile(t testing.TB, spec admissionv1.ValidatingAdmissionPolicySpec) valid
 
 // request is what somebody asks the API server for.
 type request struct {
-	object, before runtime.Object // before is nil where the object is new
+	object, before runtime.Object // before is nil where the object is new, and object where it goes
 	kind           schema.GroupVersionKind
 	subresource    string
 	user           user.Info
@@ -121,7 +121,10 @@ var errPolicy = errors.New("the policy cannot be evaluated")
 func (p policy) judge(r request) error {
 	resource := schema.GroupVersionResource{Version: r.kind.Version, Group: r.kind.Group, Resource: strings.ToLower(r.kind.Kind) + "s"}
 	operation := admission.Create
-	if r.before != nil {
+	switch {
+	case r.object == nil:
+		operation = admission.Delete
+	case r.before != nil:
 		operation = admission.Update
 	}
 	if r.user == nil {

@@ -55,6 +55,33 @@ func staleFlow(b *serviceBench) {
 	}
 }
 
+// earlyFlow: a datagram flow that began before there was its service gets there as
+// soon as there is.
+func earlyFlow(b *serviceBench) {
+	client, server := b.Pod(), b.Pod()
+	for _, family := range families() {
+		e := b.localServer(server, family, 8085, model.UDP)
+		s := b.service(model.UDP, family, e)
+		s.Frontends = append(s.Frontends, b.outsideFrontends(family)...)
+		var flows []net.Conn
+		for _, f := range s.Frontends {
+			for _, from := range []Place{client.Place, b.Node} {
+				conn := b.dial(from, "udp", b.at(f, s.Key))
+				if text, err := exchange(conn, forbearance); err == nil {
+					b.Errorf("flow to %s: %s answers, and there is no service", conn.RemoteAddr(), text)
+				}
+				flows = append(flows, conn)
+			}
+		}
+		b.put(s)
+		for _, conn := range flows {
+			_, _ = exchange(conn, 0) // hears of the refusal before
+		}
+		b.expectFrom(flows, e)
+		b.remove(s)
+	}
+}
+
 // expectFrom fails unless the backend answers in every flow.
 func (b *serviceBench) expectFrom(flows []net.Conn, by desired.Backend) {
 	b.Helper()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
@@ -160,6 +161,49 @@ func (b *serviceBench) affinityEnds(client Place, s desired.Service) {
 			b.Errorf("%s: a client goes from %s to %s as backends come", s.Key, second.Backend, a.Backend)
 		}
 	}
+}
+
+// affinityExpires: a client that has not asked for as long as it is held to its
+// backend gets any.
+func affinityExpires(b *serviceBench) {
+	client, server := b.Pod(), b.Pod()
+	for _, family := range families() {
+		s := b.service(model.TCP, family)
+		s.Affinity = 1
+		for i := range 6 {
+			s.Backends = append(s.Backends, b.localServer(server, family, uint16(7600+i), model.TCP))
+		}
+		b.put(s)
+		first := b.expectAnswer(client.Place, s, s.Frontends[0], s.Backends...)
+		const attempts = 20 // each finds another but once in six times
+		for i := range attempts {
+			<-time.After(time.Duration(s.Affinity)*time.Second + forbearance)
+			if a := b.expectAnswer(client.Place, s, s.Frontends[0], s.Backends...); a.Backend != first.Backend {
+				break
+			}
+			if i == attempts-1 {
+				b.Errorf("%s: a client stays at %s", s.Key, first.Backend)
+			}
+		}
+	}
+}
+
+// nodeServes is a backend in the node's own network, as pods have that use it.
+func nodeServes(b *serviceBench) {
+	client := b.Pod()
+	b.onEach(func(b *serviceBench, p model.Protocol, family int) {
+		e := b.serve(b.Node, b.Node.Addresses[family], 8300, p)
+		e.Local = true
+		s := b.service(p, family, e)
+		s.Frontends = append(s.Frontends, b.outsideFrontends(family)...)
+		b.put(s)
+		for _, f := range s.Frontends {
+			for _, from := range []Place{client.Place, b.Node, b.Outside} {
+				b.expectAnswer(from, s, f, e)
+			}
+		}
+		b.remove(s)
+	})
 }
 
 // localPolicies serves by the node's own backends alone where that is asked for.

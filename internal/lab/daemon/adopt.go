@@ -56,6 +56,7 @@ func (d *Daemon) adoptPod(ctx context.Context, name lab.Name, record *lab.Pod) (
 			if c.ExitCode == nil {
 				// Only its parent sees how a process ends.
 				d.watch(p, at, c.Process, func() int { return -1 })
+				d.probe(p, at)
 			}
 		}
 		return "goes on", nil

@@ -24,13 +24,14 @@ import (
 // maxAtOnce bounds how many pods are worked on at a time.
 const maxAtOnce = 16
 
-// apply brings ConfigMaps and pods into being, and tells how each fared.
+// apply brings ConfigMaps, services and pods into being, and tells how each fared.
 func (d *Daemon) apply(ctx context.Context, request lab.ApplyRequest, tell func(lab.Event)) {
 	for _, c := range request.ConfigMaps {
 		object := "configmap " + c.Namespace + "/" + c.Name
 		text, err := d.applyConfigMap(c)
 		tell(outcome(object, text, "refused", err))
 	}
+	d.applyServices(request.Services, tell)
 	eachPod(request.Pods, func(manifest *corev1.Pod) {
 		name := lab.Name{Namespace: manifest.Namespace, Name: manifest.Name}
 		object := "pod " + name.String()
@@ -109,6 +110,9 @@ func (d *Daemon) startPod(ctx context.Context, p *pod, record *lab.Pod, tell fun
 	err := d.bringUp(ctx, p, tell)
 	if err == nil {
 		err = p.update(d.Dir, func(r *lab.Pod) { r.Step = lab.Running })
+	}
+	if err == nil {
+		d.showStatus(ctx, p)
 	}
 	if err != nil {
 		// The context may be over; a pod half-made is still to be removed.

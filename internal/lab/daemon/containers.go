@@ -57,6 +57,7 @@ func (d *Daemon) startContainers(ctx context.Context, p *pod, tell func(string))
 			return err
 		}
 		d.watch(p, at, running.ID, running.Wait)
+		d.probe(p, at)
 	}
 	return nil
 }
@@ -108,6 +109,7 @@ func (d *Daemon) watch(p *pod, at int, id process.ID, code func() int) {
 		if err := d.ended(p, at, code()); err != nil {
 			d.Log.ErrorContext(ctx, "end of a container not recorded", slog.Any("error", err))
 		}
+		d.showStatus(ctx, p)
 	})
 	if !accepted {
 		p.watchers.Done()

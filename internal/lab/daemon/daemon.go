@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 
 	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/config"
@@ -51,6 +52,7 @@ type Daemon struct {
 	runner   container.Runner
 	kept     []*node.Kept // in the order of their start
 	pods     table
+	services sync.Mutex // held by who changes them
 	watchers *watchers
 }
 

@@ -5,7 +5,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,7 +19,6 @@ import (
 	"github.com/polynic/polynic/internal/lab/node"
 	"github.com/polynic/polynic/internal/lab/podspec"
 	"github.com/polynic/polynic/internal/lab/sandbox"
-	"github.com/polynic/polynic/internal/lab/state"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
 )
@@ -46,12 +44,8 @@ func (d *Daemon) bringUp(ctx context.Context, p *pod, tell func(string)) error {
 	if err := record.Write(d.Dir); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	manifest, err := json.Marshal(record.Manifest)
-	if err != nil {
-		return fmt.Errorf("manifest: %w", err)
-	}
-	if err := state.WriteBytes(d.manifestFile(&record), manifest); err != nil {
-		return fmt.Errorf("manifest: %w", err)
+	if err := d.writeManifest(&record); err != nil {
+		return err
 	}
 	if err := d.kubelet.Admit(ctx, record.Manifest); err != nil {
 		return err
@@ -92,6 +86,9 @@ func (d *Daemon) tearDown(ctx context.Context, p *pod) error {
 		d.Log.WarnContext(ctx, "a pod's record is not written", slog.Any("error", err))
 	}
 	record := p.now()
+	if err := d.writeManifest(&record); err != nil { // its services are others' now
+		d.Log.WarnContext(ctx, "the agent does not see that a pod is on its way out", slog.Any("error", err))
+	}
 	if err := stopContainers(ctx, &record); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/polynic/polynic/internal/lab"
 )
 
-// remove removes pods and ConfigMaps, and tells how each fared.
+// remove removes pods, services and ConfigMaps, and tells how each fared.
 func (d *Daemon) remove(ctx context.Context, request lab.DeleteRequest, tell func(lab.Event)) {
 	eachPod(request.Pods, func(name lab.Name) {
 		began := time.Now()
@@ -22,6 +22,9 @@ func (d *Daemon) remove(ctx context.Context, request lab.DeleteRequest, tell fun
 		d.logVerb(ctx, "delete", name, began, err)
 		tell(outcome("pod "+name.String(), "deleted", "not deleted", err))
 	})
+	for _, name := range request.Services {
+		tell(outcome("service "+name.String(), "deleted", "not deleted", d.removeService(name)))
+	}
 	for _, name := range request.ConfigMaps {
 		err := os.Remove(d.Dir.ConfigMap(name.Namespace, name.Name))
 		if errors.Is(err, os.ErrNotExist) {

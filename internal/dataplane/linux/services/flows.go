@@ -25,8 +25,9 @@ type flows struct {
 	now map[frontendKey]map[netip.AddrPort]bool
 	// gone has those that do not any more.
 	gone map[frontendKey]map[netip.AddrPort]bool
-	has4 bool
-	has6 bool
+	has4, has6 bool
+	// node has the node's own addresses, at which its ports are.
+	node map[netip.Addr]bool
 }
 
 // service takes note of a change.
@@ -91,9 +92,9 @@ func (f *flows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 	}
 	k.address = netip.Addr{}
 	now, changed := f.now[k]
-	// Many have a port of that number: only one of our backends tells a flow of a
-	// node port.
-	return changed && f.gone[k][answers] && !now[answers]
+	// Many have a port of that number: a flow of a node port is told by its backend,
+	// or by the node's address where nobody translated it.
+	return changed && (f.gone[k][answers] || asked == answers && f.node[asked.Addr()]) && !now[answers]
 }
 
 func addrPort(ip net.IP, port uint16) netip.AddrPort {
@@ -106,11 +107,19 @@ func (t *Table) forgetFlows(f flows) error {
 	if len(f.now) == 0 {
 		return nil
 	}
-	h, err := netlink.NewHandle(unix.NETLINK_NETFILTER)
+	h, err := netlink.NewHandle(unix.NETLINK_NETFILTER, unix.NETLINK_ROUTE)
 	if err != nil {
 		return fmt.Errorf("connection tracking: %w", err)
 	}
 	defer h.Close()
+	addresses, err := h.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return fmt.Errorf("forget flows of changed services: the node's addresses: %w", err)
+	}
+	f.node = map[netip.Addr]bool{}
+	for _, a := range addresses {
+		f.node[addrPort(a.IP, 0).Addr()] = true
+	}
 	for family, is := range map[netlink.InetFamily]bool{unix.AF_INET: f.has4, unix.AF_INET6: f.has6} {
 		if !is {
 			continue

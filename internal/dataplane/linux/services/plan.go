@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
@@ -136,6 +137,9 @@ func (t *Table) discard(c *change, k desired.ServiceKey, before map[hairpin]int)
 
 // set makes a service as it is told.
 func (t *Table) set(c *change, s desired.Service, before map[hairpin]int) error {
+	if err := check(s.Key); err != nil {
+		return err
+	}
 	e := t.made[s.Key]
 	if e == nil {
 		e = newEntry(s.Key)
@@ -164,6 +168,19 @@ func (t *Table) set(c *change, s desired.Service, before map[hairpin]int) error 
 	c.replace(old, e.contents)
 	e.members(c, old, gone, come)
 	c.flows.service(was, e.service)
+	return nil
+}
+
+// check refuses what would not be a name in the table: nft reads these as text.
+func check(k desired.ServiceKey) error {
+	for _, name := range []string{k.Service.Namespace, k.Service.Name, k.Port} {
+		if strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-.", r) }) {
+			return fmt.Errorf("service %q: %q is no name of Kubernetes", k, name)
+		}
+	}
+	if protocolNumber(k.Protocol) == 0 {
+		return fmt.Errorf("service %s: its protocol is not known", k)
+	}
 	return nil
 }
 

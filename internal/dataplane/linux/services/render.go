@@ -234,7 +234,8 @@ func (n names) gateRules(f desired.Frontend, target string) []rule {
 		}
 	}
 	text := fmt.Sprintf("%s saddr != { %s } drop", n.word, strings.Join(allowed, ", "))
-	return []rule{{text, "sources"}, {"goto " + target, target[:strings.IndexByte(target, '/')]}}
+	to, _, _ := strings.Cut(target, "/")
+	return []rule{{text, "sources"}, {"goto " + target, to}}
 }
 
 // disjoint leaves prefixes out that others contain.
