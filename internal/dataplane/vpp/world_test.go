@@ -75,7 +75,8 @@ func (w *world) addOutside() {
 func (w *world) addPod() drivertest.ServicePod {
 	w.t.Helper()
 	w.pods++
-	a := w.attachment(w.pods)
+	a := w.attachment(1)
+	a.ID.ContainerID, a.Pod.Name = fmt.Sprintf("%064x", w.pods), fmt.Sprintf("pod-%d", w.pods)
 	a.Interfaces = []model.Interface{
 		{Name: "eth0", Type: podif.Tap, Queues: 1, Network: model.DefaultNetwork, Addresses: w.numbered(2*w.pods + 1)},
 		{Name: "veth1", Type: podif.Veth, Network: model.DefaultNetwork, Addresses: w.numbered(2*w.pods + 2)},
