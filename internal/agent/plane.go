@@ -58,6 +58,7 @@ func openDataplane(c config.Config, log *slog.Logger) (*plane, error) {
 			NetnsDir: c.NetnsDir(), PodNetnsDir: c.PodNetnsDir,
 			Pins: netns.Pins{MountNamespace: c.MountNamespace}, SysctlDir: c.SysctlDir,
 			StateFile: filepath.Join(c.RunDir, "vpp.json"), RunDir: c.SwitchDir(), TapRingSize: c.VPP.TapRingSize,
+			Services: c.ServiceMode() != config.ServicesOff,
 		})
 	default:
 		err = errors.New("it is not known")

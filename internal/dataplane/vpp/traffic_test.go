@@ -5,11 +5,48 @@ package vpp_test
 
 import (
 	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"go.fd.io/govpp/binapi/interface_types"
+	"go.fd.io/govpp/binapi/ip6_nd"
+
+	"github.com/polynic/polynic/internal/dataplane/vpp/vpptest"
+	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/test/need"
 )
+
+// echoes is how many pings a pod has got.
+func (w *wired) echoes(a model.Attachment) int {
+	w.t.Helper()
+	h, err := netns.OpenExact(a.Netns)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer h.Close()
+	var text []byte
+	if err := h.Do(func() (err error) {
+		text, err = os.ReadFile("/proc/thread-self/net/snmp")
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`(?m)^Icmp: (.*)$`).FindAllStringSubmatch(string(text), 2)
+	if len(lines) != 2 {
+		w.t.Fatalf("counters of ICMP: %s", text)
+	}
+	at := slices.Index(strings.Fields(lines[0][1]), "InEchos")
+	n, err := strconv.Atoi(strings.Fields(lines[1][1])[at])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return n
+}
 
 // Every address answers to every other, to the node, and by the interface that was
 // asked; bulk traffic arrives too.
@@ -35,8 +72,18 @@ func TestTraffic(t *testing.T) {
 			t.Errorf("from the node: %v", err)
 		}
 	}
+	before := w.echoes(b)
 	if err := w.run(a, "ip addr add 10.1.1.99/32 dev eth0 && ping -c1 -W1 -I 10.1.1.99 10.1.1.21"); err == nil || !strings.Contains(err.Error(), "100% packet loss") {
 		t.Errorf("a ping from an address of nobody's: %v", err)
+	}
+	if after := w.echoes(b); after != before { // whatever becomes of the answer
+		t.Errorf("a ping from an address of nobody's arrives: %d pings, then %d", before, after)
+	}
+	advertising := vpptest.List[ip6_nd.SwInterfaceIP6ndRaDetails](vpptest.Dial(t, p.API), &ip6_nd.SwInterfaceIP6ndRaDump{SwIfIndex: ^interface_types.InterfaceIndex(0)})
+	for _, d := range advertising {
+		if d.SendRadv {
+			t.Errorf("interface %d advertises a router", d.SwIfIndex)
+		}
 	}
 	for port, target := range []string{"10.1.1.21", "10.1.1.22", "fd10:1:0:1::21"} {
 		if err := w.run(b, fmt.Sprintf("iperf3 -s -1 -D -p %d --logfile /dev/null", 6000+port)); err != nil {

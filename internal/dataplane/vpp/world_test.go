@@ -75,7 +75,8 @@ func (w *world) addOutside() {
 func (w *world) addPod() drivertest.ServicePod {
 	w.t.Helper()
 	w.pods++
-	a := w.attachment(w.pods)
+	a := w.attachment(1)
+	a.ID.ContainerID, a.Pod.Name = fmt.Sprintf("%064x", w.pods), fmt.Sprintf("pod-%d", w.pods)
 	a.Interfaces = []model.Interface{
 		{Name: "eth0", Type: podif.Tap, Queues: 1, Network: model.DefaultNetwork, Addresses: w.numbered(2*w.pods + 1)},
 		{Name: "veth1", Type: podif.Veth, Network: model.DefaultNetwork, Addresses: w.numbered(2*w.pods + 2)},
@@ -111,6 +112,17 @@ func (w *world) lacks() map[string]string {
 		list["clients are seen, or hidden"] = "this VPP leaves all services to the node, which hides pods"
 	}
 	return list
+}
+
+// The outside, which knows no way to the pods, answers them: it sees the node.
+func TestMasquerade(t *testing.T) {
+	w := newWorld(t)
+	pod := w.addPod()
+	for _, line := range []string{"ping -c1 -W2 192.0.2.9", "ping -c1 -W2 2001:db8::9"} {
+		if err := pod.Do(func() error { return shell(line) }); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestServicePacketsOverVPP(t *testing.T) {
