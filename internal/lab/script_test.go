@@ -45,7 +45,7 @@ func withPrograms(m *testing.M) int {
 	}
 	programs = folder
 	for _, name := range []string{
-		"cmd/polynic", "cmd/" + lab.AgentProgram, "cmd/" + lab.RelayProgram, "cmd/" + lab.CNIProgram, "examples/memif-echo",
+		"cmd/polynic", "cmd/" + lab.AgentProgram, "cmd/" + lab.RelayProgram, "cmd/" + lab.CNIProgram, "examples/memif-echo", "examples/memif-http",
 	} {
 		if err := build(name); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -110,8 +110,9 @@ func (s suite) refusedAtApply() {
 	cmd := s.Command("create", "-f", "-")
 	cmd.Stdin = strings.NewReader(strings.Replace(deployment, "metadata: {name: many}",
 		`metadata: {name: misplaced, annotations: {contivpp.io/custom-if: tap1/tap}}`, 1))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		s.t.Errorf("%v: %s", err, out)
+	if out, err := cmd.CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "Warning: ") || !strings.Contains(string(out), "put it into spec.template.metadata.annotations") {
+		s.t.Errorf("an annotation of a Deployment itself: %v: %s", err, out)
 	}
 	s.Kubectl("delete", "deployment", "misplaced")
 }

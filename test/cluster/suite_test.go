@@ -27,6 +27,8 @@ func TestCluster(t *testing.T) {
 	}{
 		{"multi-if-pod", suite.multiInterface},
 		{"vnf-pod", suite.memif},
+		{"memif containers", suite.memifContainers},
+		{"agent between Allocate and ADD", suite.agentBetween},
 		{"scale", suite.scale},
 		{"restarts", suite.restarts},
 		{"sandbox anew", suite.sandboxAnew},
