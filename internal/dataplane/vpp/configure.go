@@ -41,6 +41,9 @@ func (s *session) configure(b *vppapi.Batch, p *port) {
 	} else if p.have.lends != none {
 		setUnnumbered(b, p.have.lends, p.have.index, false)
 	}
+	if p.have.polls {
+		onInterrupt(b, p.have.index)
+	}
 	setUp(b, p.have)
 	b.Name(first, func(err error) error { return named(p.Port, err) })
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/polynic/polynic/test/need"
 )
 
-// device is the number of a pod's link; another device has another.
-func (w *wired) device(a model.Attachment, name string) int {
+// device is the number of a pod's tap1; another device has another.
+func (w *wired) device(a model.Attachment) int {
 	w.t.Helper()
 	h, err := netns.OpenExact(a.Netns)
 	if err != nil {
@@ -26,7 +26,7 @@ func (w *wired) device(a model.Attachment, name string) int {
 	defer h.Close()
 	index := 0
 	err = h.Do(func() error {
-		link, err := net.InterfaceByName(name)
+		link, err := net.InterfaceByName("tap1")
 		if err == nil {
 			index = link.Index
 		}
@@ -75,7 +75,7 @@ func TestTapsOfVPP(t *testing.T) {
 	if name := w.driver.PortName(a.ID, "tap1"); !strings.HasPrefix(name, "tap") || w.relayed() != 0 {
 		t.Errorf("the tap is %s, and the relay has %d", name, w.relayed())
 	}
-	before := w.device(a, "tap1")
+	before := w.device(a)
 	hits := w.hits()
 	await(t, hits, "there", isBack)
 	s.Kill()
@@ -85,7 +85,7 @@ func TestTapsOfVPP(t *testing.T) {
 	if err := w.repair(); err != nil {
 		t.Fatal(err)
 	}
-	if after := w.device(a, "tap1"); after != before {
+	if after := w.device(a); after != before {
 		t.Errorf("the pod's device is number %d, and was %d before VPP was started again", after, before)
 	}
 	if diff := w.differs(); diff != "" {
@@ -98,7 +98,7 @@ func TestTapsOfVPP(t *testing.T) {
 	if err := w.repair(); err != nil {
 		t.Fatal(err)
 	}
-	if w.device(a, "tap1") == before {
+	if w.device(a) == before {
 		t.Error("the device that was removed is there")
 	}
 	if diff := w.differs(); diff != "" {
@@ -168,7 +168,7 @@ func TestOwnTaps(t *testing.T) {
 	if name := w.driver.PortName(a.ID, "tap1"); !strings.HasPrefix(name, "tap") || w.relayed() != 0 {
 		t.Fatalf("the tap is %s, and the relay has %d", name, w.relayed())
 	}
-	before := w.device(a, "tap1")
+	before := w.device(a)
 	for round := range 2 {
 		for n, target := range []string{"10.1.1.22", "fd10:1:0:1::22"} {
 			for _, line := range []string{"ping -c1 -W5 -I tap1 " + target, "ping -c1 -W5 -I tap1 -s 1400 -M do " + target} {
@@ -199,7 +199,7 @@ func TestOwnTaps(t *testing.T) {
 		if err := w.repair(); err != nil {
 			t.Fatal(err)
 		}
-		if after := w.device(a, "tap1"); after != before {
+		if after := w.device(a); after != before {
 			t.Errorf("the pod's device is number %d, and was %d before VPP was killed", after, before)
 		}
 		if diff := w.differs(); diff != "" {

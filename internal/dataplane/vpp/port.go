@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 
-	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/af_packet"
 	"go.fd.io/govpp/binapi/memif"
 	"go.fd.io/govpp/binapi/tapv2"
@@ -180,6 +179,9 @@ func (s *session) makeHosts(ctx context.Context, ports []*port) error {
 func (s *session) settle(ports []*port) error {
 	for _, p := range ports {
 		s.k.put(p.tag, p.have.index, s.nameOf(p))
+		if p.memif != nil {
+			s.sleeper.linked(p.have.index) // it may have been before it had its tag
+		}
 		if p.folder == "" {
 			continue
 		}
@@ -305,10 +307,10 @@ func (s *session) createAll(ctx context.Context, ports []*port) error {
 	var b vppapi.Batch
 	sockets := map[string]bool{}
 	for _, p := range ports {
+		p.exists = false
 		p.ask(&b, s.k, sockets).OnError(func(err error) error {
-			if p.tap != nil && p.tap.isThere && isVPP(err, api.SYSCALL_ERROR_3) {
-				p.tap.isUnfit = true
-				return nil
+			if p.tap != nil {
+				return named(p.Port, s.k.tapRefused(p.tap, err))
 			}
 			if p.exists = exists(err); p.exists {
 				return nil
@@ -321,7 +323,7 @@ func (s *session) createAll(ctx context.Context, ports []*port) error {
 		if index := p.created(); index != 0 && !p.exists && index != none {
 			p.have = &iface{index: index, mac: p.SwitchMAC, lends: none}
 			if p.tap != nil {
-				p.have.tag = p.tag
+				p.have.tag, p.have.polls = p.tag, true
 			}
 			if p.memif != nil {
 				s.k.countMemifs(1)

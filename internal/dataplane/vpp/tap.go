@@ -87,6 +87,30 @@ func (k *known) askTap(b *vppapi.Batch, p tapPort, reply *tapv2.TapCreateV3Reply
 	}, reply).Slow()
 }
 
+// tapRefused takes VPP's error: nil where another try will do.
+func (k *known) tapRefused(p *tapPort, err error) error {
+	switch {
+	case p.isThere && isVPP(err, api.SYSCALL_ERROR_3):
+		p.isUnfit = true
+		return nil
+	case isVPP(err, api.INVALID_INTERFACE) && k.skipTap(p.tag):
+		return nil
+	case isVPP(err, api.SYSCALL_ERROR_2):
+		err = fmt.Errorf("%w (VPP does not see the pod's namespace: it must have the path)", err)
+	}
+	return say(err, "make tap %s", endOf(p.Pod).place())
+}
+
+// skipTap leaves the number of a port's tap to somebody else, who has it in VPP.
+func (k *known) skipTap(tag string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id, ok := k.tapIDs[tag]
+	delete(k.tapIDs, tag)
+	k.tapIDs[fmt.Sprintf("%s%d", tapWord, id)] = id
+	return ok
+}
+
 func deleteTap(b *vppapi.Batch, i ifIndex) {
 	b.Call(&tapv2.TapDeleteV2{SwIfIndex: i}, &tapv2.TapDeleteV2Reply{}).Slow().OnError(func(err error) error {
 		if isGone(err) {

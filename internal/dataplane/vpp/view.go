@@ -82,6 +82,7 @@ type iface struct {
 	mac       model.MAC
 	mtu       uint32
 	up        bool
+	polls     bool // VPP looks for packets, and is not told of them; of a new one
 	// host is the kernel's link of a host-interface.
 	host string
 	// socket, id and linked are a memif's: its socket's file, its number on that, and

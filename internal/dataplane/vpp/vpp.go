@@ -103,6 +103,7 @@ type Driver struct {
 
 	services resolver
 
+	sleeper     *sleeper
 	nodeMu      sync.Mutex          // one change of the node's own objects at a time
 	kernelSlots chan struct{}       // held by who has the kernel's part made
 	down        *semaphore.Weighted // of host-interfaces that are not up yet
@@ -138,7 +139,7 @@ func New(config Config) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Driver{config: config, log: config.Log, node: node, stats: vppstats.New(config.StatsSocket), kernelSlots: make(chan struct{}, parallelKernel), down: semaphore.NewWeighted(maxDown)}
+	d := &Driver{config: config, log: config.Log, node: node, stats: vppstats.New(config.StatsSocket), sleeper: newSleeper(), kernelSlots: make(chan struct{}, parallelKernel), down: semaphore.NewWeighted(maxDown)}
 	if d.ns, err = netns.Own(); err != nil {
 		return nil, err
 	}
@@ -172,6 +173,11 @@ func (d *Driver) welcome(ctx context.Context, conn *vppapi.Conn) error {
 	k.learn(v)
 	var b vppapi.Batch
 	b.Call(&interfaces.WantInterfaceEvents{EnableDisable: 1, PID: uint32(os.Getpid())}, &interfaces.WantInterfaceEventsReply{}) //nolint:gosec // it is positive
+	for _, i := range v.ifs {
+		if _, _, isPort := parseTag(i.tag); isPort && i.isMemif && i.linked {
+			onInterrupt(&b, i.index)
+		}
+	}
 	if err := conn.Do(ctx, &b); err != nil {
 		return err
 	}

@@ -37,6 +37,7 @@ func (d *Driver) Watch(ctx context.Context, report func(dataplane.Hit)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.api.Watch(ctx, w.takeVPP, func(m api.Message) { d.event(w, m) }) })
 	group.Go(func() error { return d.ports.Watch(ctx, w.takeKernel) })
+	group.Go(func() error { return d.putToSleep(ctx) })
 	return group.Wait()
 }
 
@@ -69,6 +70,9 @@ func (w *watching) tell(h dataplane.Hit) {
 // event finds the owner of an interface that somebody deleted, or took down.
 func (d *Driver) event(w *watching, m api.Message) {
 	e, ok := m.(*interfaces.SwInterfaceEvent)
+	if ok && e.Flags&interface_types.IF_STATUS_API_FLAG_LINK_UP != 0 {
+		d.sleeper.linked(e.SwIfIndex)
+	}
 	if !ok || !e.Deleted && e.Flags&interface_types.IF_STATUS_API_FLAG_ADMIN_UP != 0 {
 		return
 	}

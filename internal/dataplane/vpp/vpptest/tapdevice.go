@@ -45,7 +45,7 @@ func (w *world) openTap(q *tapv2.TapCreateV3) (device *tapDevice, retval api.VPP
 			retval = api.SYSCALL_ERROR_1
 			return nil
 		}
-		if err := configureDevice(q); err != nil {
+		if configureDevice(q) != nil {
 			retval = api.NETLINK_ERROR
 		}
 		return nil
