@@ -94,7 +94,7 @@ func layers() []layer {
 		{"internal/dataplane/fake", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the fake knows the contract alone"},
 		{"internal/dataplane/drivertest", []string{"api/podif", "internal/dataplane", "internal/desired", "internal/model", "internal/plan", "test/..."}, "the suite knows the contract, not a driver"},
 		{"internal/dataplane/vpp/vpptest", []string{"internal/model", "internal/netns", "internal/nl", "test/need"}, "what stands in for VPP knows VPP's messages, and no driver of ours"},
-		{"internal/dataplane/linux/services", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the table of services knows services, and no port"},
+		{"internal/dataplane/linux/services", []string{"internal/dataplane", "internal/desired", "internal/model", "internal/netns", "internal/nl"}, "the table of services knows services, and no port"},
 		{"internal/dataplane/nodenet", []string{"internal/desired"}, "a node's rules and settings know no driver"},
 		{"internal/dataplane/vpp/vppapi", []string{"internal/dataplane", "internal/unixsock"}, "the connection to VPP knows messages, and not what they are for"},
 		{

@@ -33,5 +33,14 @@ func Open(ns *netns.Handle) (*Handle, error) {
 	return &Handle{h}, nil
 }
 
+// OpenTracking is Open for connection tracking too.
+func OpenTracking(ns *netns.Handle) (*Handle, error) {
+	h, err := netlink.NewHandleAt(vnetns.NsHandle(ns.FD()), unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, fmt.Errorf("netlink socket: %w", err)
+	}
+	return &Handle{h}, nil
+}
+
 // Close closes the socket.
 func (h *Handle) Close() { h.Handle.Close() }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/nl"
 )
 
 // flows are the datagram flows that may be stale after a change. A flow has no end of
@@ -24,7 +26,7 @@ type flows struct {
 	// now has, for each frontend that changed, the backends that serve it now.
 	now map[frontendKey]map[netip.AddrPort]bool
 	// gone has those that do not any more.
-	gone map[frontendKey]map[netip.AddrPort]bool
+	gone       map[frontendKey]map[netip.AddrPort]bool
 	has4, has6 bool
 	// node has the node's own addresses, at which its ports are.
 	node map[netip.Addr]bool
@@ -107,9 +109,14 @@ func (t *Table) forgetFlows(f flows) error {
 	if len(f.now) == 0 {
 		return nil
 	}
-	h, err := netlink.NewHandle(unix.NETLINK_NETFILTER, unix.NETLINK_ROUTE)
+	own, err := netns.Own()
 	if err != nil {
-		return fmt.Errorf("connection tracking: %w", err)
+		return err
+	}
+	defer own.Close()
+	h, err := nl.OpenTracking(own)
+	if err != nil {
+		return err
 	}
 	defer h.Close()
 	addresses, err := h.AddrList(nil, netlink.FAMILY_ALL)
