@@ -132,12 +132,8 @@ func fromEndpoint(e cnat.CnatEndpoint) netip.AddrPort {
 }
 
 func fromProto(p ip_types.IPProto) model.Protocol {
-	switch p {
-	case ip_types.IP_API_PROTO_TCP:
+	if p == ip_types.IP_API_PROTO_TCP {
 		return model.TCP
-	case ip_types.IP_API_PROTO_UDP:
-		return model.UDP
-	default:
-		return model.Protocol(fmt.Sprintf("protocol %d", p))
 	}
+	return model.Protocol(fmt.Sprintf("protocol %d", p))
 }

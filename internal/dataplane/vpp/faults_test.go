@@ -86,9 +86,20 @@ func TestRestartWritesNothing(t *testing.T) {
 	}
 }
 
-// What a port costs is bounded: 8 messages for each family, whatever its type.
+// What a port costs is bounded: 8 messages for each family, whatever its type, and 5
+// where services are resolved.
 func TestMessages(t *testing.T) {
-	w, s := onServer(t)
+	const families, most, ofServices = 2, 8, 5
+	s := vpptest.Start(t, vpptest.Config{})
+	countMessages(t, newWired(t, s.Socket, s.Stats), s, families*most)
+	s = vpptest.Start(t, vpptest.Config{})
+	l := newLab(t, s.Socket, s.Stats)
+	l.nodeServices = noServices()
+	countMessages(t, newWiredWith(t, l), s, families*most+ofServices)
+}
+
+func countMessages(t *testing.T, w *wired, s *vpptest.Server, most int) {
+	t.Helper()
 	w.add(1)
 	a := w.attachment(2)
 	for i := range a.Interfaces[:3] {
@@ -101,8 +112,7 @@ func TestMessages(t *testing.T) {
 		}
 		before := s.AllCalls()
 		w.apply(one.ID, objects)
-		const families, most = 2, 8
-		if n := s.AllCalls() - before; n > families*most {
+		if n := s.AllCalls() - before; n > most {
 			t.Errorf("%s: %d messages", one.Interfaces[0].Type, n)
 		}
 	}

@@ -54,7 +54,10 @@ func (d *Driver) ApplyServices(ctx context.Context, put []desired.Service, gone 
 		d.services.forget(s.Key, changed)
 		d.services.remember(s, changed)
 	}
-	return errors.Join(d.translateServices(ctx, changed), d.config.NodeServices.ApplyServices(ctx, put, gone))
+	// The node's first: a VPP that hangs is not to keep it from what it must know.
+	err := errors.Join(d.config.NodeServices.ApplyServices(ctx, put, gone), d.translateServices(ctx, changed))
+	d.services.known = err == nil
+	return err
 }
 
 // ObserveServices implements dataplane.Services.

@@ -182,8 +182,9 @@ func (d *Driver) read(ctx context.Context, conn *vppapi.Conn) (*view, error) {
 		vppapi.Dump(&b, &urpf.UrpfInterfaceDump{SwIfIndex: none}, v.addCheck)
 	}
 	var takes []func()
+	steps := d.steps(conn)
 	for tag, i := range v.tags {
-		if steps := d.steps(conn); len(steps) > 0 && strings.HasPrefix(tag, portWord) {
+		if len(steps) > 0 && strings.HasPrefix(tag, portWord) {
 			takes = append(takes, i.askSteps(&b, steps))
 		}
 	}

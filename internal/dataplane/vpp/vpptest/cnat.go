@@ -10,7 +10,6 @@ import (
 	"go.fd.io/govpp/api"
 	"go.fd.io/govpp/binapi/cnat"
 	"go.fd.io/govpp/binapi/feature"
-	"go.fd.io/govpp/binapi/ip_types"
 )
 
 // serviceHandlers are those of plugin cnat, and of the steps that it has packets take.
@@ -52,12 +51,6 @@ const activePath = 1
 
 func (w *world) updateTranslation(q *cnat.CnatTranslationUpdate, r *cnat.CnatTranslationUpdateReply) {
 	t := q.Translation
-	switch t.IPProto {
-	case ip_types.IP_API_PROTO_TCP, ip_types.IP_API_PROTO_UDP, ip_types.IP_API_PROTO_SCTP:
-	default:
-		r.Retval, r.ID = int32(api.INVALID_PROTOCOL), none
-		return
-	}
 	t.ID = none
 	for id, other := range w.services.translations {
 		if other.Vip == t.Vip && other.IPProto == t.IPProto {
