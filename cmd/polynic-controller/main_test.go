@@ -41,7 +41,8 @@ func TestUserErrors(t *testing.T) {
 		"no pod":       {"", []string{"--namespace", "a"}, "this is no pod with a service account"},
 		"bad etcd": {
 			"kubernetes: {kubeconfig: " + kubeconfig + "}\netcd: {endpoints: ['x:1'], keyForm: v9}\n",
-			[]string{"--namespace", "a"}, "etcd.keyForm: ",
+			[]string{"--namespace", "a"},
+			"etcd.keyForm: ",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

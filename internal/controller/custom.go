@@ -76,10 +76,18 @@ func (r *customConfigurations) Reconcile(ctx context.Context, q ctrl.Request) (c
 	if err != nil && !gone {
 		return ctrl.Result{}, fmt.Errorf("read: %w", err)
 	}
-	if wait, reason := r.unreadyFor(gone); reason != nil {
-		return ctrl.Result{RequeueAfter: wait}, r.tell(ctx, c, refused(reason))
-	} else if wait > 0 {
-		return ctrl.Result{RequeueAfter: wait}, nil
+	if !r.etcd {
+		if gone {
+			return ctrl.Result{}, nil // it has nothing anywhere
+		}
+		return ctrl.Result{}, r.tell(ctx, c, refused(errNoEtcd))
+	}
+	if waits, reason := r.waits(); waits {
+		result := ctrl.Result{RequeueAfter: again / 5}
+		if gone || reason == nil {
+			return result, nil
+		}
+		return result, r.tell(ctx, c, refused(reason))
 	}
 	if gone {
 		r.forget(q.NamespacedName)
@@ -87,7 +95,7 @@ func (r *customConfigurations) Reconcile(ctx context.Context, q ctrl.Request) (c
 	}
 	parts, wrong := custom.Convert(&c.Spec, r.form)
 	if len(wrong) > 0 {
-		r.understood(q.NamespacedName, false)
+		r.notUnderstood(q.NamespacedName)
 		o := refused(invalidError{wrong})
 		o.stays = r.hasClaimed(q.NamespacedName)
 		return ctrl.Result{}, r.tell(ctx, c, o)
@@ -106,7 +114,7 @@ func (r *customConfigurations) Reconcile(ctx context.Context, q ctrl.Request) (c
 			o.pending = true
 		}
 	}
-	r.understood(q.NamespacedName, true)
+	r.understood(q.NamespacedName)
 	result := ctrl.Result{}
 	if len(o.errs) > 0 || o.pending {
 		result.RequeueAfter = again
@@ -118,26 +126,16 @@ func (r *customConfigurations) Reconcile(ctx context.Context, q ctrl.Request) (c
 	return result, r.tell(ctx, c, o)
 }
 
-// unreadyFor gives why nothing can be published yet, and when to look again; none
-// of both where it can.
-func (r *customConfigurations) unreadyFor(gone bool) (time.Duration, error) {
+// waits reports whether there is no publisher yet, and why, where that is known.
+func (r *customConfigurations) waits() (bool, error) {
 	select {
 	case <-r.ready:
-		return 0, nil
+		return false, nil
 	default:
-	}
-	if !r.etcd {
-		if gone {
-			return 0, nil // there is nothing to be removed
-		}
-		return 0, errNoEtcd
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if gone {
-		return again, nil
-	}
-	return again / 5, r.unready
+	return true, r.unready
 }
 
 // claim has the publisher write a part, where it has not been asked before, and
@@ -198,25 +196,25 @@ func (r *customConfigurations) withdraw(name types.NamespacedName, parts []custo
 
 // forget gives up everything of an object that is gone.
 func (r *customConfigurations) forget(name types.NamespacedName) {
-	if r.publisher == nil {
-		return
-	}
 	r.withdraw(name, nil)
 	r.mu.Lock()
 	delete(r.claims, name)
 	r.mu.Unlock()
-	r.understood(name, true)
+	r.understood(name)
 }
 
-// understood notes whether an object can be converted. Once all can be, what etcd
-// has beside them may go.
-func (r *customConfigurations) understood(name types.NamespacedName, yes bool) {
+// notUnderstood notes that an object cannot be converted.
+func (r *customConfigurations) notUnderstood(name types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !yes {
-		r.invalid[name] = true
-		return
-	}
+	r.invalid[name] = true
+}
+
+// understood notes that an object can be converted, or is gone. Once all can be,
+// what etcd has beside them may go.
+func (r *customConfigurations) understood(name types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	delete(r.invalid, name)
 	if len(r.invalid) == 0 && !r.restored {
 		r.restored = true

@@ -57,7 +57,7 @@ func addCustomConfigurations(mgr ctrl.Manager, c Config) error {
 func (r *customConfigurations) publish(ctx context.Context, etcd Etcd, changes chan<- event.GenericEvent) error {
 	s, closeStore, err := r.connect(ctx, etcd)
 	if err != nil {
-		return nil //nolint:nilerr // ctx ended, which is how it ends
+		return nil // ctx ended, which is how it ends
 	}
 	defer func() {
 		if err := closeStore(); err != nil {
@@ -83,7 +83,7 @@ func (r *customConfigurations) publish(ctx context.Context, etcd Etcd, changes c
 	r.publisher = p
 	if err := r.restore(ctx); err != nil {
 		stop()
-		<-ended
+		_ = <-ended // it was stopped
 		return err
 	}
 	return <-ended

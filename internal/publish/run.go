@@ -252,9 +252,9 @@ func (p *Publisher) log(ctx context.Context, a *attempt) {
 		p.config.Log.LogAttrs(ctx, slog.LevelWarn, "keys that nobody here wrote had other values, and were replaced",
 			slog.String("label", a.claim.Label), slog.Any("keys", a.written.Replaced))
 	}
-	message := "published to etcd"
 	if a.todo == look {
-		message = "published to etcd again"
+		p.config.Log.LogAttrs(ctx, slog.LevelInfo, "published to etcd again", about...)
+		return
 	}
-	p.config.Log.LogAttrs(ctx, slog.LevelInfo, message, about...)
+	p.config.Log.LogAttrs(ctx, slog.LevelInfo, "published to etcd", about...)
 }

@@ -34,22 +34,14 @@ const (
 // same keys and values, records included, cost one who just puts them, a pod a
 // transaction. Both have the same server in turns, which syncs its files.
 func publishing(t *testing.T, s *sheet) {
+	t.Helper()
 	server := etcd.StartSynced(t)
 	client := etcd.Dial(t, server)
 	pods, rounds := published, 4*s.bursts
 	if s.pods < 50 {
 		pods, rounds = s.pods, 1
 	}
-	p := publish.New(publish.Config{Log: slog.New(slog.DiscardHandler), Store: store.New(client), Kind: store.Pod, Node: "node"})
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- p.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
+	p := runPublisher(t, client)
 	claims := make([]store.Claim, pods)
 	for i := range claims {
 		claims[i] = labelled(t, i)
@@ -57,13 +49,13 @@ func publishing(t *testing.T, s *sheet) {
 	written := map[string]string{}
 	ours := func() time.Duration {
 		began := time.Now()
-		forEach(t, pods, func(i int) error { return p.Publish(ctx, claims[i]) })
+		forEach(t, pods, func(i int) error { return p.Publish(t.Context(), claims[i]) })
 		took := time.Since(began)
 		written, _ = etcd.Everything(t, client)
 		for _, c := range claims {
 			p.Withdraw(c.Ref())
 		}
-		forEach(t, pods, func(i int) error { return p.Gone(ctx, claims[i].Ref()) })
+		forEach(t, pods, func(i int) error { return p.Gone(t.Context(), claims[i].Ref()) })
 		return took
 	}
 	bare := func() time.Duration {
@@ -75,14 +67,14 @@ func publishing(t *testing.T, s *sheet) {
 		}
 		began := time.Now()
 		forEach(t, pods, func(i int) error {
-			_, err := client.Txn(ctx).Then(puts[i]...).Commit()
+			_, err := client.Txn(t.Context()).Then(puts[i]...).Commit()
 			return err
 		})
 		took := time.Since(began)
 		if same, _ := etcd.Everything(t, client); !maps.Equal(same, written) {
 			t.Errorf("the arms wrote %d and %d keys, or not the same values", len(written), len(same))
 		}
-		if _, err := client.Delete(ctx, "", clientv3.WithPrefix()); err != nil {
+		if _, err := client.Delete(t.Context(), "", clientv3.WithPrefix()); err != nil {
 			t.Fatal(err)
 		}
 		return took
@@ -101,6 +93,22 @@ func publishing(t *testing.T, s *sheet) {
 	s.Ratio(fmt.Sprintf("etcd per pod, %d pods with %d memifs at once, vs a bare client", pods, memifsEach),
 		publisher.Median()/putter.Median(), figure.AtMost(1.5), "ms", publisher, putter)
 	s.Note("etcd: %d keys per pod, the record among them", len(written)/pods)
+}
+
+// runPublisher runs a publisher until the test ends.
+func runPublisher(t *testing.T, client *clientv3.Client) *publish.Publisher {
+	t.Helper()
+	p := publish.New(publish.Config{Log: slog.New(slog.DiscardHandler), Store: store.New(client), Kind: store.Pod, Node: "node"})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return p
 }
 
 // forEach does something for each of n at the same time, and waits for all.

@@ -31,6 +31,7 @@ func spec(t *testing.T, text string) *v1.CustomConfigurationSpec {
 // reads known.txtar with the models of the agent.
 func TestConvert(t *testing.T) {
 	golden.Run(t, "testdata/*.txtar", func(t *testing.T, files []txtar.File) string {
+		t.Helper()
 		var b strings.Builder
 		for _, f := range files {
 			s := spec(t, string(f.Data))
