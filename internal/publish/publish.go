@@ -69,10 +69,10 @@ type Publisher struct {
 	tell   chan struct{} // one token: there are problems
 	parts  sync.WaitGroup
 
-	mu       sync.Mutex
-	entries  map[store.Ref]*entry
-	busy     int // how many are worked on
-	away     away
+	mu      sync.Mutex
+	entries map[store.Ref]*entry
+	busy    int // how many are worked on
+	away    away
 	// watchDue is when those that are written and not watched will be; zero while
 	// there are none.
 	watchDue time.Time

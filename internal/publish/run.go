@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// maxBusy bounds how many claims are worked on at once. While etcd is away it is
-	// one, to see whether it is back.
-	maxBusy = 64
+	// maxBusy bounds how many claims are worked on at once: etcd syncs its disk once for
+	// what comes together. While it is away it is one, to see whether it is back.
+	maxBusy = 256
 	// attemptLimit bounds one attempt.
 	attemptLimit = 7 * time.Second
 )
@@ -252,9 +252,9 @@ func (p *Publisher) log(ctx context.Context, a *attempt) {
 		p.config.Log.LogAttrs(ctx, slog.LevelWarn, "keys that nobody here wrote had other values, and were replaced",
 			slog.String("label", a.claim.Label), slog.Any("keys", a.written.Replaced))
 	}
-	message := "published to etcd"
 	if a.todo == look {
-		message = "published to etcd again"
+		p.config.Log.LogAttrs(ctx, slog.LevelInfo, "published to etcd again", about...)
+		return
 	}
-	p.config.Log.LogAttrs(ctx, slog.LevelInfo, message, about...)
+	p.config.Log.LogAttrs(ctx, slog.LevelInfo, "published to etcd", about...)
 }
