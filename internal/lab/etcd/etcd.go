@@ -18,10 +18,15 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
 
 	"github.com/polynic/polynic/internal/netns"
 )
+
+// segmentSize is what a file of etcd's log takes of the disk from the start, in
+// bytes: its own 64 MB are for more than a lab.
+const segmentSize = 4 << 20
 
 // startLimit is how long etcd may take until it serves.
 const startLimit = 20 * time.Second
@@ -90,6 +95,7 @@ func start(c Config) (*embed.Etcd, error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, err
 	}
+	wal.SegmentSizeBytes = segmentSize
 	server, err := embed.StartEtcd(settings(c.Data, formerPort(c.Endpoint)))
 	if errors.Is(err, syscall.EADDRINUSE) {
 		server, err = embed.StartEtcd(settings(c.Data, "0"))
