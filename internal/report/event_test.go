@@ -184,6 +184,24 @@ func TestWhatBecomesAnEvent(t *testing.T) {
 	}
 }
 
+// What is refused of a service is an Event of the service, once for each part.
+func TestAServiceIsRefusedAPart(t *testing.T) {
+	bubble(t, func(b *bench) {
+		ref := model.ServiceRef{Namespace: "default", Name: "web"}
+		b.ServiceRefused(ref, "uid", "192.0.2.1:80/TCP: another has it")
+		b.ServiceRefused(ref, "uid", "node port 30080/TCP: another has it")
+		synctest.Wait()
+		b.expectTold("Warning ServiceRefused x1 web: 192.0.2.1:80/TCP: another has it", "Warning ServiceRefused x1 web: node port 30080/TCP: another has it")
+		b.cluster.mu.Lock()
+		defer b.cluster.mu.Unlock()
+		for _, e := range b.cluster.events {
+			if e.InvolvedObject.Kind != "Service" || e.InvolvedObject.UID != "uid" {
+				b.t.Errorf("an Event about %+v", e.InvolvedObject)
+			}
+		}
+	})
+}
+
 // A pod that was deleted takes its namespace with it, and nobody reads of that.
 func TestTheSandboxOfAPodThatIsGone(t *testing.T) {
 	bubble(t, func(b *bench) {

@@ -35,6 +35,7 @@ func TestDeployed(t *testing.T) {
 		{"vnf-pod", suite.memif},
 		{"walkthrough", suite.walkthrough},
 		{"host port", suite.hostPort},
+		{"service endpoints", suite.serviceEndpoints},
 		{"refused at apply", suite.refusedAtApply},
 		{"agent replaced", suite.agentReplaced},
 		{"uninstalled", suite.uninstalled},
