@@ -93,14 +93,21 @@ func (r *customConfigurations) Reconcile(ctx context.Context, q ctrl.Request) (c
 		r.forget(q.NamespacedName)
 		return ctrl.Result{}, nil
 	}
+	return r.publishAll(ctx, c)
+}
+
+// publishAll has everything that an object wants published, and says what became
+// of it.
+func (r *customConfigurations) publishAll(ctx context.Context, c *v1.CustomConfiguration) (ctrl.Result, error) {
+	name := client.ObjectKeyFromObject(c)
 	parts, wrong := custom.Convert(&c.Spec, r.form)
 	if len(wrong) > 0 {
-		r.notUnderstood(q.NamespacedName)
+		r.notUnderstood(name)
 		o := refused(invalidError{wrong})
-		o.stays = r.hasClaimed(q.NamespacedName)
+		o.stays = r.hasClaimed(name)
 		return ctrl.Result{}, r.tell(ctx, c, o)
 	}
-	r.withdraw(q.NamespacedName, parts)
+	r.withdraw(name, parts)
 	var o outcome
 	for _, p := range parts {
 		switch state, err := r.claim(ctx, c, p); {
@@ -114,7 +121,7 @@ func (r *customConfigurations) Reconcile(ctx context.Context, q ctrl.Request) (c
 			o.pending = true
 		}
 	}
-	r.understood(q.NamespacedName)
+	r.understood(name)
 	result := ctrl.Result{}
 	if len(o.errs) > 0 || o.pending {
 		result.RequeueAfter = again

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -83,8 +84,7 @@ func (r *customConfigurations) publish(ctx context.Context, etcd Etcd, changes c
 	r.publisher = p
 	if err := r.restore(ctx); err != nil {
 		stop()
-		_ = <-ended // it was stopped
-		return err
+		return errors.Join(err, <-ended)
 	}
 	return <-ended
 }
