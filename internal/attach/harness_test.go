@@ -48,6 +48,7 @@ func TestMain(m *testing.M) {
 type bench struct {
 	t        *testing.T
 	attacher *attach.Attacher
+	config   attach.Config
 	driver   *fake.Driver
 	journal  *memory
 	pods     *podSource
@@ -188,7 +189,7 @@ func prepare(t *testing.T, pods string) *bench {
 		Log: slog.New(slog.NewTextHandler(b.logs, nil)), RepairInterval: time.Minute,
 		Gone: func(owner desired.Owner) { b.attacher.Gone(owner) },
 	})
-	b.attacher = attach.New(attach.Config{
+	b.config = attach.Config{
 		Log: slog.New(slog.NewTextHandler(b.logs, nil)),
 		Node: plan.Node{Default: desired.Network{
 			Name: model.DefaultNetwork, Gateways: addresses.Gateways(), Pods: addresses.Ranges(),
@@ -197,7 +198,8 @@ func prepare(t *testing.T, pods string) *bench {
 		Inventory: b.inventory, Pods: b.pods, Journal: b.journal, Addresses: addresses, Reconciler: b.reconciler,
 		AwayLimit: time.Minute, Warner: &b.warned,
 		Memif: attach.MemifConfig{Containers: b.devices, Folders: b.devices.folders},
-	})
+	}
+	b.attacher = attach.New(b.config)
 	return b
 }
 
