@@ -64,7 +64,7 @@ func TestAddTellsWarnings(t *testing.T) {
 	ref := b.pod("web", "tap1/tap")
 	pod := b.pods.pods["web"]
 	_, pod.Problems = podif.FromAnnotations(map[string]string{
-		podif.CustomIfAnnotation: "tap1/tap,", podif.ServiceEndpointIfAnnotation: "tap1", "contivpp.io/custom-ifs": "tap2/tap",
+		podif.CustomIfAnnotation: "tap1/tap,", podif.MicroserviceLabelAnnotation: "vnf1", "contivpp.io/custom-ifs": "tap2/tap",
 	})
 	b.pods.pods["web"] = pod
 	r := b.request(ref)
@@ -72,7 +72,7 @@ func TestAddTellsWarnings(t *testing.T) {
 	b.mustAdd(r)
 	lines := b.logs.lines("level=WARN")
 	for _, warning := range []string{
-		"contivpp.io/custom-if: an empty element", "contivpp.io/service-endpoint-if: the annotation", "contivpp.io/custom-ifs: this annotation is not read",
+		"contivpp.io/custom-if: an empty element", "contivpp.io/microservice-label: the annotation", "contivpp.io/custom-ifs: this annotation is not read",
 	} {
 		if !slices.ContainsFunc(lines, func(line string) bool {
 			return strings.Contains(line, "pod=default/web") && strings.Contains(line, warning)

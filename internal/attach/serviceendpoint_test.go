@@ -80,3 +80,16 @@ func TestServiceEndpointRefused(t *testing.T) {
 	}
 	b.expectEmpty()
 }
+
+// Where no services are resolved, whoever asks for it is told that it comes to
+// nothing, and served otherwise.
+func TestServiceEndpointWithoutServices(t *testing.T) {
+	b := prepare(t, "10.1.1.0/24")
+	b.config.NoServices = true
+	b.attacher = attach.New(b.config)
+	b.run(nil)
+	b.mustAdd(b.request(b.annotated("web", "tap1/tap", "tap1")))
+	if told := b.warned.told; len(told) != 1 || !strings.Contains(told[0], "contivpp.io/service-endpoint-if has no effect") {
+		t.Errorf("told %q", told)
+	}
+}
