@@ -60,7 +60,9 @@ test: setup build ## all tests; REQUIRE=kernel,peers makes a skip in these suite
 	echo "==> test: the repository's rules, and the programs as they are shipped"
 	$(TEST) -p 1 . $$(go list ./test/... | grep -v /test/cluster$$) || failed=1
 	echo "==> test: the manifests, with what reads them in a cluster"
-	(cd test/deploy && timeout --foreground 20m go test ./...) || failed=1
+	(cd test/deploy && timeout --foreground 20m go test -count=1 ./...) || failed=1
+	echo "==> test: what pods' own agents are told, with the models of theirs"
+	(cd test/ligato && timeout --foreground 10m go test -count=1 ./...) || failed=1
 	echo "==> test: what allocates nothing, without the race detector, which does"
 	$(TEST) -run Nothing ./memif ./internal/relay/rings || failed=1
 	exit $$failed
@@ -138,6 +140,7 @@ vet:
 		GOARCH=$$arch CGO_ENABLED=0 go build ./memif/...
 	done
 	(cd test/deploy && go vet ./...)
+	(cd test/ligato && go vet ./...)
 	GOARCH=arm64 CGO_ENABLED=0 go build -tags $(TAGS) ./...
 
 fix:
@@ -159,7 +162,7 @@ generated:
 
 modules:
 	echo "==> check: modules (to repair: go mod tidy)"
-	for dir in . tools test/cluster/programs test/cluster/multus test/deploy; do
+	for dir in . tools test/cluster/programs test/cluster/multus test/deploy test/ligato; do
 		(cd $$dir && go mod tidy -diff && go mod verify >/dev/null)
 	done
 

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Annotations is what a pod asks for in its annotations.
@@ -63,22 +61,6 @@ func parseWord(key, value string, check func(string) string) (string, Problems) 
 		return "", Problems{p}
 	}
 	return word.text, Problems{{Severity: Warning, Key: key, Reason: "the annotation is understood, and has no effect yet"}}
-}
-
-// checkLabel refuses a label that could not be one element of an etcd key.
-func checkLabel(label string) string {
-	if len(label) > MaxLabelLen {
-		return fmt.Sprintf("the label has %d bytes; at most %d are read", len(label), MaxLabelLen)
-	}
-	if !utf8.ValidString(label) {
-		return "the label is not valid UTF-8 text"
-	}
-	for _, r := range label {
-		if r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r) {
-			return fmt.Sprintf("label %s contains %q, which cannot be part of a key in etcd", quote(label), r)
-		}
-	}
-	return ""
 }
 
 func checkServiceEndpoint(name string, r Request) string {

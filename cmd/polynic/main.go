@@ -97,7 +97,7 @@ a cluster (preflight, install, uninstall).`,
 	}
 	root.SetVersionTemplate(release.Line("polynic", "{{.Version}}"))
 	root.CompletionOptions.HiddenDefaultCmd = true
-	group(root, newLab(), newGet(), newExplain(), newInstall(), newUninstall(), newPreflight(), newVppctl(), newVersion(), newLabProcess())
+	group(root, newLab(), newGet(), newExplain(), newInstall(), newUninstall(), newPreflight(), newEtcdCerts(), newVppctl(), newVersion(), newLabProcess())
 	return root
 }
 

@@ -49,8 +49,14 @@ func objects(t *testing.T, text []byte) map[string]map[string]any {
 
 func kustomize(t *testing.T, overlay string) map[string]map[string]any {
 	t.Helper()
+	return build(t, filepath.Join("overlays", overlay))
+}
+
+// build gives what kustomize makes of a folder of deploy.
+func build(t *testing.T, folder string) map[string]map[string]any {
+	t.Helper()
 	rendered, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).
-		Run(filesys.MakeFsOnDisk(), filepath.Join("..", "..", "deploy", "overlays", overlay))
+		Run(filesys.MakeFsOnDisk(), filepath.Join("..", "..", "deploy", folder))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,76 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"slices"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const (
+	// maxCompares is how many comparisons etcd takes at once.
+	maxCompares = 128
+	// page is how many records are asked for at once.
+	page = 500
+)
+
+// Holding is what a record says: an owner, and the keys that are its.
+type Holding struct {
+	Owner Owner
+	Label string
+	Keys  []string
+}
+
+// Owned lists what the records say: of pods, all of a node; of
+// CustomConfigurations, whose node is empty, all. The revision is the one at which
+// that was so.
+func (s *Store) Owned(ctx context.Context, kind Kind, node string) ([]Holding, int64, error) {
+	all, revision, err := s.All(ctx)
+	return slices.DeleteFunc(all, func(h Holding) bool { return h.Owner.Kind != kind || h.Owner.Node != node }), revision, err
+}
+
+// All lists what every record says. What is there and is no record is not in it.
+// Errors are ErrAway and ctx's.
+func (s *Store) All(ctx context.Context) ([]Holding, int64, error) {
+	var all []Holding
+	revision, from := int64(0), recordRoot
+	for {
+		response, err := s.get(ctx, "list the records", from,
+			clientv3.WithRange(clientv3.GetPrefixRangeEnd(recordRoot)), clientv3.WithLimit(page), clientv3.WithRev(revision))
+		if err != nil {
+			return nil, 0, err
+		}
+		if revision == 0 {
+			revision = response.Header.Revision // the other pages are of the same one
+		}
+		for _, r := range recordsIn(response.Kvs) {
+			if r.broken == nil {
+				all = append(all, Holding{r.owner, r.label, r.keys})
+			}
+			from = r.key + "\x00"
+		}
+		if !response.More {
+			return all, revision, nil
+		}
+	}
+}
+
+// Unchanged reports whether every record is as it was marked: where etcd lost its
+// data, or has older ones, it is not. It costs one request for each 128, which
+// reads nothing.
+func (s *Store) Unchanged(ctx context.Context, marks []Mark) (bool, error) {
+	for some := range slices.Chunk(marks, maxCompares) {
+		var t transaction
+		for _, m := range some {
+			t.compares = append(t.compares, at(m.key, m.revision))
+		}
+		response, err := s.commit(ctx, "look at the records", t)
+		if err != nil || !response.Succeeded {
+			return false, err
+		}
+	}
+	return true, nil
+}
