@@ -70,6 +70,7 @@ func TestFigures(t *testing.T) {
 		{"P7b", offload},
 		{"P9", vppReplay},
 		{"P10", burstMemory},
+		{"etcd", publishing},
 	} {
 		t.Run(f.name, func(t *testing.T) { f.measure(t, s) })
 	}

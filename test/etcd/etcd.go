@@ -40,6 +40,16 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
+// StartSynced is Start for a server that syncs its files, as one with something to
+// lose does.
+func StartSynced(t testing.TB) *Server {
+	t.Helper()
+	s := newServer(t, "http")
+	s.config.UnsafeNoFsync = false
+	s.Start(t)
+	return s
+}
+
 // StartTLS runs a server whose certificate it signed itself.
 func StartTLS(t testing.TB) *Server {
 	t.Helper()
@@ -83,6 +93,7 @@ func newServer(t testing.TB, scheme string) *Server {
 	c.Dir = t.TempDir()
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	c.UnsafeNoFsync = true
+	c.BcryptCost = 4 // users' passwords are the test's
 	c.TickMs, c.ElectionMs = 10, 100
 	client, peer := address(t, scheme), url.URL{Scheme: "http", Host: "127.0.0.1:0"}
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
@@ -169,7 +180,7 @@ func Dial(t testing.TB, servers ...*Server) *clientv3.Client {
 // Everything is what etcd has, and its revision.
 func Everything(t testing.TB, client *clientv3.Client) (map[string]string, int64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	response, err := client.Get(ctx, "", clientv3.WithPrefix())
 	if err != nil {

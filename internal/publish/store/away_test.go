@@ -36,6 +36,7 @@ func TestAway(t *testing.T) {
 		reason string
 	}{
 		"stopped":                 {clientv3.Config{Endpoints: []string{stopped.Endpoint()}}, "connection refused"},
+		"stopped, with a user":    {clientv3.Config{Endpoints: []string{stopped.Endpoint()}, Username: "polynic", Password: canary}, "connection refused"},
 		"silent":                  {clientv3.Config{Endpoints: []string{silent.Addr().String()}}, ""},
 		"a certificate of nobody": {clientv3.Config{Endpoints: []string{etcd.StartTLS(t).Endpoint()}, TLS: &tls.Config{MinVersion: tls.VersionTLS12}}, "certificate signed by unknown authority"},
 		"no TLS":                  {clientv3.Config{Endpoints: []string{strings.Replace(etcd.StartTLS(t).Endpoint(), "https", "http", 1)}}, "error reading server preface"},
@@ -61,6 +62,76 @@ func TestAway(t *testing.T) {
 			}
 			t.Log(put)
 		})
+	}
+}
+
+// etcd has users: one that is not let in, and one that may not do everything, hear
+// so, and another one needs nothing else.
+func TestUsers(t *testing.T) {
+	w := newWorld(t)
+	for _, prefix := range []string{"/vnf-agent/", "/polynic/"} {
+		for role, range_ := range map[string]string{"all": prefix, "some": "/vnf-agent/"} {
+			_, _ = w.client.RoleAdd(t.Context(), role)
+			if _, err := w.client.RoleGrantPermission(t.Context(), role, range_, clientv3.GetPrefixRangeEnd(range_), clientv3.PermissionType(clientv3.PermReadWrite)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for user, role := range map[string]string{"root": "root", "polynic": "all", "narrow": "some"} {
+		_, _ = w.client.RoleAdd(t.Context(), role)
+		if _, err := w.client.UserAdd(t.Context(), user, canary); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.client.UserGrantRole(t.Context(), user, role); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.client.AuthEnable(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		user, password string
+		want           error
+		reason         string
+	}{
+		{"polynic", canary, nil, ""},
+		{"narrow", canary, store.ErrForbidden, "permission denied"},
+		{"polynic", canary + "!", store.ErrAway, "authentication failed"},
+		{"nobody", canary, store.ErrAway, "authentication failed"},
+	} {
+		client, err := store.Dial(clientv3.Config{Endpoints: []string{w.server.Endpoint()}, Username: test.user, Password: test.password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = store.New(client).Put(t.Context(), claim(pod("a", "n1"), "vnf1", "memif0=1"), nil)
+		if test.want == nil {
+			mustSee(t, store.New(client))
+		}
+		_ = client.Close()
+		if !errors.Is(err, test.want) || err != nil && (!strings.Contains(err.Error(), test.reason) || strings.Contains(err.Error(), canary)) {
+			t.Errorf("%s: got %v, want %v", test.user, err, test.want)
+		}
+		t.Log(err)
+	}
+}
+
+// mustSee is that a watch of a user's shows what is written.
+func mustSee(t *testing.T, s *store.Store) {
+	t.Helper()
+	c := claim(pod("b", "n1"), "vnf2", "memif0=1")
+	written, err := s.Put(t.Context(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	seen := false
+	err = s.Watch(ctx, "vnf2", written.Revision-1, func(change store.Change) {
+		seen = change.Key == c.Items[0].Key
+		cancel()
+	})
+	if err != nil || !seen {
+		t.Errorf("watching: %v", err)
 	}
 }
 

@@ -6,8 +6,10 @@ package store
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -28,8 +30,9 @@ const (
 // connection, which the client of itself would keep to itself while it waits. It
 // logs nothing, unless config has a logger. The caller closes it.
 func Dial(config clientv3.Config) (*clientv3.Client, error) {
-	config.MaxUnaryRetries = 1
+	config.MaxUnaryRetries = 2 // the second is with a new token where etcd does not take the first one
 	config.DialKeepAliveTime, config.DialKeepAliveTimeout = keepalive, dead
+	later := &authentication{}
 	if config.Logger == nil {
 		config.Logger = zap.NewNop()
 	}
@@ -38,9 +41,10 @@ func Dial(config clientv3.Config) (*clientv3.Client, error) {
 			Backoff:           backoff.Config{BaseDelay: firstRedial, Multiplier: 1.6, Jitter: 0.2, MaxDelay: lastRedial},
 			MinConnectTimeout: connectLimit,
 		}),
-		grpc.WithChainUnaryInterceptor(failFast),
+		grpc.WithChainUnaryInterceptor(failFast, later.intercept),
 	}, config.DialOptions...)
 	client, err := clientv3.New(config)
+	later.over.Store(true)
 	if err != nil {
 		return nil, fmt.Errorf("etcd: %w", err)
 	}
@@ -50,3 +54,19 @@ func Dial(config clientv3.Config) (*clientv3.Client, error) {
 func failFast(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error { //nolint:revive // grpc.UnaryClientInterceptor
 	return invoke(ctx, method, request, reply, conn, append(options, grpc.WaitForReady(false))...)
 }
+
+// authentication is put off until the first request that needs it: a client with a
+// user's name wants to be let in before it exists, for which etcd would have to be
+// there.
+type authentication struct {
+	over atomic.Bool // the client exists
+}
+
+func (a *authentication) intercept(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error { //nolint:revive // grpc.UnaryClientInterceptor
+	if !a.over.Load() && method == authenticate {
+		return rpctypes.ErrGRPCAuthNotEnabled // so it goes without a token, for now
+	}
+	return invoke(ctx, method, request, reply, conn, options...)
+}
+
+const authenticate = "/etcdserverpb.Auth/Authenticate"

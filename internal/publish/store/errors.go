@@ -13,6 +13,8 @@ var (
 	// ErrAway is that etcd was not reached, or did not do what it was asked for a
 	// reason that has nothing to do with the claim. The text has the reason.
 	ErrAway = errors.New("etcd does not answer as it should")
+	// ErrForbidden is that etcd does not let its user do what the claim needs.
+	ErrForbidden = errors.New("forbidden")
 	// ErrTaken is that a live owner has what another one claims; see TakenError.
 	ErrTaken = errors.New("taken by another owner")
 	// ErrTooLarge is that an item is larger than etcd takes; see TooLargeError.

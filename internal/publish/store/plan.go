@@ -60,31 +60,44 @@ func judge(ctx context.Context, c Claim, v *view, alive Alive) (*plan, error) {
 		case r.key == place && r.owner.same(c.Owner):
 			p.own = &r
 		case c.Owner.Kind == Pod && r.owner.Kind == Custom:
-			p.others = append(p.others, r)
-			for _, item := range c.Items {
-				if r.has(item.Key) {
-					p.left = append(p.left, Left{item.Key, r.owner})
-				}
-			}
+			p.leave(r)
 		case r.key != place && shared == "":
 			p.others = append(p.others, r)
 		case r.owner.Kind == Custom:
 			return nil, &TakenError{Label: c.Label, Key: shared, By: c.Owner, Owner: r.owner}
 		default:
-			lives, err := alive(ctx, r.owner)
-			if err != nil {
-				return nil, fmt.Errorf("the microservice label %q is that of %s, and %w: %w", c.Label, r.owner, ErrUnsure, err)
+			if r.key == place {
+				shared = "" // the label is at issue
 			}
-			if lives {
-				if r.key == place {
-					shared = "" // the label is at issue
-				}
-				return nil, &TakenError{Label: c.Label, Key: shared, By: c.Owner, Owner: r.owner}
+			if err := p.evict(ctx, r, shared, alive); err != nil {
+				return nil, err
 			}
-			p.dead = append(p.dead, r)
 		}
 	}
 	return p, nil
+}
+
+// leave leaves to a CustomConfiguration what it has.
+func (p *plan) leave(r record) {
+	p.others = append(p.others, r)
+	for _, item := range p.claim.Items {
+		if r.has(item.Key) {
+			p.left = append(p.left, Left{item.Key, r.owner})
+		}
+	}
+}
+
+// evict takes what a pod has, if that is gone.
+func (p *plan) evict(ctx context.Context, r record, shared string, alive Alive) error {
+	lives, err := alive(ctx, r.owner)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the microservice label %q is that of %s, and %w: %w", p.claim.Label, r.owner, ErrUnsure, err)
+	case lives:
+		return &TakenError{Label: p.claim.Label, Key: shared, By: p.claim.Owner, Owner: r.owner}
+	}
+	p.dead = append(p.dead, r)
+	return nil
 }
 
 // firstOf is the first key of the claim that a record has too.
@@ -152,8 +165,13 @@ func (p *plan) build(s *step, record string) {
 			s.ops = append(s.ops, clientv3.OpDelete(r.key))
 		}
 	}
+	if p.view.blind() {
+		s.compares = append(s.compares, unwritten(p.claim.Label))
+	}
 	for _, t := range s.touched {
-		s.compares = append(s.compares, at(t.key, t.revision))
+		if !p.view.blind() {
+			s.compares = append(s.compares, at(t.key, t.revision))
+		}
 		if t.op != nil {
 			s.ops = append(s.ops, *t.op)
 		}

@@ -328,3 +328,21 @@ func TestOwned(t *testing.T) {
 		}
 	}
 }
+
+// What two records list, which nobody but a hand can bring about, goes with neither
+// of them alone.
+func TestKeyInTwoRecords(t *testing.T) {
+	w := newWorld(t)
+	c := claim(pod("a", "n1"), "vnf1", "x=1", "y=1")
+	w.put(t, c, nil)
+	all, _ := etcd.Everything(t, w.client)
+	w.write(t, "/polynic/v1/published/vnf1/custom/default/c", strings.Replace(all["/polynic/v1/published/vnf1/pod"], `"name":"a"`, `"name":"c"`, 1))
+	w.put(t, claim(c.Owner, "vnf1", "z=1"), nil)
+	if got := w.config(t, "vnf1"); len(got) != 3 {
+		t.Errorf("after the pod's claim changed: %v", slices.Sorted(maps.Keys(got)))
+	}
+	w.drop(t, "vnf1", c.Owner)
+	if got := w.config(t, "vnf1"); len(got) != 2 {
+		t.Errorf("after the pod went: %v", slices.Sorted(maps.Keys(got)))
+	}
+}

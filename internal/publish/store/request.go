@@ -50,6 +50,8 @@ func (s *Store) away(ctx context.Context, doing string, err error) error {
 		return nil
 	case errors.Is(err, rpctypes.ErrRequestTooLarge), errors.Is(err, rpctypes.ErrTooManyOps):
 		return fmt.Errorf("%s: %w: %w", doing, ErrTooLarge, err)
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		return fmt.Errorf("%s: %w: %w; give its user the prefixes /vnf-agent/ and /polynic/", doing, ErrForbidden, err)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("%s: %w", doing, ctx.Err())
 	}

@@ -19,6 +19,9 @@ type view struct {
 	items    map[string]value
 }
 
+// blind reports whether the view is of before anybody looked.
+func (v *view) blind() bool { return v.revision == 0 }
+
 // value is a key's value and the revision at which it was written.
 type value struct {
 	bytes    []byte
@@ -69,6 +72,12 @@ func recordsIn(list []*mvccpb.KeyValue) []record {
 // unrecorded compares that no record of the label was written after a revision.
 func unrecorded(label string, after int64) clientv3.Cmp {
 	return clientv3.Compare(clientv3.ModRevision(recordsOf(label)), "<", after+1).WithPrefix()
+}
+
+// unwritten compares that nothing is below the label at all: one comparison
+// instead of one for each key.
+func unwritten(label string) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(ConfigPrefix(label)), "=", 0).WithPrefix()
 }
 
 // at compares that a key was written last at a revision; 0 is that it is not
