@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/polynic/polynic/memif"
+	"github.com/polynic/polynic/memif/echo"
 )
 
 // lookEvery is how often it is looked whether an interface is connected.
@@ -72,9 +73,9 @@ func run(ctx context.Context, path string) error {
 		if err != nil {
 			return fmt.Errorf("%s: interface %s: %w", path, i.Name, err)
 		}
-		h := host{mac: [6]byte(mac)}
+		h := echo.Host{MAC: [6]byte(mac)}
 		for _, a := range i.Addresses {
-			h.addresses = append(h.addresses, a.Addr())
+			h.Addresses = append(h.Addresses, a.Addr())
 		}
 		port, err := memif.Dial(i.Socket, memif.Config{
 			ID: i.ID, Secret: memif.Secret(os.Getenv(i.SecretVariable)), Application: "memif-echo", Name: i.Name,
@@ -116,7 +117,7 @@ func complain(ctx context.Context, w io.Writer, name string, port *memif.Interfa
 
 // serve answers what comes, over disconnections too: Read and Write wait until
 // the switch is there again.
-func serve(ctx context.Context, port *memif.Interface, h host) error {
+func serve(ctx context.Context, port *memif.Interface, h echo.Host) error {
 	defer port.Close()
 	frame := make([]byte, memif.MaxPacket)
 	for {
@@ -124,7 +125,7 @@ func serve(ctx context.Context, port *memif.Interface, h host) error {
 		if err != nil {
 			return err
 		}
-		if answer := h.answer(frame[:n]); answer != nil {
+		if answer := h.Answer(frame[:n]); answer != nil {
 			if _, err := port.Write(ctx, answer); err != nil {
 				return err
 			}

@@ -1,7 +1,9 @@
 // SPDX-FileCopyrightText: The polynic authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package echo answers what an application at a memif is asked before anything
+// else: ARP, neighbour discovery and pings, IPv4 and IPv6.
+package echo
 
 import (
 	"bytes"
@@ -10,10 +12,10 @@ import (
 	"slices"
 )
 
-// host is who answers on an interface.
-type host struct {
-	mac       [6]byte
-	addresses []netip.Addr
+// Host is who answers on an interface.
+type Host struct {
+	MAC       [6]byte
+	Addresses []netip.Addr
 }
 
 // Lengths of headers, in bytes.
@@ -26,9 +28,9 @@ const (
 	neighbor = 24 // a neighbour solicitation or advertisement, without options
 )
 
-// answer gives the answer to a frame, nil where there is none. It may use the
+// Answer gives the answer to a frame, nil where there is none. It may use the
 // frame's memory.
-func (h host) answer(frame []byte) []byte {
+func (h Host) Answer(frame []byte) []byte {
 	if len(frame) < ethernet {
 		return nil
 	}
@@ -45,33 +47,33 @@ func (h host) answer(frame []byte) []byte {
 	}
 }
 
-func (h host) has(address []byte) bool {
+func (h Host) has(address []byte) bool {
 	a, ok := netip.AddrFromSlice(address)
-	return ok && slices.Contains(h.addresses, a)
+	return ok && slices.Contains(h.Addresses, a)
 }
 
 // back sends a frame where it came from.
-func (h host) back(frame []byte) []byte {
+func (h Host) back(frame []byte) []byte {
 	copy(frame[:6], frame[6:12])
-	copy(frame[6:], h.mac[:])
+	copy(frame[6:], h.MAC[:])
 	return frame
 }
 
 // answerARP answers who asks for an address of ours (RFC 826).
-func (h host) answerARP(frame, packet []byte) []byte {
+func (h Host) answerARP(frame, packet []byte) []byte {
 	if len(packet) < arp || !bytes.Equal(packet[:8], []byte{0, 1, 8, 0, 6, 4, 0, 1}) || !h.has(packet[24:28]) {
 		return nil
 	}
 	asked := [4]byte(packet[24:28])
 	copy(packet[18:28], packet[8:18]) // the sender becomes the target
-	copy(packet[8:], h.mac[:])
+	copy(packet[8:], h.MAC[:])
 	copy(packet[14:], asked[:])
 	packet[7] = 2 // a reply
 	return h.back(frame[:ethernet+arp])
 }
 
 // answerIPv4 answers pings (RFC 792).
-func (h host) answerIPv4(frame, packet []byte) []byte {
+func (h Host) answerIPv4(frame, packet []byte) []byte {
 	const icmp, echoRequest, echoReply = 1, 8, 0
 	if len(packet) < ipv4+echo || packet[0] != 0x45 || packet[9] != icmp || packet[ipv4] != echoRequest || !h.has(packet[16:20]) {
 		return nil
@@ -84,7 +86,7 @@ func (h host) answerIPv4(frame, packet []byte) []byte {
 
 // answerIPv6 answers pings (RFC 4443) and who asks for an address of ours
 // (RFC 4861).
-func (h host) answerIPv6(frame, packet []byte) []byte {
+func (h Host) answerIPv6(frame, packet []byte) []byte {
 	const icmp, echoRequest, echoReply, solicitation = 58, 128, 129, 135
 	if len(packet) < ipv6+echo || packet[0]>>4 != 6 || packet[6] != icmp {
 		return nil
@@ -104,15 +106,15 @@ func (h host) answerIPv6(frame, packet []byte) []byte {
 }
 
 // advertise tells who asked, unless that is nobody yet, that an address is ours.
-func (h host) advertise(mac [6]byte, asker, asked [16]byte) []byte {
+func (h Host) advertise(mac [6]byte, asker, asked [16]byte) []byte {
 	if netip.AddrFrom16(asker).IsUnspecified() {
 		return nil
 	}
 	const length = neighbor + 8 // with our MAC as an option
-	frame := slices.Concat(mac[:], h.mac[:], []byte{0x86, 0xdd},
+	frame := slices.Concat(mac[:], h.MAC[:], []byte{0x86, 0xdd},
 		[]byte{0x60, 0, 0, 0, 0, length, 58, 255}, asked[:], asker[:],
 		[]byte{136, 0, 0, 0, 0x60, 0, 0, 0}, asked[:], // solicited, to override what is known
-		[]byte{2, 1}, h.mac[:])
+		[]byte{2, 1}, h.MAC[:])
 	// The pseudo header has both addresses, the length and the protocol.
 	message := frame[ethernet+ipv6:]
 	sum := ^sum16(slices.Concat(asked[:], asker[:], []byte{0, 0, 0, length, 0, 0, 0, 58}, message))

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The polynic authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package echo
 
 import (
 	"bytes"
@@ -13,10 +13,10 @@ import (
 )
 
 // me is 10.1.1.5 and fd00::5.
-func me() host {
-	return host{
-		mac:       [6]byte{2, 0xfe, 0, 0, 0, 5},
-		addresses: []netip.Addr{netip.MustParseAddr("10.1.1.5"), netip.MustParseAddr("fd00::5")},
+func me() Host {
+	return Host{
+		MAC:       [6]byte{2, 0xfe, 0, 0, 0, 5},
+		Addresses: []netip.Addr{netip.MustParseAddr("10.1.1.5"), netip.MustParseAddr("fd00::5")},
 	}
 }
 
@@ -54,7 +54,7 @@ func TestAnswers(t *testing.T) {
 		strings.Replace(solicit, fd2, strings.Repeat("0", 32), 1): "",
 		arpReply: "", ping4Answer: "", ping6Ans: "", advertise: "",
 	} {
-		if got, want := me().answer(bytesOf(t, ask)), bytesOf(t, want); !bytes.Equal(got, want) {
+		if got, want := me().Answer(bytesOf(t, ask)), bytesOf(t, want); !bytes.Equal(got, want) {
 			t.Errorf("to    %s\nanswer %x\nwant   %x", ask, got, want)
 		}
 	}
@@ -82,7 +82,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		h, asked := me(), bytes.Clone(frame)
-		if answer := h.answer(frame); answer != nil && (!bytes.Equal(answer[:6], asked[6:12]) || [6]byte(answer[6:12]) != h.mac) {
+		if answer := h.Answer(frame); answer != nil && (!bytes.Equal(answer[:6], asked[6:12]) || [6]byte(answer[6:12]) != h.MAC) {
 			t.Errorf("to %x answer %x", asked, answer)
 		}
 	})
