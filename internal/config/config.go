@@ -51,6 +51,8 @@ type Config struct {
 	Memif Memif `json:"memif"`
 	// VPP is how VPP is reached, where it is what switches.
 	VPP VPP `json:"vpp"`
+	// Etcd is how etcd is reached, where the agents of pods are told what is theirs.
+	Etcd Etcd `json:"etcd"`
 	// RepairInterval is how often everything is compared with the dataplane,
 	// beside the comparisons that events cause.
 	RepairInterval Duration `json:"repairInterval"`
@@ -193,6 +195,7 @@ func Default() Config {
 			APISocket: "/run/vpp/api.sock", StatsSocket: "/run/vpp/stats.sock", CLISocket: "/run/vpp/cli.sock",
 			TapRingSize: 256, // as Contiv-VPP had it
 		},
+		Etcd:           Etcd{KeyForm: "both"},
 		RepairInterval: Duration{30 * time.Second},
 		SweepInterval:  Duration{5 * time.Minute},
 		AwayLimit:      Duration{time.Minute},

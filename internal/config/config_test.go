@@ -71,6 +71,7 @@ func TestDefaults(t *testing.T) {
 		VPP: config.VPP{
 			APISocket: "/run/vpp/api.sock", StatsSocket: "/run/vpp/stats.sock", CLISocket: "/run/vpp/cli.sock", TapRingSize: 256,
 		},
+		Etcd:           config.Etcd{KeyForm: "both"},
 		RepairInterval: config.Duration{Duration: 30 * time.Second},
 		SweepInterval:  config.Duration{Duration: 5 * time.Minute},
 		AwayLimit:      config.Duration{Duration: time.Minute},
@@ -107,6 +108,13 @@ network:
   masquerade: false
 memif: {enabled: true, kubeletDir: /kubelet, devices: 7, firstID: 1, acceptUnsealed: true}
 kubernetes: {networkStatus: false}
+etcd:
+  endpoints: ["https://10.0.0.1:2379", "https://10.0.0.2:2379"]
+  tls: {caFile: /tls/ca, certFile: /tls/cert, keyFile: /tls/key}
+  secretDir: /secret
+  username: polynic
+  passwordFile: /secret/password
+  keyForm: v3
 vpp: {apiSocket: /vpp/a, statsSocket: /vpp/s, cliSocket: /vpp/c, tapRingSize: 1024}
 `)
 	if err != nil {
@@ -127,8 +135,13 @@ vpp: {apiSocket: /vpp/a, statsSocket: /vpp/s, cliSocket: /vpp/c, tapRingSize: 10
 			},
 			MTU: 9000, Eth0: "tap", TapQueues: 4, Masquerade: &no,
 		},
-		Memif:          config.Memif{Enabled: true, KubeletDir: "/kubelet", Devices: 7, FirstID: 1, AcceptUnsealed: true},
-		VPP:            config.VPP{APISocket: "/vpp/a", StatsSocket: "/vpp/s", CLISocket: "/vpp/c", TapRingSize: 1024},
+		Memif: config.Memif{Enabled: true, KubeletDir: "/kubelet", Devices: 7, FirstID: 1, AcceptUnsealed: true},
+		VPP:   config.VPP{APISocket: "/vpp/a", StatsSocket: "/vpp/s", CLISocket: "/vpp/c", TapRingSize: 1024},
+		Etcd: config.Etcd{
+			Endpoints: []string{"https://10.0.0.1:2379", "https://10.0.0.2:2379"},
+			TLS:       config.EtcdTLS{CAFile: "/tls/ca", CertFile: "/tls/cert", KeyFile: "/tls/key"},
+			SecretDir: "/secret", Username: "polynic", PasswordFile: "/secret/password", KeyForm: "v3",
+		},
 		RepairInterval: config.Duration{Duration: 10 * time.Second},
 		SweepInterval:  config.Duration{Duration: 20 * time.Second},
 		AwayLimit:      config.Duration{Duration: 90 * time.Second},

@@ -73,6 +73,7 @@ func (c Config) Validate() error {
 	errs = append(errs, c.Network.validate(c.NodeID)...)
 	errs = append(errs, c.Memif.validate()...)
 	errs = append(errs, c.validateDataplane()...)
+	errs = append(errs, c.Etcd.validate()...)
 	return errors.Join(errs...)
 }
 
