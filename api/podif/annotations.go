@@ -32,6 +32,12 @@ func FromAnnotations(annotations map[string]string) (Annotations, Problems) {
 	usable := all.Err() == nil
 	if value, ok := annotations[MicroserviceLabelAnnotation]; ok {
 		label, problems := parseWord(MicroserviceLabelAnnotation, value, checkLabel)
+		if label != "" && usable && len(a.Request) == 0 {
+			problems = append(problems, Problem{
+				Severity: Warning, Key: MicroserviceLabelAnnotation,
+				Reason: "there are no custom interfaces that its agent could be told of (" + CustomIfAnnotation + "), so the annotation has no effect",
+			})
+		}
 		a.MicroserviceLabel = label
 		all = append(all, problems...)
 	}
@@ -42,6 +48,12 @@ func FromAnnotations(annotations map[string]string) (Annotations, Problems) {
 			}
 			return checkServiceEndpoint(name, a.Request)
 		})
+		if name != "" {
+			problems = append(problems, Problem{
+				Severity: Warning, Key: ServiceEndpointIfAnnotation,
+				Reason: "the annotation is understood, and has no effect yet",
+			})
+		}
 		a.ServiceEndpointIf = name
 		all = append(all, problems...)
 	}
@@ -49,8 +61,7 @@ func FromAnnotations(annotations map[string]string) (Annotations, Problems) {
 }
 
 // parseWord reads an annotation that is one word; check gives the reason to
-// refuse it. Nothing is made of these annotations yet, which whoever wrote one
-// has to know.
+// refuse it.
 func parseWord(key, value string, check func(string) string) (string, Problems) {
 	word := part{text: value}.trim()
 	p := Problem{Severity: Error, Key: key, Offset: word.at, Length: len(word.text)}
@@ -60,7 +71,7 @@ func parseWord(key, value string, check func(string) string) (string, Problems) 
 	if p.Reason = check(word.text); p.Reason != "" {
 		return "", Problems{p}
 	}
-	return word.text, Problems{{Severity: Warning, Key: key, Reason: "the annotation is understood, and has no effect yet"}}
+	return word.text, nil
 }
 
 func checkServiceEndpoint(name string, r Request) string {

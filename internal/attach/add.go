@@ -48,13 +48,17 @@ func (a *Attacher) Add(ctx context.Context, r Request) (Result, error) {
 		return Result{}, err
 	}
 	failpoint.Hit("add-journaled")
-	if err := a.wire(ctx, att); err != nil {
+	err = a.wire(ctx, att)
+	if err == nil {
+		failpoint.Hit("add-wired")
+		err = a.publish(ctx, att)
+	}
+	if err != nil {
 		if !isKnown {
 			a.undo(ctx, att)
 		}
 		return Result{}, a.refusal(att, err)
 	}
-	failpoint.Hit("add-wired")
 	return a.result(att)
 }
 
@@ -105,13 +109,12 @@ func (a *Attacher) attachment(ctx context.Context, r Request, ns model.Netns) (m
 	if r.Pod.UID != "" && a.recent.has(r.ID.ContainerID) {
 		return model.Attachment{}, refusef(cniwire.CodeRefused, "sandbox %s was deleted already", r.ID)
 	}
-	wanted, err := a.wanted(ctx, r)
-	if err != nil {
+	att := model.Attachment{ID: r.ID, Network: r.Network, Pod: r.Pod, Netns: ns, MTU: a.config.MTU}
+	var err error
+	if att.Interfaces, att.MicroserviceLabel, err = a.wanted(ctx, r); err != nil {
 		return model.Attachment{}, err
 	}
-	return a.record(model.Attachment{
-		ID: r.ID, Network: r.Network, Pod: r.Pod, Netns: ns, MTU: a.config.MTU, Interfaces: wanted,
-	})
+	return a.record(att)
 }
 
 // record takes the addresses and writes the attachment down, before anything
@@ -194,7 +197,7 @@ func (a *Attacher) refusal(att model.Attachment, err error) error {
 		code = cniwire.CodeUnknownContainer
 	case refused, errors.Is(err, dataplane.ErrTaken):
 		code = cniwire.CodeRefused
-	case errors.Is(err, dataplane.ErrAway), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, dataplane.ErrAway), errors.Is(err, errNotPublished), errors.Is(err, context.DeadlineExceeded):
 		code = cniwire.CodeTryAgainLater
 	}
 	return refusef(code, "pod %s: %w", att.Pod, err)

@@ -93,11 +93,17 @@ func hosts(prefixes []netip.Prefix) []netip.Addr {
 }
 
 // order brings the interfaces into the order that ADD had: the main one, and
-// the custom ones as the pod's annotation lists them.
+// the custom ones as the pod's annotation lists them. The pod's label is found on
+// the way.
 func (a *Attacher) order(ctx context.Context, att *model.Attachment) {
 	rank := map[string]int{att.ID.IfName: -1}
-	if pod, ok, err := a.config.Pods.Get(ctx, att.Pod); err == nil && ok {
+	pod, ok, err := a.config.Pods.Get(ctx, att.Pod)
+	a.labelsLost = a.labelsLost || err != nil
+	if err == nil && ok {
 		att.Pod.UID = pod.Ref.UID
+		if att.ID.Main() || len(att.Interfaces) > 1 {
+			att.MicroserviceLabel = LabelOf(pod)
+		}
 		for n, i := range pod.Request {
 			rank[i.Name] = n
 		}

@@ -53,6 +53,8 @@ type Config struct {
 	Reconciler Reconciler
 	// AwayLimit is how long the dataplane may be away before Status says so.
 	AwayLimit time.Duration
+	// Publisher is nil where there is no etcd.
+	Publisher Publisher
 	// Warner is nil where nobody hears of warnings but the log.
 	Warner Warner
 }
@@ -70,6 +72,9 @@ type Attacher struct {
 	// held are the addresses of sandboxes that are no attachments and have links
 	// still; Gone frees them.
 	held map[model.AttachmentID][]netip.Addr
+	// labelsLost is set where a sandbox was taken up whose pod could not be read: it
+	// is not known then whether something is published for it.
+	labelsLost bool
 	// remembered are pods of the journal, for as long as the source has not told of
 	// all there are.
 	remembered map[model.PodRef]model.Pod

@@ -56,6 +56,7 @@ func (a *Attacher) remove(ctx context.Context, att model.Attachment) {
 		a.mu.Unlock()
 	}
 	failpoint.Hit("del-journaled")
+	a.withdraw(att)
 	if err := a.config.Reconciler.Apply(ctx, att.ID, nil); err != nil && !errors.Is(err, context.Canceled) {
 		a.config.Log.WarnContext(ctx, "removing goes on in the background",
 			slog.String("sandbox", att.ID.String()), slog.Any("error", err))

@@ -8,6 +8,16 @@ import (
 	"fmt"
 
 	"github.com/polynic/polynic/api/cniwire"
+	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/model"
+)
+
+var (
+	// errNoEtcd is why a pod with a microservice label is refused.
+	errNoEtcd = model.Refusal("annotation " + podif.MicroserviceLabelAnnotation +
+		" asks for configuration through etcd, and this node's agent has none (set etcd.endpoints in its configuration)")
+	// errNotPublished is wrapped by errors about what waiting may help with.
+	errNotPublished = errors.New("its interfaces are not published in etcd")
 )
 
 // Error is an error with the CNI code that tells the runtime what to make of

@@ -55,6 +55,8 @@ type bench struct {
 	warned   warnings
 	sandbox  int
 	devices  *devices
+	etcd     *etcd
+	config   attach.Config
 
 	inventory  *inventory.Inventory
 	reconciler *reconcile.Reconciler
@@ -178,6 +180,7 @@ func prepare(t *testing.T, pods string) *bench {
 	b := &bench{
 		t: t, driver: fake.New(), journal: &memory{kept: map[model.AttachmentID]model.Attachment{}},
 		devices: &devices{folders: memifdir.Dir(filepath.Join(t.TempDir(), "memif")), given: map[string][]model.MemifContainer{}},
+		etcd:    &etcd{there: map[model.AttachmentID]attach.Publication{}},
 		pods:    &podSource{pods: map[string]model.Pod{}}, inventory: inventory.New(), logs: &logs{},
 	}
 	addresses, err := ipam.New(netip.MustParsePrefix(pods))
@@ -188,17 +191,25 @@ func prepare(t *testing.T, pods string) *bench {
 		Log: slog.New(slog.NewTextHandler(b.logs, nil)), RepairInterval: time.Minute,
 		Gone: func(owner desired.Owner) { b.attacher.Gone(owner) },
 	})
-	b.attacher = attach.New(attach.Config{
+	b.config = attach.Config{
 		Log: slog.New(slog.NewTextHandler(b.logs, nil)),
 		Node: plan.Node{Default: desired.Network{
 			Name: model.DefaultNetwork, Gateways: addresses.Gateways(), Pods: addresses.Ranges(),
+			Inside: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")},
 		}},
 		MainType: podif.Veth, MTU: 1450, TapQueues: 1,
 		Inventory: b.inventory, Pods: b.pods, Journal: b.journal, Addresses: addresses, Reconciler: b.reconciler,
 		AwayLimit: time.Minute, Warner: &b.warned,
-		Memif: attach.MemifConfig{Containers: b.devices, Folders: b.devices.folders},
-	})
+		Memif: attach.MemifConfig{Containers: b.devices, Folders: b.devices.folders}, Publisher: b.etcd,
+	}
+	b.attacher = attach.New(b.config)
 	return b
+}
+
+// remake makes the pod path of other parts; nothing runs yet.
+func (b *bench) remake(change func(*attach.Config)) {
+	change(&b.config)
+	b.attacher = attach.New(b.config)
 }
 
 // pod makes the source know a pod.

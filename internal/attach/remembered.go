@@ -19,7 +19,7 @@ func (a *Attacher) remember(att model.Attachment) {
 	if att.Pod.UID == "" || !att.ID.Main() && len(att.Interfaces) == 1 {
 		return
 	}
-	pod := model.Pod{Ref: att.Pod}
+	pod := model.Pod{Ref: att.Pod, MicroserviceLabel: att.MicroserviceLabel}
 	for _, i := range att.Interfaces {
 		if i.Name != att.ID.IfName {
 			pod.Request = append(pod.Request, podif.Interface{Name: i.Name, Type: i.Type, Network: i.Network})

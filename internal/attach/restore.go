@@ -29,6 +29,7 @@ func (a *Attacher) Restore(attachments []model.Attachment) error {
 			last[address] = att.ID
 		}
 	}
+	var restored []model.Attachment
 	for _, att := range attachments {
 		if slices.ContainsFunc(att.Addresses(), func(address netip.Addr) bool { return last[address] != att.ID }) {
 			a.drop(att)
@@ -40,6 +41,7 @@ func (a *Attacher) Restore(attachments []model.Attachment) error {
 		}
 		a.config.Inventory.PutAttachment(att)
 		a.remember(att)
+		restored = append(restored, att)
 		leaving := att.Leaving
 		att.Leaving = false
 		objects, err := a.config.Node.Attachment(att)
@@ -58,6 +60,7 @@ func (a *Attacher) Restore(attachments []model.Attachment) error {
 		}
 	}
 	a.takeHeld()
+	a.republish(restored)
 	return nil
 }
 

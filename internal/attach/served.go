@@ -15,6 +15,17 @@ import (
 type Service struct {
 	// Memif says that memif devices are offered.
 	Memif bool
+	// Etcd says that the agents in pods can be told what is theirs.
+	Etcd bool
+}
+
+// ServedLabel says why a pod's interfaces cannot be published for a microservice
+// label, or nil.
+func (s Service) ServedLabel(label string) error {
+	if label != "" && !s.Etcd {
+		return errNoEtcd
+	}
+	return nil
 }
 
 // Served says why an interface that is well-formed cannot be given, or nil.

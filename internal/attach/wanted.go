@@ -16,37 +16,41 @@ import (
 // wanted decides the sandbox's interfaces: the one the runtime asks for, and
 // those that the pod's annotation asks for. These belong to the first attachment
 // of the sandbox: a network plugin that calls others, such as Multus, may ask
-// for more, each of which has its one interface.
-func (a *Attacher) wanted(ctx context.Context, r Request) ([]model.Interface, error) {
-	interfaces := []model.Interface{a.newInterface(podif.Interface{
+// for more, each of which has its one interface. The label is that for which the
+// custom ones are published, empty where they are not.
+func (a *Attacher) wanted(ctx context.Context, r Request) (interfaces []model.Interface, label string, err error) {
+	interfaces = []model.Interface{a.newInterface(podif.Interface{
 		Name: r.ID.IfName, Type: a.config.MainType, Network: model.DefaultNetwork,
 	})}
 	others := a.beside(r.ID)
 	if err := tableFree(r.ID, others); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if !r.Pod.Known() || len(others) > 0 {
-		return interfaces, nil
+		return interfaces, "", nil
 	}
 	pod, err := a.pod(ctx, r.Pod)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	problems := slices.Concat(pod.Problems, podif.Validate(pod.Request, r.ID.IfName))
 	if err := problems.Err(); err != nil {
-		return nil, refusef(cniwire.CodeRefused, "pod %s: %w", r.Pod, err)
+		return nil, "", refusef(cniwire.CodeRefused, "pod %s: %w", r.Pod, err)
 	}
-	service := Service{Memif: a.config.Memif.Containers != nil}
+	service := Service{Memif: a.config.Memif.Containers != nil, Etcd: a.config.Publisher != nil}
+	if err := service.ServedLabel(LabelOf(pod)); err != nil {
+		return nil, "", refusef(cniwire.CodeRefused, "pod %s: %w", r.Pod, err)
+	}
 	for _, i := range pod.Request {
 		if err := service.Served(i); err != nil {
-			return nil, refusef(cniwire.CodeRefused, "pod %s: %w", r.Pod, err)
+			return nil, "", refusef(cniwire.CodeRefused, "pod %s: %w", r.Pod, err)
 		}
 		interfaces = append(interfaces, a.newInterface(i))
 	}
 	for _, p := range problems.Warnings() {
 		a.warn(ctx, r.Pod, Annotation, p.Error())
 	}
-	return interfaces, a.grant(ctx, pod, interfaces)
+	return interfaces, LabelOf(pod), a.grant(ctx, pod, interfaces)
 }
 
 // beside are the sandbox's other attachments, those on their way out included.

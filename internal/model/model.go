@@ -135,6 +135,9 @@ type Attachment struct {
 	// Interfaces holds the interface the runtime asked for first, then the
 	// custom ones in annotation order.
 	Interfaces []Interface `json:"interfaces"`
+	// MicroserviceLabel is that of the pod's own agent, for which the custom
+	// interfaces are published in etcd; empty where they are not.
+	MicroserviceLabel string `json:"microserviceLabel,omitempty"`
 	// Leaving is set once DEL was accepted: the addresses stay taken until the
 	// last link is gone.
 	Leaving bool `json:"leaving,omitempty"`
