@@ -89,6 +89,10 @@ func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error
 	if hasMemifs {
 		columns = append(columns, memifTitles(isWide)...)
 	}
+	hasPublished := slices.ContainsFunc(rows, func(i inspect.Interface) bool { return i.Published != nil })
+	if isWide && hasPublished {
+		columns = append(columns, "ETCD")
+	}
 	if isWide {
 		columns = append(columns, "REASON")
 	}
@@ -104,12 +108,27 @@ func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error
 		if hasMemifs {
 			columns = append(columns, memifColumns(i.Memif)[:len(memifTitles(isWide))]...)
 		}
+		if isWide && hasPublished {
+			columns = append(columns, publishedColumn(i.Published))
+		}
 		if isWide {
 			columns = append(columns, cmp.Or(oneLine(i.Reason), "-"))
 		}
 		fmt.Fprintln(out, strings.Join(columns, "\t"))
 	}
 	return out.Flush()
+}
+
+// publishedColumn says how what the pod's own agent is told stands.
+func publishedColumn(p *inspect.Published) string {
+	switch {
+	case p == nil:
+		return "-"
+	case p.Reason != "":
+		return p.State + ": " + oneLine(p.Reason)
+	default:
+		return p.State
+	}
 }
 
 // oneLine is a text without the line breaks of several errors that were joined.

@@ -123,6 +123,7 @@ type agent struct {
 	// allocations are what containers were given; nil where none are offered.
 	allocations *allocation.Store
 	reporter    *report.Reporter // nil where there is nobody to tell
+	published   *published       // nil where there is no etcd
 	readiness   *readiness
 }
 
@@ -146,6 +147,7 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 		RepairInterval: o.Config.RepairInterval.Duration,
 		Gone:           a.gone,
 	})
+	a.published = a.newPublished()
 	memifs, err := a.newMemifs(kept)
 	if err != nil {
 		return nil, err
@@ -163,6 +165,7 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 		Addresses:  addresses,
 		Reconciler: a.reconciler,
 		AwayLimit:  o.Config.AwayLimit.Duration,
+		Publisher:  a.publisher(),
 		Warner:     a.warner(),
 	})
 	return a, nil
@@ -190,6 +193,9 @@ func (a *agent) run(ctx context.Context) error {
 	}
 	if a.reporter != nil {
 		group.Go(func() error { return a.reporter.Run(base) })
+	}
+	if a.published != nil {
+		group.Go(func() error { return a.published.run(base) })
 	}
 	if a.memifs != nil {
 		// At once: kubelet fails pods that it starts before it knows their devices.

@@ -8,6 +8,8 @@ import "errors"
 var (
 	errStopping = errors.New("the agent is stopping")
 
+	errNoEtcd = errors.New("no etcd is configured any more")
+
 	errRangesChanged = errors.New("the node's pod ranges have changed (pods keep theirs; " +
 		"delete the node's pods to have the new ones taken)")
 )

@@ -37,6 +37,9 @@ func (a *agent) Interfaces(ctx context.Context) []inspect.Interface {
 				Type: i.Type, Network: i.Network, IPs: i.Addresses, MAC: i.MAC, MTU: i.MTU,
 				Node: a.Config.NodeName, Port: a.portName(att.ID, i.Name),
 			}
+			if n > 0 {
+				shown.Published = a.published.of(att)
+			}
 			shown.State, shown.Reason = a.stateOf(att, i.Name)
 			if m := att.Interfaces[n].Memif; m != nil {
 				status := fares[desired.Key{Owner: att.ID, Kind: desired.KindMemif, Name: i.Name}]
@@ -113,6 +116,7 @@ func (a *agent) Status() inspect.Status {
 			status.Problems = append(status.Problems, inspect.Problem{Object: nameOf(owner), Reason: err.Error()})
 		}
 	}
+	a.published.tell(&status)
 	status.Relay = a.relayStatus()
 	return status
 }

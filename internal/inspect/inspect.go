@@ -64,6 +64,19 @@ type Interface struct {
 	Port string `json:"port"`
 	// Memif is null for other types.
 	Memif *Memif `json:"memif"`
+	// Published is null where the pod's own agent is told nothing of it.
+	Published *Published `json:"published"`
+}
+
+// Published is how what a pod's own agent is told of an interface stands in etcd.
+type Published struct {
+	// Label is the agent's.
+	Label string `json:"label"`
+	// State is "published"; "pending" or "failing" while it is not there, or not
+	// known to be; "absent" where no etcd is configured any more.
+	State string `json:"state"`
+	// Reason says why it is failing; empty otherwise.
+	Reason string `json:"reason"`
 }
 
 // Memif is what a memif interface has beside the others. What the relay tells of
@@ -86,6 +99,9 @@ type Status struct {
 	// Ready: requests are served. Since is when that last changed.
 	Ready bool      `json:"ready"`
 	Since time.Time `json:"since"`
+	// Withdrawn are pods that are gone and of which etcd still has keys; absent when
+	// none.
+	Withdrawn []Withdrawn `json:"withdrawn,omitempty"`
 	// Problems are those that exist now; [] when none.
 	Problems []Problem `json:"problems"`
 	Counts   Counts    `json:"counts"`
@@ -105,6 +121,16 @@ type Relay struct {
 // Dataplane is the Object of the Problem that the dataplane, or a part of it,
 // does not answer.
 const Dataplane = "dataplane"
+
+// Etcd is the Object of the Problem that etcd does not answer, or cannot be used.
+const Etcd = "etcd"
+
+// Withdrawn is a pod that is gone and of which etcd still has keys.
+type Withdrawn struct {
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	Label     string `json:"label"`
+}
 
 // Problem is one thing that is not as it should be.
 type Problem struct {

@@ -112,7 +112,7 @@ func TestInterfaceJSON(t *testing.T) {
 	}
 	want := []map[string]any{{
 		"namespace": "n", "pod": "p", "interface": "eth0", "type": "veth", "network": "", "ips": []any{},
-		"mac": "00:00:00:00:00:00", "mtu": 0.0, "state": "", "reason": "", "node": "", "port": "", "memif": nil,
+		"mac": "00:00:00:00:00:00", "mtu": 0.0, "state": "", "reason": "", "node": "", "port": "", "memif": nil, "published": nil,
 	}}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)

@@ -20,6 +20,11 @@ const (
 	InterfaceDown Reason = "InterfaceDown"
 	// InterfaceRestored: what was down is as it should be again.
 	InterfaceRestored Reason = "InterfaceRestored"
+	// PublishFailed: the pod runs, and what its own agent is to read from etcd is not
+	// there as it should be.
+	PublishFailed Reason = "PublishFailed"
+	// PublishRestored: it is as it should be again.
+	PublishRestored Reason = "PublishRestored"
 	// AnnotationWarning: the pod is served; an annotation is not what it seems.
 	AnnotationWarning Reason = "AnnotationWarning"
 	// FewMemifDevices: the pod is served; its containers have fewer memif devices
@@ -34,12 +39,12 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		InterfaceRefused, InterfaceWaiting, InterfaceFailed, InterfaceDown, InterfaceRestored,
-		AnnotationWarning, FewMemifDevices, NetworkStatusTooLong,
+		PublishFailed, PublishRestored, AnnotationWarning, FewMemifDevices, NetworkStatusTooLong,
 	}
 }
 
 func (r Reason) eventType() string {
-	if r == InterfaceRestored {
+	if r == InterfaceRestored || r == PublishRestored {
 		return corev1.EventTypeNormal
 	}
 	return corev1.EventTypeWarning

@@ -59,6 +59,16 @@ func (r *Reporter) Warn(pod model.PodRef, kind attach.WarningKind, text string) 
 	r.record(pod, reason, text, text)
 }
 
+// Published is told that what the pod's own agent is to read from etcd cannot be
+// written, and with nil that it was after that.
+func (r *Reporter) Published(pod model.PodRef, err error) {
+	if err == nil {
+		r.record(pod, PublishRestored, "", "what the pod's own agent reads from etcd is as it should be again")
+		return
+	}
+	r.record(pod, PublishFailed, "", "the pod's own agent cannot be told through etcd what is its, which is tried again: "+err.Error())
+}
+
 func (r *Reporter) attached(asked attach.Request, made attach.Result) {
 	if !r.writesStatus(asked.ID, asked.Pod) {
 		return
