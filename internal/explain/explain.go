@@ -23,6 +23,7 @@ import (
 	"github.com/polynic/polynic/internal/manifest"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/plan"
+	"github.com/polynic/polynic/internal/publish/ligato"
 	"github.com/polynic/polynic/internal/watch"
 )
 
@@ -33,6 +34,7 @@ const mainIfName = "eth0"
 type Explainer struct {
 	config   config.Config
 	mainType podif.Type
+	form     ligato.Form // of keys in etcd
 	ranges   []netip.Prefix
 	node     plan.Node
 }
@@ -43,7 +45,11 @@ func New(c config.Config) (*Explainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Explainer{config: c, mainType: mainType}
+	form, err := ligato.ParseForm(c.Etcd.KeyForm)
+	if err != nil {
+		return nil, fmt.Errorf("etcd.keyForm: %w", err)
+	}
+	e := &Explainer{config: c, mainType: mainType, form: form}
 	for _, s := range c.Network.Subnets {
 		share, err := ipam.NodeRange(s.CIDR, s.NodePrefixLen, c.NodeID)
 		if err != nil {
@@ -56,6 +62,9 @@ func New(c config.Config) (*Explainer, error) {
 		return nil, err
 	}
 	e.node.Default = desired.Network{Name: model.DefaultNetwork, Gateways: addresses.Gateways()}
+	for _, s := range c.Network.Subnets {
+		e.node.Default.Inside = append(e.node.Default.Inside, s.CIDR)
+	}
 	return e, nil
 }
 
@@ -66,7 +75,8 @@ func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
 	problems := slices.Concat(pod.Problems, podif.Validate(pod.Request, mainIfName))
 	var dealt []model.Memif
 	if problems.Err() == nil {
-		problems = append(problems, notServed(attach.Service{Memif: e.config.Memif.Enabled}, pod.Request, d.Pod.Annotations[podif.CustomIfAnnotation])...)
+		service := attach.Service{Memif: e.config.Memif.Enabled, Etcd: e.config.Etcd.Enabled()}
+		problems = append(problems, notServed(service, pod, d.Pod.Annotations[podif.CustomIfAnnotation])...)
 	}
 	if problems.Err() == nil {
 		var told podif.Problems
@@ -97,9 +107,12 @@ func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
 
 // notServed lists what is well-formed and cannot be given yet, with where it is
 // in the annotation.
-func notServed(service attach.Service, request podif.Request, annotation string) podif.Problems {
+func notServed(service attach.Service, pod model.Pod, annotation string) podif.Problems {
 	var problems podif.Problems
-	for _, i := range request {
+	if err := service.ServedLabel(attach.LabelOf(pod)); err != nil {
+		problems = append(problems, podif.Problem{Severity: podif.Error, Key: podif.MicroserviceLabelAnnotation, Reason: err.Error()})
+	}
+	for _, i := range pod.Request {
 		err := service.Served(i)
 		if err == nil {
 			continue
@@ -130,7 +143,11 @@ func locate(annotation, name string) (offset, length int) {
 // interfaces writes the pod's interfaces as the plan would have them.
 func (e *Explainer) interfaces(w io.Writer, pod model.Pod, memifs []model.Memif) error {
 	request := append(podif.Request{{Name: mainIfName, Type: e.mainType, Network: model.DefaultNetwork}}, pod.Request...)
-	ports, err := e.ports(request, memifs)
+	att, err := e.attachment(request, memifs)
+	if err != nil {
+		return err
+	}
+	ports, err := e.ports(att)
 	if err != nil {
 		return err
 	}
@@ -144,14 +161,18 @@ func (e *Explainer) interfaces(w io.Writer, pod model.Pod, memifs []model.Memif)
 		}
 		fmt.Fprintf(rows, "  %s\t%s\t%s\t%s\t%d\t%s\n", i.Name, i.Type, i.Network, e.addresses(port), port.MTU, leads)
 	}
-	return rows.Flush()
+	if err := rows.Flush(); err != nil {
+		return err
+	}
+	att.MicroserviceLabel = attach.LabelOf(pod)
+	return e.published(w, att)
 }
 
-// ports plans an attachment with addresses as an empty node would give them.
-func (e *Explainer) ports(request podif.Request, memifs []model.Memif) (map[string]desired.Port, error) {
+// attachment is one with addresses as an empty node would give them.
+func (e *Explainer) attachment(request podif.Request, memifs []model.Memif) (model.Attachment, error) {
 	addresses, err := ipam.New(e.ranges...)
 	if err != nil {
-		return nil, err
+		return model.Attachment{}, err
 	}
 	att := model.Attachment{
 		ID:  model.AttachmentID{ContainerID: "explain", IfName: mainIfName},
@@ -166,10 +187,15 @@ func (e *Explainer) ports(request podif.Request, memifs []model.Memif) (map[stri
 			made.Addresses, err = addresses.Allocate()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("interface %s: %w", i.Name, err)
+			return att, fmt.Errorf("interface %s: %w", i.Name, err)
 		}
 		att.Interfaces = append(att.Interfaces, made)
 	}
+	return att, nil
+}
+
+// ports plans an attachment.
+func (e *Explainer) ports(att model.Attachment) (map[string]desired.Port, error) {
 	objects, err := e.node.Attachment(att)
 	if err != nil {
 		return nil, err

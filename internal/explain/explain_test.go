@@ -96,7 +96,7 @@ func TestARangeThatIsTooSmall(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	if _, err := e.ports(request, nil); err == nil || !strings.HasPrefix(err.Error(), "interface ") {
+	if _, err := e.attachment(request, nil); err == nil || !strings.HasPrefix(err.Error(), "interface ") {
 		t.Errorf("error %v, want one that names the interface", err)
 	}
 }
