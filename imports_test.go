@@ -28,6 +28,7 @@ func layers() []layer {
 		{"cmd/polynic-cni", []string{"api/cniwire"}, "the CNI binary knows nothing: it passes a request on"},
 		{"cmd/polynic-agent", []string{"internal/agent", "internal/config", "internal/inspect", "internal/release"}, "a program turns flags into a configuration and runs one package"},
 		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper", "internal/relay/relayapi", "internal/release"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-etcd", []string{"internal/lab/etcd", "internal/release"}, "a program turns flags into a configuration and runs one package"},
 		{
 			"cmd/polynic",
 			[]string{
@@ -42,10 +43,11 @@ func layers() []layer {
 				"api/...", "internal/attach", "internal/cniserver", "internal/config", "internal/dataplane/...", "internal/desired",
 				"internal/deviceplugin/...", "internal/failpoint", "internal/inspect", "internal/inventory", "internal/ipam",
 				"internal/journal", "internal/kube", "internal/memifdir", "internal/model",
-				"internal/netns", "internal/nl", "internal/openfiles", "internal/plan", "internal/reconcile", "internal/relay/relayapi", "internal/report", "internal/unixsock", "internal/watch",
+				"internal/netns", "internal/nl", "internal/openfiles", "internal/plan", "internal/publish/...", "internal/reconcile", "internal/relay/relayapi", "internal/report", "internal/unixsock", "internal/watch",
 			},
 			"the agent is where the parts meet, but the relay is another process and the lab stands above both",
 		},
+		{"internal/lab/etcd", []string{"internal/netns"}, "the lab's etcd is a program of its own, and knows no lab"},
 		{
 			"internal/lab/...",
 			[]string{
@@ -58,7 +60,7 @@ func layers() []layer {
 			"internal/explain",
 			[]string{
 				"api/...", "internal/attach", "internal/config", "internal/desired", "internal/ipam", "internal/manifest",
-				"internal/memifdir", "internal/model", "internal/plan", "internal/watch",
+				"internal/memifdir", "internal/model", "internal/plan", "internal/publish/ligato", "internal/watch",
 			},
 			"explaining asks the pod path's own rules, and touches nothing",
 		},
@@ -77,7 +79,7 @@ func layers() []layer {
 			"internal/attach",
 			[]string{
 				"api/...", "internal/dataplane", "internal/desired", "internal/failpoint", "internal/inventory", "internal/ipam",
-				"internal/journal", "internal/memifdir", "internal/model", "internal/netns", "internal/plan", "internal/reconcile",
+				"internal/journal", "internal/memifdir", "internal/model", "internal/netns", "internal/plan", "internal/publish/ligato", "internal/reconcile",
 			},
 			"the pod path knows the contract of a dataplane, not a driver",
 		},

@@ -56,6 +56,9 @@ func writeStatus(w io.Writer, s lab.Status) error {
 		}
 		row(n.Name+" holder", n.Holder, n.Path)
 	}
+	if s.EtcdServer != nil {
+		row("etcd", *s.EtcdServer, etcdNote(s.Etcd))
+	}
 	if err := out.Flush(); err != nil {
 		return err
 	}
@@ -86,6 +89,13 @@ func workerNote(p lab.Proc) string {
 		return "child of the relay"
 	}
 	return "child of the relay; last started again " + p.LastRestart.Local().Format(time.DateTime)
+}
+
+func etcdNote(endpoint *string) string {
+	if endpoint == nil {
+		return "it has not served yet"
+	}
+	return *endpoint
 }
 
 func alive(p lab.Proc) string {

@@ -37,6 +37,8 @@ of its own: no huge pages, no DPDK, one thread, which sleeps while there is noth
 	networkFlags(command.Flags(), &settings)
 	command.Flags().StringVar(&settings.VPPAPI, "vpp-api", "",
 		"API `socket` of a VPP that runs already, in the network namespace that becomes the node's, instead of one of the lab's own")
+	command.Flags().BoolVar(&settings.NoEtcd, "no-etcd", false,
+		"no etcd, in which the agents of pods are told what is theirs (contivpp.io/microservice-label)")
 	command.Flags().IntVar(&settings.Nodes, "nodes", settings.Nodes, "number of nodes: 1")
 	command.RunE = action(func(cmd *cobra.Command, _ []string) error {
 		if settings.VPPAPI != "" {
@@ -83,6 +85,7 @@ func changed(flags *pflag.FlagSet, from lab.Settings, to *lab.Settings) {
 	carry := map[string]func(){
 		"dataplane":  func() { to.Dataplane = from.Dataplane },
 		"vpp-api":    func() { to.VPPAPI = from.VPPAPI },
+		"no-etcd":    func() { to.NoEtcd = from.NoEtcd },
 		"nodes":      func() { to.Nodes = from.Nodes },
 		"ip-family":  func() { to.IPFamily = from.IPFamily },
 		"eth0":       func() { to.Eth0 = from.Eth0 },

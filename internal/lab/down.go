@@ -61,7 +61,7 @@ func clean(ctx context.Context, dir state.Dir) error {
 		}
 	}
 	err = containers.Wait()
-	for _, name := range []string{AgentRecord, RelayRecord, VPPRecord, HolderRecord} {
+	for _, name := range []string{AgentRecord, RelayRecord, VPPRecord, EtcdRecord, HolderRecord} {
 		err = errors.Join(err, readRecord(dir, name).Stop(ctx, daemonGrace))
 	}
 	err = errors.Join(err, vpp.In(string(dir.Node(NodeName))).Clean())

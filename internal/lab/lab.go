@@ -28,6 +28,7 @@ const (
 	AgentProgram = "polynic-agent"
 	RelayProgram = "polynic-relay"
 	CNIProgram   = "polynic-cni"
+	EtcdProgram  = "polynic-etcd"
 )
 
 // Records of the lab's own processes (state.Dir.Process).
@@ -37,6 +38,7 @@ const (
 	AgentRecord  = "agent"
 	RelayRecord  = "relay"
 	VPPRecord    = "vpp"
+	EtcdRecord   = "etcd"
 )
 
 // Errors that are told from others.
@@ -63,10 +65,18 @@ func checkMachine() error {
 // checkPrograms sees that the other programs are beside this one.
 func checkPrograms(self string) error {
 	for _, name := range []string{RelayProgram, AgentProgram, CNIProgram} {
-		st, err := os.Stat(filepath.Join(filepath.Dir(self), name))
-		if err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
-			return fmt.Errorf("%s is missing beside %s; build every program with `make build`", name, self)
+		if err := checkProgram(self, name); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// checkProgram sees that a program is beside this one.
+func checkProgram(self, name string) error {
+	st, err := os.Stat(filepath.Join(filepath.Dir(self), name))
+	if err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
+		return fmt.Errorf("%s is missing beside %s; build every program with `make build`", name, self)
 	}
 	return nil
 }

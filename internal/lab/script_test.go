@@ -20,7 +20,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/lab"
-	"github.com/polynic/polynic/internal/lab/process"
 	"github.com/polynic/polynic/test/need"
 )
 
@@ -45,7 +44,7 @@ func withPrograms(m *testing.M) int {
 	}
 	programs = folder
 	for _, name := range []string{
-		"cmd/polynic", "cmd/" + lab.AgentProgram, "cmd/" + lab.RelayProgram, "cmd/" + lab.CNIProgram, "examples/memif-echo", "examples/memif-http",
+		"cmd/polynic", "cmd/" + lab.AgentProgram, "cmd/" + lab.RelayProgram, "cmd/" + lab.CNIProgram, "cmd/" + lab.EtcdProgram, "examples/memif-echo", "examples/memif-http", "test/vnfagent",
 	} {
 		if err := build(name); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -110,10 +109,14 @@ func runScripts(t *testing.T, dir string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"crash":      crash,
+			"etcd":       etcd,
 			"eventually": eventually,
 			"get":        get,
 			"json":       compareJSON,
+			"pause":      pause,
+			"resume":     resume,
 			"same":       same,
+			"within":     within,
 		},
 	})
 }
@@ -135,18 +138,11 @@ func takeDown(t *testing.T, folder string) {
 	}
 }
 
-// crash kills parts of the lab (vpp, daemon, agent, relay, holder) with SIGKILL,
+// crash kills parts of the lab (vpp, daemon, agent, relay, holder, etcd) with SIGKILL,
 // and returns once they are dead.
 func crash(ts *testscript.TestScript, _ bool, parts []string) {
-	status, err := lab.ReadStatus(context.Background(), ts.MkAbs(ts.Getenv("POLYNIC_STATE")))
-	ts.Check(err)
-	node := status.Nodes[0]
 	for _, part := range parts {
-		pid := map[string]int{
-			"vpp": pidOf(node.VPP), "daemon": status.Daemon.PID, "agent": node.Agent.PID, "relay": node.Relay.PID, "holder": node.Holder.PID,
-		}[part]
-		id, err := process.Of(pid)
-		ts.Check(err)
+		id := partOf(ts, part)
 		ts.Check(id.Signal(syscall.SIGKILL))
 		ts.Check(id.Wait(context.Background()))
 	}

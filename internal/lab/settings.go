@@ -34,10 +34,19 @@ type Settings struct {
 	Eth0      string `json:"eth0"`
 	MTU       int    `json:"mtu"`
 	TapQueues int    `json:"tapQueues"`
+	// NoEtcd leaves the lab without etcd.
+	NoEtcd bool `json:"noEtcd,omitempty"`
 	// PodSubnets replace the default ones of their families: CIDR, or
 	// CIDR,LENGTH to say how long a node's prefix is.
 	PodSubnets []string `json:"podSubnets,omitempty"`
 }
+
+// EtcdPorts are where etcd is reached at every address of the lab's node: its own
+// port, and that of the documents' service. The agent is told the first.
+func EtcdPorts() []int { return []int{2379, 32379} }
+
+// etcdAtNode is etcd as the agent sees it.
+const etcdAtNode = "http://127.0.0.1:2379"
 
 // DefaultSettings are those of a lab started without any.
 func DefaultSettings() Settings {
@@ -74,6 +83,9 @@ func (s Settings) Config(dir state.Dir) (config.Config, error) {
 	c.Network.MTU = s.MTU
 	c.Network.Eth0 = s.Eth0
 	c.Network.TapQueues = s.TapQueues
+	if s.servesEtcd() {
+		c.Etcd.Endpoints = []string{etcdAtNode}
+	}
 	sockets := vpp.In(string(files)).Sockets()
 	if s.VPPAPI != "" {
 		sockets = vpp.Beside(s.VPPAPI)
@@ -134,8 +146,12 @@ func (s Settings) checkHostLink(n config.Network) error {
 // runsVPP reports whether VPP is one of the lab's own programs.
 func (s Settings) runsVPP() bool { return s.Dataplane == config.DataplaneVPP && s.VPPAPI == "" }
 
+// servesEtcd reports whether the lab has an etcd: not where the node is a
+// namespace that others use, whose ports are theirs.
+func (s Settings) servesEtcd() bool { return !s.NoEtcd && s.VPPAPI == "" }
+
 func (s Settings) equal(o Settings) bool {
-	return s.Dataplane == o.Dataplane && s.VPP == o.VPP && s.VPPAPI == o.VPPAPI && s.Nodes == o.Nodes && s.IPFamily == o.IPFamily && s.Eth0 == o.Eth0 &&
+	return s.NoEtcd == o.NoEtcd && s.Dataplane == o.Dataplane && s.VPP == o.VPP && s.VPPAPI == o.VPPAPI && s.Nodes == o.Nodes && s.IPFamily == o.IPFamily && s.Eth0 == o.Eth0 &&
 		s.MTU == o.MTU && s.TapQueues == o.TapQueues && slices.Equal(s.PodSubnets, o.PodSubnets)
 }
 

@@ -83,6 +83,26 @@ func TestSocketsOfVPP(t *testing.T) {
 	}
 }
 
+// Etcd is at the node, unless somebody wants none, or the node is a namespace of
+// others.
+func TestEtcdOfTheLab(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Settings)
+		want   int
+	}{
+		"by itself":        {func(*Settings) {}, 1},
+		"not wanted":       {func(s *Settings) { s.NoEtcd = true }, 0},
+		"with VPP":         {func(s *Settings) { s.Dataplane = "vpp" }, 1},
+		"at somebody else": {func(s *Settings) { s.Dataplane, s.VPPAPI = "vpp", "/run/vpp/api.sock" }, 0},
+	} {
+		s := DefaultSettings()
+		c.change(&s)
+		if got, err := s.Config("/lab"); err != nil || len(got.Etcd.Endpoints) != c.want {
+			t.Errorf("%s: %v, %v, want %d", name, got.Etcd.Endpoints, err, c.want)
+		}
+	}
+}
+
 func TestSettingsThatCannotBe(t *testing.T) {
 	for want, change := range map[string]func(*Settings){
 		"--vpp-api /a is of use with --dataplane vpp only": func(s *Settings) { s.VPPAPI = "/a" },

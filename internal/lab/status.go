@@ -24,9 +24,11 @@ type Status struct {
 	Nodes    []Node   `json:"nodes"`
 	Outside  Netns    `json:"outside"`
 	Pods     []PodNow `json:"pods"`
-	// Etcd is the endpoint for pod-side configuration; null where none is
-	// served.
-	Etcd *string `json:"etcd"`
+	// Etcd is the endpoint, on the machine's loopback, of the etcd in which the
+	// agents of pods are told what is theirs; null where none is served. EtcdServer is
+	// its process.
+	Etcd       *string `json:"etcd"`
+	EtcdServer *Proc   `json:"etcdServer"`
 }
 
 // Proc is one process. PID is 0 where none was ever started.
@@ -123,6 +125,7 @@ func ReadStatus(ctx context.Context, stateDir string) (Status, error) {
 	s.Daemon = Daemon{Proc: proc(dir, DaemonRecord, dir.DaemonLog()), Socket: dir.Socket()}
 	n := nodeNow(ctx, dir, s.Settings, cfg)
 	s.Nodes = []Node{n}
+	s.Etcd, s.EtcdServer = etcdNow(dir, s.Settings)
 	s.Outside = Netns{Path: n.netnsPath(dir, OutsideName), Addresses: addresses(node.Outside())}
 	s.Pods = []PodNow{}
 	for _, p := range pods {
@@ -161,6 +164,28 @@ func nodeNow(ctx context.Context, dir state.Dir, settings Settings, cfg config.C
 		n.RelayWorker.Restarts, n.RelayWorker.LastRestart = status.Relay.Restarts, status.Relay.LastRestart
 	}
 	return n
+}
+
+// etcdNow is where etcd serves, and its process.
+func etcdNow(dir state.Dir, settings Settings) (*string, *Proc) {
+	if !settings.servesEtcd() {
+		return nil, nil
+	}
+	p := proc(dir, EtcdRecord, dir.EtcdLog())
+	endpoint, err := EtcdEndpoint(dir)
+	if err != nil {
+		return nil, &p // it has not served yet
+	}
+	return &endpoint, &p
+}
+
+// EtcdEndpoint is the URL at which etcd serves, as it wrote it down.
+func EtcdEndpoint(dir state.Dir) (string, error) {
+	var at struct {
+		URL string `json:"url"`
+	}
+	err := state.Read(dir.EtcdEndpoint(), &at)
+	return at.URL, err
 }
 
 // netnsPath is a namespace's path from anywhere, while something holds it.

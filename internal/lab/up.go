@@ -62,7 +62,7 @@ func Up(ctx context.Context, o UpOptions) error {
 		return err
 	}
 	defer lock.Close()
-	isNew, err := settle(dir, o.Change)
+	isNew, err := settle(dir, o)
 	if err == nil {
 		err = startDaemon(ctx, dir, lock, o)
 	}
@@ -89,7 +89,7 @@ func running(stateDir string, busy error) error {
 
 // settle saves the settings of a new lab, and sees that those of an old one
 // stay.
-func settle(dir state.Dir, change func(*Settings)) (isNew bool, err error) {
+func settle(dir state.Dir, o UpOptions) (isNew bool, err error) {
 	settings := DefaultSettings()
 	err = state.Read(dir.Settings(), &settings)
 	isNew = errors.Is(err, os.ErrNotExist)
@@ -97,9 +97,14 @@ func settle(dir state.Dir, change func(*Settings)) (isNew bool, err error) {
 		return false, fmt.Errorf("settings of the lab: %w", err)
 	}
 	wanted := settings
-	change(&wanted)
+	o.Change(&wanted)
 	if _, err := wanted.Config(dir); err != nil {
 		return isNew, err
+	}
+	if wanted.servesEtcd() {
+		if err := checkProgram(o.Program, EtcdProgram); err != nil {
+			return isNew, fmt.Errorf("%w (or give --no-etcd)", err)
+		}
 	}
 	if isNew && wanted.runsVPP() {
 		if wanted.VPP, err = vpp.Find(); err != nil {
@@ -161,7 +166,7 @@ func startDaemon(ctx context.Context, dir state.Dir, lock *os.File, o UpOptions)
 // namespaces mean something in that one alone.
 func startInMounts(dir state.Dir, daemon *exec.Cmd) error {
 	daemon.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	for _, name := range []string{HolderRecord, AgentRecord, RelayRecord, VPPRecord} {
+	for _, name := range []string{HolderRecord, AgentRecord, RelayRecord, VPPRecord, EtcdRecord} {
 		if p := readRecord(dir, name); p.Alive() {
 			return container.Place{Process: p, Namespaces: []string{"mnt"}, Dir: "/"}.Start(daemon)
 		}

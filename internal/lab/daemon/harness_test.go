@@ -80,6 +80,7 @@ func newBench(t *testing.T, change func(*lab.Settings)) *bench {
 		t.Fatal(err)
 	}
 	settings := lab.DefaultSettings()
+	settings.NoEtcd = true // scripts have it
 	change(&settings)
 	if err := state.Write(dir.Settings(), settings); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,8 +57,8 @@ func (d *Daemon) startNode(ctx context.Context) error {
 	}
 	files := d.Dir.Node(lab.NodeName)
 	for _, p := range programs {
-		p.Netns = d.Dir.Netns(lab.NodeName)
-		p.Log = files.Log(p.Name)
+		p.Netns = cmp.Or(p.Netns, d.Dir.Netns(lab.NodeName))
+		p.Log = cmp.Or(p.Log, files.Log(p.Name))
 		p.Record = d.Dir.Process(p.Name)
 		k, err := node.Keep(ctx, p, d.Log)
 		if err != nil {
@@ -65,7 +66,10 @@ func (d *Daemon) startNode(ctx context.Context) error {
 		}
 		d.kept = append(d.kept, k)
 	}
-	return d.waitReady(ctx)
+	if err := d.waitReady(ctx); err != nil {
+		return err
+	}
+	return d.waitEtcd(ctx)
 }
 
 // programs are those of the node, in the order of their start.
@@ -74,6 +78,9 @@ func (d *Daemon) programs() ([]node.Program, error) {
 	relay, agent := filepath.Join(d.Programs, lab.RelayProgram), filepath.Join(d.Programs, lab.AgentProgram)
 	// The holder keeps the lab's namespaces when all others die.
 	programs := []node.Program{{Name: lab.HolderRecord, Argv: d.Hold}}
+	if d.agent.Etcd.Enabled() {
+		programs = append(programs, d.etcd())
+	}
 	if d.settings.VPP != "" {
 		folder := vpp.In(string(files))
 		if err := folder.Write(); err != nil {
@@ -116,7 +123,7 @@ func (d *Daemon) mountNetnsDir() error {
 
 func (d *Daemon) writeAgentConfig() error {
 	files := d.Dir.Node(lab.NodeName)
-	for _, folder := range []string{files.AgentState(), files.RelayState(), files.Run(), files.Manifests()} {
+	for _, folder := range []string{d.Dir.Etcd(), files.AgentState(), files.RelayState(), files.Run(), files.Manifests()} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return fmt.Errorf("node's folders: %w", err)
 		}

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,11 +34,17 @@ const (
 	// awayPatience is how long a dataplane may be away before nobody waits for
 	// it: a relay that is started again takes a small part of that.
 	awayPatience = 2 * time.Second
+	// etcdPatience is the same of etcd: nobody misses the keys of a pod that is gone.
+	etcdPatience = 500 * time.Millisecond
 	// askTimeout is how long the agent may take to say what it has.
 	askTimeout = time.Second
 )
 
-var errAway = errors.New("the dataplane answers again")
+// errAway and errEtcdAway are wrapped by what is waited for in vain.
+var (
+	errAway     = errors.New("the dataplane answers again")
+	errEtcdAway = errors.New("etcd answers again")
+)
 
 // bringUp does for a pod what kubelet and a container runtime do: its manifest
 // is where the agent sees it, then the sandbox, then the containers.
@@ -131,6 +138,10 @@ func (d *Daemon) waitGone(ctx context.Context, record *lab.Pod) error {
 		if errors.Is(err, errAway) && time.Since(began) > awayPatience {
 			return err
 		}
+		if errors.Is(err, errEtcdAway) && time.Since(began) > etcdPatience {
+			d.Log.WarnContext(ctx, "a pod is gone, and what its agent was told is not", slog.String("pod", record.Ref().String()), slog.Any("error", err))
+			return nil
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -139,7 +150,7 @@ func (d *Daemon) waitGone(ctx context.Context, record *lab.Pod) error {
 	}
 }
 
-// gone is nil once the agent lists no interface of the pod.
+// gone is nil once the agent lists no interface of the pod, and no keys in etcd.
 func (d *Daemon) gone(ctx context.Context, ref model.PodRef) error {
 	// The pod's time may be over; the last answer is still wanted.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
@@ -154,19 +165,28 @@ func (d *Daemon) gone(ctx context.Context, ref model.PodRef) error {
 			left++
 		}
 	}
-	if left == 0 {
-		return nil
-	}
 	status, err := d.inspect.Status(ctx)
 	if err != nil {
-		return fmt.Errorf("it is not known why %d of its interfaces are left: %w", left, err)
+		return fmt.Errorf("it is not known what of it is left: %w", err)
 	}
+	if left > 0 {
+		return stays(status, fmt.Sprintf("%d of its interfaces", left), inspect.Dataplane, errAway)
+	}
+	if slices.ContainsFunc(status.Withdrawn, func(w inspect.Withdrawn) bool { return w.Namespace == ref.Namespace && w.Pod == ref.Name }) {
+		return stays(status, "its keys in etcd", inspect.Etcd, errEtcdAway)
+	}
+	return nil
+}
+
+// stays says that something is left, and why where the part is away that would
+// remove it.
+func stays(status inspect.Status, what, part string, away error) error {
 	for _, p := range status.Problems {
-		if p.Object == inspect.Dataplane {
-			return fmt.Errorf("%d of its interfaces go only when %w: %s", left, errAway, p.Reason)
+		if p.Object == part {
+			return fmt.Errorf("%s go only when %w: %s", what, away, p.Reason)
 		}
 	}
-	return fmt.Errorf("the agent still has %d interfaces of it", left)
+	return fmt.Errorf("the agent still has %s", what)
 }
 
 func (d *Daemon) sandbox(record *lab.Pod) sandbox.Sandbox {

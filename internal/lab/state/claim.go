@@ -25,7 +25,7 @@ const markerVersion = 1
 // The entries of a state folder. Nothing else in it is ever removed.
 func (d Dir) entries() []string {
 	return []string{
-		"lab.sock", "daemon.log", "settings.json", "processes", "netns", "cni", "pods", "configmaps", "nodes", "lock",
+		"lab.sock", "daemon.log", "settings.json", "processes", "netns", "cni", "pods", "configmaps", "nodes", "etcd", "lock",
 	}
 }
 

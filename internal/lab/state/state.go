@@ -63,6 +63,15 @@ func (d Dir) ConfigMap(namespace, name string) string {
 	return filepath.Join(d.ConfigMapsDir(), namespace+"_"+name+".json")
 }
 
+// Etcd is the folder of etcd's data.
+func (d Dir) Etcd() string { return d.join("etcd", "data") }
+
+// EtcdLog is the log of etcd.
+func (d Dir) EtcdLog() string { return d.join("etcd", "log") }
+
+// EtcdEndpoint is the file that says where etcd serves.
+func (d Dir) EtcdEndpoint() string { return d.join("etcd", "endpoint.json") }
+
 // Node is one node's part of the folder.
 func (d Dir) Node(name string) NodeDir { return NodeDir(d.join("nodes", name)) }
 
