@@ -55,7 +55,9 @@ func (c *cluster) addImages() {
 	waiting := []string{"/bin/sh", "-c", "trap exit TERM; sleep infinity & wait"}
 	c.images.Add(registry.Image{Files: busybox, Entrypoint: waiting}, shell, "docker.io/library/nginx:latest")
 	c.images.Add(registry.Image{Files: append(testpmdFiles(c.t), busybox...), Entrypoint: waiting},
-		"docker.io/ligato/vpp-agent:v2.1.1", "docker.io/ligato/vpp-agent:latest", "docker.io/library/debian:bookworm")
+		"docker.io/ligato/vpp-agent:v2.1.1", "docker.io/library/debian:bookworm")
+	c.images.Add(registry.Image{Files: append(vnfagentFiles(c.t), busybox...), Entrypoint: []string{"/usr/bin/vnfagent"}},
+		"docker.io/ligato/vpp-agent:latest")
 }
 
 // testpmdFiles are DPDK's test application with what it loads when it runs.

@@ -20,6 +20,7 @@ import (
 // plugin, its configuration last.
 func (c *cluster) startPolynic() *harness.Node {
 	c.t.Helper()
+	startEtcd(c.t)
 	n := harness.NewNode(c.t, func(to *config.Config) {
 		to.NodeName = c.node.Name
 		to.StateDir, to.RunDir = "/var/lib/polynic", "/run/polynic"
@@ -29,6 +30,7 @@ func (c *cluster) startPolynic() *harness.Node {
 			to.Network.Subnets = append(to.Network.Subnets, config.Subnet{CIDR: netip.MustParsePrefix(cidr)})
 		}
 		to.Memif.Enabled, to.Memif.KubeletDir = true, "/var/lib/kubelet"
+		to.Etcd.Endpoints = []string{"http://" + etcdAddress}
 	})
 	n.StartRelay()
 	n.StartAgent()

@@ -27,6 +27,7 @@ func TestCluster(t *testing.T) {
 	}{
 		{"multi-if-pod", suite.multiInterface},
 		{"vnf-pod", suite.memif},
+		{"etcd", suite.etcd},
 		{"memif containers", suite.memifContainers},
 		{"agent between Allocate and ADD", suite.agentBetween},
 		{"scale", suite.scale},

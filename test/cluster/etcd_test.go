@@ -1,0 +1,93 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/polynic/polynic/internal/publish/store"
+	"github.com/polynic/polynic/test/controlplane"
+	"github.com/polynic/polynic/test/harness"
+	"github.com/polynic/polynic/test/kubebin"
+	"github.com/polynic/polynic/test/registry"
+)
+
+// etcdAddress is where the documents have the etcd that pods' own agents read.
+const etcdAddress = "192.168.56.101:32379"
+
+// startEtcd starts the documents' etcd on the node's machine.
+func startEtcd(t *testing.T) {
+	t.Helper()
+	host, _, _ := strings.Cut(etcdAddress, ":")
+	if out, err := exec.Command("ip", "address", "add", host+"/32", "dev", "lo").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	dir, url := t.TempDir(), "http://"+etcdAddress
+	const peers = "http://127.0.0.1:32380"
+	harness.Program{Path: kubebin.Need(t, "etcd"), Log: filepath.Join(dir, "etcd.log"), Args: []string{
+		"--name=pods", "--data-dir=" + filepath.Join(dir, "data"), "--log-level=error", "--unsafe-no-fsync",
+		"--listen-client-urls=" + url, "--advertise-client-urls=" + url,
+		"--listen-peer-urls=" + peers, "--initial-advertise-peer-urls=" + peers, "--initial-cluster=pods=" + peers,
+	}}.Start(t)
+}
+
+// vnfagentFiles are the program that stands in for VPP and its agent in a pod.
+func vnfagentFiles(t *testing.T) []registry.File {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "vnfagent")
+	cmd := exec.Command("go", "build", "-o", path, "github.com/polynic/polynic/test/vnfagent")
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return []registry.File{{Path: "/usr/bin/vnfagent", From: path}}
+}
+
+// etcd has the pod of the documents' last example configured through etcd: it
+// answers at the address that it was told there. One with the same label is
+// refused, and everything goes with the pod.
+func (s suite) etcd() {
+	s.Apply(manifest(s.t, "vnf-etcd-pod.yaml"))
+	s.Apply(shellPod("ping-pod", ""))
+	s.waitPods(2)
+	address := s.address("vnf-pod", "memif1")
+	controlplane.Eventually(s.t, 30*time.Second, func() error {
+		_, err := s.TryKubectl("exec", "ping-pod", "--", "ping", "-c", "1", "-W", "1", address)
+		return err
+	})
+	if said := s.Kubectl("logs", "vnf-pod"); !strings.Contains(said, "memif1: memif0/0, ["+address+"/32") || !strings.Contains(said, "memif1: connected") {
+		s.t.Errorf("the stand-in says %s", said)
+	}
+	s.Apply(strings.Replace(shellPod("twin", "tap1/tap"), "annotations: {", "annotations: {contivpp.io/microservice-label: vnf1, ", 1))
+	controlplane.Eventually(s.t, 30*time.Second, func() error {
+		events, err := s.TryKubectl("get", "events", "--field-selector", "involvedObject.name=twin", "-o", "jsonpath={.items[*].message}")
+		if err == nil && (!strings.Contains(events, "default/twin") || !strings.Contains(events, "default/vnf-pod")) {
+			err = fmt.Errorf("events: %s", events)
+		}
+		return err
+	})
+	s.Kubectl("delete", "pod", "vnf-pod", "ping-pod")
+	s.waitPods(1) // twin's turn
+	s.Kubectl("delete", "pod", "twin", "--grace-period=1")
+	client, err := store.Dial(clientv3.Config{Endpoints: []string{"http://" + etcdAddress}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	controlplane.Eventually(s.t, 10*time.Second, func() error {
+		left, err := client.Get(context.Background(), "/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
+		if err == nil && len(left.Kvs) > 0 {
+			err = fmt.Errorf("%d keys are left, %s is the first", len(left.Kvs), left.Kvs[0].Key)
+		}
+		return err
+	})
+}
