@@ -70,7 +70,10 @@ func (d *Daemon) startNode(ctx context.Context) error {
 		}
 		d.kept = append(d.kept, k)
 	}
-	return d.waitReady(ctx)
+	if err := d.waitReady(ctx); err != nil {
+		return err
+	}
+	return d.waitEtcd(ctx)
 }
 
 // programs are those of the node, in the order of their start.
