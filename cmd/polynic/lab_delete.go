@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/polynic/polynic/internal/lab"
+	"github.com/polynic/polynic/internal/manifest"
 )
 
 func newLabDelete() *cobra.Command {
@@ -41,24 +42,27 @@ Containers have two seconds to end after SIGTERM, less where the pod says so.`,
 		if err != nil {
 			return err
 		}
-		for _, d := range documents {
-			if d.Pod != nil {
-				request.Pods = append(request.Pods, lab.Name{Namespace: d.Pod.Namespace, Name: d.Pod.Name})
-			}
-			if d.ConfigMap != nil {
-				request.ConfigMaps = append(request.ConfigMaps, lab.Name{Namespace: d.ConfigMap.Namespace, Name: d.ConfigMap.Name})
-			}
-			if d.Custom != nil {
-				request.Customs = append(request.Customs, lab.Name{Namespace: d.Custom.Namespace, Name: d.Custom.Name})
-			}
-			if d.Service != nil {
-				request.Services = append(request.Services, lab.Name{Namespace: d.Service.Namespace, Name: d.Service.Name})
-			}
-		}
+		addNames(&request, documents)
 		if len(request.Pods)+len(request.ConfigMaps)+len(request.Customs)+len(request.Services) == 0 {
 			return nothing(files)
 		}
 		return said(lab.Delete(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())))
 	})
 	return command
+}
+
+// addNames has what manifests name deleted.
+func addNames(request *lab.DeleteRequest, documents []manifest.Document) {
+	for _, d := range documents {
+		switch {
+		case d.Pod != nil:
+			request.Pods = append(request.Pods, lab.Name{Namespace: d.Pod.Namespace, Name: d.Pod.Name})
+		case d.ConfigMap != nil:
+			request.ConfigMaps = append(request.ConfigMaps, lab.Name{Namespace: d.ConfigMap.Namespace, Name: d.ConfigMap.Name})
+		case d.Custom != nil:
+			request.Customs = append(request.Customs, lab.Name{Namespace: d.Custom.Namespace, Name: d.Custom.Name})
+		case d.Service != nil:
+			request.Services = append(request.Services, lab.Name{Namespace: d.Service.Namespace, Name: d.Service.Name})
+		}
+	}
 }

@@ -64,7 +64,7 @@ func TestAddTellsWarnings(t *testing.T) {
 	ref := b.pod("web", "tap1/tap")
 	pod := b.pods.pods["web"]
 	_, pod.Problems = podif.FromAnnotations(map[string]string{
-		podif.CustomIfAnnotation: "tap1/tap,", podif.MicroserviceLabelAnnotation: "vnf1", "contivpp.io/custom-ifs": "tap2/tap",
+		podif.CustomIfAnnotation: "tap1/tap,", "contivpp.io/custom-ifs": "tap2/tap",
 	})
 	b.pods.pods["web"] = pod
 	r := b.request(ref)
@@ -72,7 +72,7 @@ func TestAddTellsWarnings(t *testing.T) {
 	b.mustAdd(r)
 	lines := b.logs.lines("level=WARN")
 	for _, warning := range []string{
-		"contivpp.io/custom-if: an empty element", "contivpp.io/microservice-label: the annotation", "contivpp.io/custom-ifs: this annotation is not read",
+		"contivpp.io/custom-if: an empty element", "contivpp.io/custom-ifs: this annotation is not read",
 	} {
 		if !slices.ContainsFunc(lines, func(line string) bool {
 			return strings.Contains(line, "pod=default/web") && strings.Contains(line, warning)
@@ -80,12 +80,12 @@ func TestAddTellsWarnings(t *testing.T) {
 			t.Errorf("nothing of %q in %q", warning, lines)
 		}
 	}
-	if len(lines) != 3 {
+	if len(lines) != 2 {
 		t.Errorf("%d lines, want one for each warning: %q", len(lines), lines)
 	}
 	const want = "default/web 1: contivpp.io/custom-if: an empty element is skipped; remove the comma that is too many"
-	if told := b.warned.told; len(told) != 3 || told[0] != want {
-		t.Errorf("told %q, want three, the first being %q", told, want)
+	if told := b.warned.told; len(told) != 2 || told[0] != want {
+		t.Errorf("told %q, want two, the first being %q", told, want)
 	}
 }
 

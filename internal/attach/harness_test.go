@@ -48,7 +48,6 @@ func TestMain(m *testing.M) {
 type bench struct {
 	t        *testing.T
 	attacher *attach.Attacher
-	config   attach.Config
 	driver   *fake.Driver
 	journal  *memory
 	pods     *podSource

@@ -115,16 +115,19 @@ func (c *change) replace(old, wanted contents) {
 			c.define[name] = o
 		}
 	}
-	for name := range old.chains {
-		if _, stays := wanted.chains[name]; !stays {
-			c.gone = append(c.gone, name)
+	c.gone = append(c.gone, missing(old.chains, wanted.chains)...)
+	c.goneIn = append(c.goneIn, missing(old.sets, wanted.sets)...)
+}
+
+// missing are the names of old that are not among those of wanted.
+func missing[T any](old, wanted map[string]T) []string {
+	var gone []string
+	for name := range old {
+		if _, stays := wanted[name]; !stays {
+			gone = append(gone, name)
 		}
 	}
-	for name := range old.sets {
-		if _, stays := wanted.sets[name]; !stays {
-			c.goneIn = append(c.goneIn, name)
-		}
-	}
+	return gone
 }
 
 // transaction writes the change down.

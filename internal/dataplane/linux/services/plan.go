@@ -45,8 +45,8 @@ func (t *Table) plan(put []desired.Service, gone []desired.ServiceKey) (*change,
 	for k := range wanted {
 		t.giveUp(k)
 	}
-	for _, s := range put {
-		s, ok := wanted[s.Key]
+	for _, p := range put {
+		s, ok := wanted[p.Key]
 		if !ok {
 			continue // told twice
 		}
