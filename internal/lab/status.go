@@ -172,13 +172,20 @@ func etcdNow(dir state.Dir, settings Settings) (*string, *Proc) {
 		return nil, nil
 	}
 	p := proc(dir, EtcdRecord, dir.EtcdLog())
+	endpoint, err := EtcdEndpoint(dir)
+	if err != nil {
+		return nil, &p // it has not served yet
+	}
+	return &endpoint, &p
+}
+
+// EtcdEndpoint is the URL at which etcd serves, as it wrote it down.
+func EtcdEndpoint(dir state.Dir) (string, error) {
 	var at struct {
 		URL string `json:"url"`
 	}
-	if err := state.Read(dir.EtcdEndpoint(), &at); err != nil {
-		return nil, &p // it has not served yet
-	}
-	return &at.URL, &p
+	err := state.Read(dir.EtcdEndpoint(), &at)
+	return at.URL, err
 }
 
 // netnsPath is a namespace's path from anywhere, while something holds it.

@@ -12,8 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,8 +33,6 @@ const (
 	// vppPause is the longest before a VPP that died is started again: pods are
 	// without network meanwhile.
 	vppPause = 500 * time.Millisecond
-	// etcdPause is the same of etcd.
-	etcdPause = time.Second
 )
 
 // startNode makes the node, or takes over what is left of it, and waits until
@@ -70,7 +66,10 @@ func (d *Daemon) startNode(ctx context.Context) error {
 		}
 		d.kept = append(d.kept, k)
 	}
-	return d.waitReady(ctx)
+	if err := d.waitReady(ctx); err != nil {
+		return err
+	}
+	return d.waitEtcd(ctx)
 }
 
 // programs are those of the node, in the order of their start.
@@ -96,20 +95,6 @@ func (d *Daemon) programs() ([]node.Program, error) {
 			relay, "--socket", d.agent.RelaySocket(), "--state", files.RelayState())},
 		node.Program{Name: lab.AgentRecord, Argv: append(slices.Clone(d.Gate), agent, "--config", files.AgentConfig())},
 	), nil
-}
-
-// etcd is the program that serves on the machine's loopback and, by a part of it,
-// at the node's addresses.
-func (d *Daemon) etcd() node.Program {
-	var ports []string
-	for _, port := range lab.EtcdPorts() {
-		ports = append(ports, strconv.Itoa(port))
-	}
-	return node.Program{
-		Name: lab.EtcdRecord, Log: d.Dir.EtcdLog(), Netns: "/proc/thread-self/ns/net", LongestPause: etcdPause,
-		Argv: append(slices.Clone(d.Gate), filepath.Join(d.Programs, lab.EtcdProgram), "--data", d.Dir.Etcd(),
-			"--endpoint", d.Dir.EtcdEndpoint(), "--netns", d.Dir.Netns(lab.NodeName), "--ports", strings.Join(ports, ",")),
-	}
 }
 
 // mountNetnsDir puts a tmpfs over the folder of pinned namespaces, unless the
