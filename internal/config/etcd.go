@@ -59,8 +59,12 @@ func (e Etcd) validate() []error {
 		}
 	}
 	for _, f := range []struct{ field, path string }{
-		{"configFile", e.ConfigFile}, {"secretDir", e.SecretDir}, {"passwordFile", e.PasswordFile},
-		{"tls.caFile", e.TLS.CAFile}, {"tls.certFile", e.TLS.CertFile}, {"tls.keyFile", e.TLS.KeyFile},
+		{"configFile", e.ConfigFile},
+		{"secretDir", e.SecretDir},
+		{"passwordFile", e.PasswordFile},
+		{"tls.caFile", e.TLS.CAFile},
+		{"tls.certFile", e.TLS.CertFile},
+		{"tls.keyFile", e.TLS.KeyFile},
 	} {
 		if f.path != "" && !filepath.IsAbs(f.path) {
 			bad(f.field, "%q is not an absolute path", f.path)
