@@ -25,7 +25,13 @@ import (
 	"github.com/polynic/polynic/test/etcd"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// A member of a cluster that ends lets go of its peers' connections a while after;
+// nothing of ours speaks HTTP/1.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("net/http.(*conn).serve"), goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
+}
 
 // canary is the secret that must be nowhere but in values.
 const canary = "c4n4rys3cr3tc4n4rys3"
