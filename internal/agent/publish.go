@@ -33,7 +33,7 @@ type published struct {
 	settings etcdconf.Settings
 	form     ligato.Form
 	reopen   time.Duration // after which another attempt is made
-	opened   chan struct{} // closed once there is a loop
+	tried    chan struct{} // closed after the first attempt
 
 	mu sync.Mutex
 	// reason is why there is no loop; nil before the first attempt.
@@ -59,7 +59,7 @@ func (a *agent) newPublished() *published {
 	return &published{
 		config:   publish.Config{Log: a.Log, Kind: store.Pod, Node: a.Config.NodeName, IsAlive: a.isAlive, Problem: a.unpublished},
 		settings: etcdSettings(c), form: ligato.Form(c.KeyForm), reopen: reopenInterval,
-		opened: make(chan struct{}), claims: map[model.AttachmentID]claimed{},
+		tried: make(chan struct{}), claims: map[model.AttachmentID]claimed{},
 	}
 }
 
@@ -98,15 +98,18 @@ func (a *agent) unpublished(o store.Owner, err error) {
 func (p *published) run(ctx context.Context) error {
 	retry := time.NewTicker(p.reopen)
 	defer retry.Stop()
-	for {
+	for isFirst := true; ; isFirst = false {
 		done, err := p.open()
+		p.mu.Lock()
+		isNew := err != nil && (p.reason == nil || p.reason.Error() != err.Error())
+		p.reason = err
+		p.mu.Unlock()
+		if isFirst {
+			close(p.tried)
+		}
 		if err == nil {
 			return errors.Join(p.loop.Run(ctx), done())
 		}
-		p.mu.Lock()
-		isNew := p.reason == nil || p.reason.Error() != err.Error()
-		p.reason = err
-		p.mu.Unlock()
 		if isNew {
 			p.config.Log.WarnContext(ctx, "etcd cannot be used: pods with a microservice label are put off", slog.Any("error", err))
 		}
@@ -135,7 +138,7 @@ func (p *published) open() (done func() error, err error) {
 	defer p.mu.Unlock()
 	c := p.config
 	c.Store = store.New(client)
-	p.loop, p.reason = publish.New(c), nil
+	p.loop = publish.New(c)
 	for id, one := range p.claims {
 		p.loop.Set(one.Claim)
 		if one.withdrawn {
@@ -145,7 +148,6 @@ func (p *published) open() (done func() error, err error) {
 	if p.restored {
 		p.loop.Restored()
 	}
-	close(p.opened)
 	return client.Close, nil
 }
 
@@ -181,20 +183,17 @@ func (p *published) Publish(ctx context.Context, pub attach.Publication) error {
 	return err
 }
 
-// awaitOpen waits for the first attempt to make a client.
+// awaitOpen waits for the first attempt to make a client, and says why there is
+// none.
 func (p *published) awaitOpen(ctx context.Context) error {
-	p.mu.Lock()
-	reason := p.reason
-	p.mu.Unlock()
-	if reason != nil {
-		return reason
-	}
 	select {
-	case <-p.opened:
-		return nil
+	case <-p.tried:
 	case <-ctx.Done():
 		return fmt.Errorf("etcd is not connected yet: %w", context.Cause(ctx))
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reason
 }
 
 func (p *published) Set(pub attach.Publication) {

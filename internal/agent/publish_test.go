@@ -49,7 +49,9 @@ func TestEtcdIsOpenedOnceItCanBe(t *testing.T) {
 		t.Helper()
 		deadline := time.Now().Add(5 * time.Second)
 		for {
-			err := p.Publish(t.Context(), pub)
+			brief, cancel := context.WithTimeout(t.Context(), time.Second)
+			err := p.Publish(brief, pub)
+			cancel()
 			p.Withdraw(pub.ID)
 			if err != nil && strings.Contains(err.Error(), words) {
 				break
