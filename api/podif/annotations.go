@@ -48,12 +48,6 @@ func FromAnnotations(annotations map[string]string) (Annotations, Problems) {
 			}
 			return checkServiceEndpoint(name, a.Request)
 		})
-		if name != "" {
-			problems = append(problems, Problem{
-				Severity: Warning, Key: ServiceEndpointIfAnnotation,
-				Reason: "the annotation is understood, and has no effect yet",
-			})
-		}
 		a.ServiceEndpointIf = name
 		all = append(all, problems...)
 	}

@@ -90,13 +90,13 @@ func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error
 		columns = append(columns, memifTitles(isWide)...)
 	}
 	hasPublished := slices.ContainsFunc(rows, func(i inspect.Interface) bool { return i.Published != nil })
-	if isWide && hasPublished {
-		columns = append(columns, "ETCD")
-	}
 	if isWide {
 		columns = append(columns, "RX", "TX")
 		if hasMemifs {
 			columns = append(columns, "REFUSED")
+		}
+		if hasPublished {
+			columns = append(columns, "ETCD")
 		}
 		columns = append(columns, "REASON")
 	}
@@ -112,13 +112,13 @@ func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error
 		if hasMemifs {
 			columns = append(columns, memifColumns(i.Memif)[:len(memifTitles(isWide))]...)
 		}
-		if isWide && hasPublished {
-			columns = append(columns, publishedColumn(i.Published))
-		}
 		if isWide {
 			columns = append(columns, packets(i)...)
 			if hasMemifs {
 				columns = append(columns, refusals(i.Memif))
+			}
+			if hasPublished {
+				columns = append(columns, publishedColumn(i.Published))
 			}
 			columns = append(columns, cmp.Or(oneLine(i.Reason), "-"))
 		}
