@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/polynic/polynic/internal/inspect"
-	"github.com/polynic/polynic/internal/lab"
 )
 
 func newGet() *cobra.Command {
@@ -29,8 +28,7 @@ func newGet() *cobra.Command {
 }
 
 func newGetInterfaces() *cobra.Command {
-	var stateDir, socket, namespace string
-	format := newFormat("wide", "json")
+	v := newView()
 	command := &cobra.Command{
 		Use:     "interfaces [POD]",
 		Aliases: []string{"interface", "if"},
@@ -47,31 +45,26 @@ have one socket. JSON has the rest, and the reasons.`,
   sudo polynic get interfaces -o json --agent /run/polynic/inspect.sock`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	stateFlag(command, &stateDir)
-	format.flag(command)
-	command.Flags().StringVarP(&namespace, "namespace", "n", "", "only pods of this namespace")
-	command.Flags().StringVar(&socket, "agent", "", "inspect `socket` of an agent, instead of the lab's")
+	v.flags(command, "pods")
 	command.RunE = action(func(cmd *cobra.Command, args []string) error {
-		if socket == "" {
-			var err error
-			if socket, err = lab.InspectSocket(stateDir); err != nil {
-				return err
-			}
+		agent, err := v.agent()
+		if err != nil {
+			return err
 		}
-		all, err := inspect.NewClient(socket).Interfaces(cmd.Context())
+		all, err := agent.Interfaces(cmd.Context())
 		if err != nil {
 			return err
 		}
 		rows := slices.DeleteFunc(all, func(i inspect.Interface) bool {
-			return namespace != "" && i.Namespace != namespace || len(args) > 0 && i.Pod != args[0]
+			return v.namespace != "" && i.Namespace != v.namespace || len(args) > 0 && i.Pod != args[0]
 		})
-		if format.value == "json" {
+		if v.format.value == "json" {
 			return writeJSON(cmd.OutOrStdout(), rows)
 		}
 		if len(args) > 0 && len(rows) == 0 {
 			return fmt.Errorf("pod %s: there is no such pod with interfaces (polynic get interfaces lists all)", args[0])
 		}
-		return writeInterfaces(cmd.OutOrStdout(), rows, format.value)
+		return writeInterfaces(cmd.OutOrStdout(), rows, v.format.value)
 	})
 	return command
 }

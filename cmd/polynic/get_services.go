@@ -14,12 +14,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/polynic/polynic/internal/inspect"
-	"github.com/polynic/polynic/internal/lab"
 )
 
 func newGetServices() *cobra.Command {
-	var stateDir, socket, namespace string
-	format := newFormat("wide", "json")
+	v := newView()
 	command := &cobra.Command{
 		Use:     "services [SERVICE]",
 		Aliases: []string{"service", "svc"},
@@ -35,30 +33,25 @@ services before there is such a pod.`,
   sudo polynic get services web -n shop -o wide`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	stateFlag(command, &stateDir)
-	format.flag(command)
-	command.Flags().StringVarP(&namespace, "namespace", "n", "", "only services of this namespace")
-	command.Flags().StringVar(&socket, "agent", "", "inspect `socket` of an agent, instead of the lab's")
+	v.flags(command, "services")
 	command.RunE = action(func(cmd *cobra.Command, args []string) error {
-		if socket == "" {
-			var err error
-			if socket, err = lab.InspectSocket(stateDir); err != nil {
-				return err
-			}
+		agent, err := v.agent()
+		if err != nil {
+			return err
 		}
-		all, err := inspect.NewClient(socket).Services(cmd.Context())
+		all, err := agent.Services(cmd.Context())
 		if err != nil {
 			return err
 		}
 		rows := slices.DeleteFunc(all, func(s inspect.Service) bool {
-			return namespace != "" && s.Namespace != namespace || len(args) > 0 && s.Name != args[0]
+			return v.namespace != "" && s.Namespace != v.namespace || len(args) > 0 && s.Name != args[0]
 		})
 		switch {
-		case format.value == "json":
+		case v.format.value == "json":
 			return writeJSON(cmd.OutOrStdout(), rows)
 		case len(args) > 0 && len(rows) == 0:
 			return fmt.Errorf("service %s: the node knows none of this name (polynic get services lists all)", args[0])
-		case format.value == "wide":
+		case v.format.value == "wide":
 			return writeEndpoints(cmd.OutOrStdout(), rows)
 		default:
 			return writeServices(cmd.OutOrStdout(), rows)

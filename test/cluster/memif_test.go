@@ -56,9 +56,15 @@ func (s suite) memifEnv(container string) string {
 func (s suite) expectAnswer(container, name string, id int) {
 	s.t.Helper()
 	command := strings.Replace(testpmd, ",id=0,", fmt.Sprintf(",id=%d,", id), 1)
-	stop := s.background(s.Command("exec", "-i", "three", "-c", container, "--", "sh", "-c", command))
+	s.expectPings(s.address("three", name), "three", "-c", container, "--", "sh", "-c", command)
+}
+
+// expectPings has an address pinged by the pod "ping-pod" until it answers, while a
+// command runs in a container.
+func (s suite) expectPings(address string, command ...string) {
+	s.t.Helper()
+	stop := s.background(s.Command(append([]string{"exec", "-i"}, command...)...))
 	defer stop()
-	address := s.address("three", name)
 	controlplane.Eventually(s.t, 20*time.Second, func() error {
 		_, err := s.TryKubectl("exec", "ping-pod", "--", "ping", "-c", "1", "-W", "1", address)
 		return err
@@ -92,13 +98,7 @@ func (s suite) agentBetween() {
 		s.t.Fatal(err)
 	}
 	s.waitPods(2)
-	stop := s.background(s.Command("exec", "-i", "vnf-pod", "--", "sh", "-c", testpmd))
-	address := s.address("vnf-pod", "memif1")
-	controlplane.Eventually(s.t, 20*time.Second, func() error {
-		_, err := s.TryKubectl("exec", "ping-pod", "--", "ping", "-c", "1", "-W", "1", address)
-		return err
-	})
-	stop()
+	s.expectPings(s.address("vnf-pod", "memif1"), "vnf-pod", "--", "sh", "-c", testpmd)
 	s.Kubectl("delete", "pod", "vnf-pod", "ping-pod")
 }
 

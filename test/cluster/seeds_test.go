@@ -68,13 +68,7 @@ func (s suite) memif() {
 	if out := strings.Join(lines, ""); !regexp.MustCompile(`^MEMIF_SECRET=[0-9a-z]{20}\nMEMIF_SOCKET=/run/vpp/memif\.sock\n$`).MatchString(out) {
 		s.t.Errorf("the environment of the pod:\n%s", out)
 	}
-	stop := s.background(s.Command("exec", "-i", "vnf-pod", "--", "sh", "-c", testpmd))
-	address := s.address("vnf-pod", "memif1")
-	controlplane.Eventually(s.t, 20*time.Second, func() error {
-		_, err := s.TryKubectl("exec", "ping-pod", "--", "ping", "-c", "1", "-W", "1", address)
-		return err
-	})
-	stop()
+	s.expectPings(s.address("vnf-pod", "memif1"), "vnf-pod", "--", "sh", "-c", testpmd)
 	s.Kubectl("delete", "pod", "vnf-pod", "ping-pod")
 }
 

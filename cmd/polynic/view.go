@@ -1,0 +1,39 @@
+// SPDX-FileCopyrightText: The polynic authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/polynic/polynic/internal/inspect"
+	"github.com/polynic/polynic/internal/lab"
+)
+
+// view is what the commands that show what a node has are asked for.
+type view struct {
+	stateDir, socket, namespace string
+	format                      *format
+}
+
+func newView() *view { return &view{format: newFormat("wide", "json")} }
+
+// flags adds the view's flags to a command that shows such things.
+func (v *view) flags(command *cobra.Command, things string) {
+	stateFlag(command, &v.stateDir)
+	v.format.flag(command)
+	command.Flags().StringVarP(&v.namespace, "namespace", "n", "", "only "+things+" of this namespace")
+	command.Flags().StringVar(&v.socket, "agent", "", "inspect `socket` of an agent, instead of the lab's")
+}
+
+// agent is whom to ask.
+func (v *view) agent() (*inspect.Client, error) {
+	if v.socket != "" {
+		return inspect.NewClient(v.socket), nil
+	}
+	socket, err := lab.InspectSocket(v.stateDir)
+	if err != nil {
+		return nil, err
+	}
+	return inspect.NewClient(socket), nil
+}
