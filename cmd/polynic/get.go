@@ -28,7 +28,7 @@ func newGet() *cobra.Command {
 }
 
 func newGetInterfaces() *cobra.Command {
-	v := newView()
+	v := newNodeView()
 	command := &cobra.Command{
 		Use:     "interfaces [POD]",
 		Aliases: []string{"interface", "if"},

@@ -17,7 +17,7 @@ import (
 )
 
 func newGetServices() *cobra.Command {
-	v := newView()
+	v := newNodeView()
 	command := &cobra.Command{
 		Use:     "services [SERVICE]",
 		Aliases: []string{"service", "svc"},

@@ -10,16 +10,16 @@ import (
 	"github.com/polynic/polynic/internal/lab"
 )
 
-// view is what the commands that show what a node has are asked for.
-type view struct {
+// nodeView is what the commands that show what a node has are asked for.
+type nodeView struct {
 	stateDir, socket, namespace string
 	format                      *format
 }
 
-func newView() *view { return &view{format: newFormat("wide", "json")} }
+func newNodeView() *nodeView { return &nodeView{format: newFormat("wide", "json")} }
 
 // flags adds the view's flags to a command that shows such things.
-func (v *view) flags(command *cobra.Command, things string) {
+func (v *nodeView) flags(command *cobra.Command, things string) {
 	stateFlag(command, &v.stateDir)
 	v.format.flag(command)
 	command.Flags().StringVarP(&v.namespace, "namespace", "n", "", "only "+things+" of this namespace")
@@ -27,7 +27,7 @@ func (v *view) flags(command *cobra.Command, things string) {
 }
 
 // agent is whom to ask.
-func (v *view) agent() (*inspect.Client, error) {
+func (v *nodeView) agent() (*inspect.Client, error) {
 	if v.socket != "" {
 		return inspect.NewClient(v.socket), nil
 	}
