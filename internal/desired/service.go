@@ -163,12 +163,13 @@ func (f Frontend) String() string {
 	if f.Address.IsValid() {
 		at = netip.AddrPortFrom(f.Address, f.Port).String()
 	}
-	text := f.Kind.String() + " " + at
+	var text strings.Builder
+	text.WriteString(f.Kind.String() + " " + at)
 	if f.Local {
-		text += " local"
+		text.WriteString(" local")
 	}
 	for _, p := range f.Sources {
-		text += " from " + p.String()
+		text.WriteString(" from " + p.String())
 	}
-	return text
+	return text.String()
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/polynic/polynic/internal/publish/store"
@@ -133,9 +134,7 @@ func (p *Publisher) work(ctx context.Context, e *entry) {
 	p.mu.Lock()
 	a := attempt{asked: e.asked, began: time.Now(), claim: e.claim, todo: e.todo, leave: map[string]store.Owner{}}
 	e.todo = nothing // what is heard from now on comes after it
-	for label, o := range e.leave {
-		a.leave[label] = o
-	}
+	maps.Copy(a.leave, e.leave)
 	p.mu.Unlock()
 
 	limited, cancel := context.WithTimeout(ctx, attemptLimit)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/polynic/polynic/internal/manifest"
 	"github.com/polynic/polynic/internal/model"
@@ -167,14 +168,15 @@ func (l *serviceLedger) endpoints(s selected) []model.EndpointSlice {
 			if endpoint.Address.Is6() {
 				family = 6
 			}
-			key := fmt.Sprintf("%s-ipv%d", s.Ref.Name, family)
+			var key strings.Builder
+			key.WriteString(fmt.Sprintf("%s-ipv%d", s.Ref.Name, family))
 			for _, p := range ports {
-				key += fmt.Sprintf("-%s%d", p.Name, p.Port)
+				key.WriteString(fmt.Sprintf("-%s%d", p.Name, p.Port))
 			}
-			if found[key] == nil {
-				found[key] = &model.EndpointSlice{Name: key, Service: s.Ref, Ports: ports}
+			if found[key.String()] == nil {
+				found[key.String()] = &model.EndpointSlice{Name: key.String(), Service: s.Ref, Ports: ports}
 			}
-			found[key].Endpoints = append(found[key].Endpoints, endpoint)
+			found[key.String()].Endpoints = append(found[key.String()].Endpoints, endpoint)
 		}
 	}
 	var list []model.EndpointSlice

@@ -192,7 +192,7 @@ func hideRules() []rule {
 
 // addCommon makes the table anew.
 func addCommon(tx *knftables.Transaction) {
-	table := &knftables.Table{Comment: knftables.PtrTo(tableComment)}
+	table := &knftables.Table{Comment: new(tableComment)}
 	tx.Add(table)
 	tx.Delete(&knftables.Table{})
 	tx.Add(table)

@@ -153,7 +153,7 @@ func (n names) keep(c contents, s desired.Service, chain string) {
 		kept := n.kept(of, port)
 		c.sets[kept] = &knftables.Map{
 			Name: kept, Type: n.kind + " : " + n.kind,
-			Flags: []knftables.SetFlag{knftables.DynamicFlag, knftables.TimeoutFlag}, Size: knftables.PtrTo(uint64(clientsKept)),
+			Flags: []knftables.SetFlag{knftables.DynamicFlag, knftables.TimeoutFlag}, Size: new(uint64(clientsKept)),
 		}
 		c.chains[n.of(note)] = append(c.chains[n.of(note)], rule{
 			fmt.Sprintf("meta l4proto %[5]s th dport %[6]d %[1]s daddr . th dport @%[2]s update @%[3]s { %[1]s saddr timeout %[4]ds : %[1]s daddr }",
