@@ -4,11 +4,14 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -42,11 +45,15 @@ type published struct {
 	// claims are those of sandboxes, and those that were withdrawn and of which
 	// there may be something still.
 	claims   map[model.AttachmentID]claimed
+	said     uint64 // how many claims there were
 	restored bool
+	// incomplete is set where a claim of before could not be made.
+	incomplete bool
 }
 
 type claimed struct {
 	store.Claim
+	said      uint64 // which one it was
 	withdrawn bool
 }
 
@@ -139,10 +146,11 @@ func (p *published) open() (done func() error, err error) {
 	c := p.config
 	c.Store = store.New(client)
 	p.loop = publish.New(c)
-	for id, one := range p.claims {
+	// In the order in which they came: of a pod's sandboxes the last has its label.
+	for _, one := range slices.SortedFunc(maps.Values(p.claims), func(x, y claimed) int { return cmp.Compare(x.said, y.said) }) {
 		p.loop.Set(one.Claim)
 		if one.withdrawn {
-			p.loop.Withdraw(store.PodRef(id))
+			p.loop.Withdraw(one.Ref())
 		}
 	}
 	if p.restored {
@@ -174,7 +182,7 @@ func (p *published) Publish(ctx context.Context, pub attach.Publication) error {
 		return err
 	}
 	p.mu.Lock()
-	p.claims[pub.ID] = claimed{Claim: claim}
+	p.keep(claim)
 	p.mu.Unlock()
 	err = p.loop.Publish(ctx, claim)
 	if errors.Is(err, store.ErrTaken) || errors.Is(err, store.ErrTooLarge) || errors.Is(err, store.ErrInvalid) {
@@ -199,15 +207,25 @@ func (p *published) awaitOpen(ctx context.Context) error {
 func (p *published) Set(pub attach.Publication) {
 	claim, err := p.claim(pub)
 	if err != nil {
-		p.config.Log.Error("cannot publish on for a sandbox of the journal", slog.String("sandbox", pub.ID.String()), slog.Any("error", err))
+		p.config.Log.Error("cannot publish on for a sandbox of the journal: what etcd has of it stays, and of others that are gone",
+			slog.String("sandbox", pub.ID.String()), slog.Any("error", err))
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.incomplete = true
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.claims[pub.ID] = claimed{Claim: claim}
+	p.keep(claim)
 	if p.loop != nil {
 		p.loop.Set(claim)
 	}
+}
+
+// keep keeps a claim for a loop that is yet to come. The caller holds p.mu.
+func (p *published) keep(claim store.Claim) {
+	p.said++
+	p.claims[claim.Owner.Attachment] = claimed{Claim: claim, said: p.said}
 }
 
 func (p *published) Withdraw(id model.AttachmentID) {
@@ -217,7 +235,7 @@ func (p *published) Withdraw(id model.AttachmentID) {
 	if !ok {
 		return
 	}
-	one.withdrawn = true
+	one.withdrawn, one.Items = true, nil
 	p.claims[id] = one
 	if p.loop != nil {
 		p.loop.Withdraw(store.PodRef(id))
@@ -228,6 +246,9 @@ func (p *published) Withdraw(id model.AttachmentID) {
 func (p *published) Restored() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.incomplete {
+		return // what was not claimed would be taken for nobody's
+	}
 	p.restored = true
 	if p.loop != nil {
 		p.loop.Restored()

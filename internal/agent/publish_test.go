@@ -18,6 +18,7 @@ import (
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/publish/ligato"
+	"github.com/polynic/polynic/test/etcd"
 )
 
 // An etcd.conf that cannot be read, or comes late, is no reason for an agent not
@@ -81,5 +82,80 @@ func TestEtcdIsOpenedOnceItCanBe(t *testing.T) {
 	}
 	if shown := (*published)(nil).of(att); shown.State != "absent" || shown.Reason == "" {
 		t.Errorf("without etcd it is %+v", shown)
+	}
+}
+
+// stubs publishes a pod with an interface of a name under a label of its own.
+func stubs(pod, sandbox, name string) attach.Publication {
+	return attach.Publication{
+		ID: model.AttachmentID{ContainerID: sandbox, IfName: "eth0"}, Pod: model.PodRef{Namespace: "default", Name: pod, UID: "uid-" + pod},
+		Config: ligato.Pod{Label: "vnf-" + pod, Interfaces: []ligato.Interface{{Name: name, Type: podif.Tap, Network: "stub"}}},
+	}
+}
+
+// publishing is what is published by an agent that runs until the test ends, after
+// it was told of what the journal has.
+func publishing(t *testing.T, s *etcd.Server, told func(*published)) *published {
+	t.Helper()
+	o := Options{Log: slog.New(slog.DiscardHandler), Config: config.Default()}
+	o.Config.NodeName, o.Config.Etcd.Endpoints = "node1", etcd.Dial(t, s).Endpoints()
+	p := (&agent{Options: o}).newPublished()
+	told(p)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- p.run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func mustBePublished(t *testing.T, p *published, pub attach.Publication) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
+		shown := p.of(model.Attachment{ID: pub.ID, MicroserviceLabel: pub.Config.Label})
+		if shown.State == "published" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("sandbox %s is %+v", pub.ID, shown)
+		}
+	}
+}
+
+// Of a pod's sandboxes the last has the label, also where an earlier one is still
+// on its way out when the agent starts.
+func TestLastSandboxIsPublishedAfterARestart(t *testing.T) {
+	s := etcd.Start(t)
+	names := strings.Split("abcdefgh", "")
+	p := publishing(t, s, func(p *published) {
+		for _, name := range names {
+			p.Set(stubs(name, "first-"+name, "tap1"))
+			p.Withdraw(stubs(name, "first-"+name, "tap1").ID)
+			p.Set(stubs(name, "second-"+name, "tap1"))
+		}
+		p.Restored()
+	})
+	for _, name := range names {
+		mustBePublished(t, p, stubs(name, "second-"+name, "tap1"))
+	}
+}
+
+// What this version cannot say of a pod that lives stays as an earlier one said it.
+func TestWhatCannotBeSaidAnyMoreStays(t *testing.T) {
+	s := etcd.Start(t)
+	p := publishing(t, s, func(p *published) {
+		p.Set(stubs("a", "of-a", "two/elements"))
+		p.Set(stubs("b", "of-b", "tap1"))
+		p.Restored()
+	})
+	mustBePublished(t, p, stubs("b", "of-b", "tap1"))
+	if p.restored {
+		t.Error("what etcd has of the other pod is taken for nobody's")
 	}
 }

@@ -66,7 +66,7 @@ func Manifest(r Request) ([]byte, error) {
 	server.namespace = Namespace
 	all := []secret{server}
 	namespaces := slices.Concat([]string{Namespace}, r.Namespaces)
-	slices.Sort(namespaces[1:])
+	slices.Sort(namespaces)
 	for _, namespace := range slices.Compact(namespaces) {
 		client, err := a.issue(ClientSecret, x509.ExtKeyUsageClientAuth, nil)
 		if err != nil {

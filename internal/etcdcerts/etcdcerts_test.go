@@ -42,7 +42,11 @@ func secrets(t *testing.T, r etcdcerts.Request) map[string]secret {
 		if s.Kind != "Secret" || s.Type != "kubernetes.io/tls" {
 			t.Errorf("kind %q, type %q", s.Kind, s.Type)
 		}
-		all[s.Metadata.Namespace+"/"+s.Metadata.Name] = s
+		name := s.Metadata.Namespace + "/" + s.Metadata.Name
+		if _, twice := all[name]; twice {
+			t.Errorf("Secret %s is there twice", name)
+		}
+		all[name] = s
 	}
 	return all
 }

@@ -162,3 +162,32 @@ func TestNewLeader(t *testing.T) {
 	}
 	converges(t, client, claims[1:]...)
 }
+
+// Sandboxes that come and go while etcd is away do not fill the memory, and of
+// those that were there before nothing is left once it is back.
+func TestManyGoWhileAway(t *testing.T) {
+	t.Parallel() // stopping a server takes it seconds
+	s, client := world(t)
+	a := run(t, "n1", client, nil)
+	claims := many("n1", 3)
+	a.mustPublish(t, claims...)
+	a.Restored()
+	s.Stop()
+	comers := many("n1-new", 3000)
+	for _, c := range comers {
+		a.Set(c)
+		a.Withdraw(c.Ref())
+	}
+	a.Withdraw(claims[0].Ref())
+	known := 0
+	for _, c := range comers {
+		if state, _ := a.State(c.Ref()); state != publish.Absent {
+			known++
+		}
+	}
+	if known < 100 || known > 1100 {
+		t.Errorf("%d of %d that went are kept", known, len(comers))
+	}
+	s.Start(t)
+	converges(t, client, claims[1:]...)
+}

@@ -112,6 +112,32 @@ func (p *Publisher) giveUp(e *entry, why error) {
 	e.stopWatch()
 	e.say()
 	e.answer(why, e.asked)
+	e.claim.Items, e.values = nil, nil
+	p.forget(e)
+}
+
+// maxLeaving bounds how many claims that were given up are kept until their keys
+// are gone: while etcd is away, every sandbox that a runtime tries for a pod leaves
+// one.
+const maxLeaving = 1024
+
+// forget lets go of an entry that was given up, where there are too many. What etcd
+// may have of it is found by its record, as that of an earlier process is. The
+// caller holds p.mu.
+func (p *Publisher) forget(e *entry) {
+	if e.wanted || e.busy || len(e.leave) == 0 || len(e.gone) > 0 || !p.restored {
+		return
+	}
+	leaving := 0
+	for _, o := range p.entries {
+		if !o.wanted {
+			leaving++
+		}
+	}
+	if leaving > maxLeaving {
+		delete(p.entries, e.ref)
+		p.prune = true
+	}
 }
 
 // say makes whatever happens next begin anew.

@@ -20,22 +20,32 @@ var errNotRestored = errors.New("the pods of this node are not all known yet")
 
 // alive tells whether an owner in etcd still exists.
 func (p *Publisher) alive(ctx context.Context, o store.Owner) (bool, error) {
-	if o.Kind == p.config.Kind && o.Node == p.config.Node {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		e := p.entries[store.PodRef(o.Attachment)]
-		switch {
-		case e != nil:
-			return e.wanted, nil
-		case !p.restored:
-			return false, errNotRestored
+	isOurs := o.Kind == p.config.Kind && o.Node == p.config.Node
+	if isOurs {
+		if lives, known := p.knows(o); known {
+			return lives, nil
 		}
-		return false, nil
 	}
-	if p.config.IsAlive == nil {
-		return true, nil
+	lives := true
+	var err error
+	if p.config.IsAlive != nil {
+		lives, err = p.config.IsAlive(ctx, o)
 	}
-	return p.config.IsAlive(ctx, o)
+	if isOurs && (lives || err != nil) {
+		return false, errNotRestored // one that exists nowhere is gone all the same
+	}
+	return lives, err
+}
+
+// knows tells whether an owner of this publisher's kind and node exists, if that
+// is known here.
+func (p *Publisher) knows(o store.Owner) (lives, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.entries[store.PodRef(o.Attachment)]; e != nil {
+		return e.wanted, true
+	}
+	return false, p.restored
 }
 
 // lost takes note that etcd does not answer, as an attempt showed that began at a
@@ -130,6 +140,7 @@ func (p *Publisher) look(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.prune = p.prune || prune && (err != nil || !p.restored)
 	if err != nil {
 		p.lost(ctx, err, began)
 		return err
@@ -137,7 +148,6 @@ func (p *Publisher) look(ctx context.Context) error {
 	p.back(ctx)
 	if p.restored {
 		p.removeStrays(ctx, all)
-		p.prune = p.prune && !prune
 	}
 	if !same {
 		p.recover(ctx, marks)
@@ -145,7 +155,8 @@ func (p *Publisher) look(ctx context.Context) error {
 	return nil
 }
 
-// marks are the records as they were written last.
+// marks are the records as they were written last, and whether to prune, which is
+// taken on.
 func (p *Publisher) marks() (marks []store.Mark, prune bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,7 +165,8 @@ func (p *Publisher) marks() (marks []store.Mark, prune bool) {
 			marks = append(marks, *e.mark)
 		}
 	}
-	return marks, p.prune
+	prune, p.prune = p.prune, false
+	return marks, prune
 }
 
 // recover has everything compared whose record was as it was looked for, and

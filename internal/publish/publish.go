@@ -42,8 +42,8 @@ type Config struct {
 	Kind store.Kind
 	Node string
 	// IsAlive is asked about pods that have what a claim wants, but for those of this
-	// publisher's kind and node, which it knows itself. It may be asked by several
-	// goroutines. Without it all are taken for alive.
+	// publisher's kind and node, which it knows itself: once Restored. It may be asked
+	// by several goroutines. Without it all are taken for alive.
 	IsAlive store.Alive
 	// Problem is told, by one goroutine, of an owner whose claim can not be written
 	// for a reason that is the claim's, once for each reason, and with nil when it
@@ -195,6 +195,7 @@ func (p *Publisher) Gone(ctx context.Context, ref store.Ref) error {
 	case <-ctx.Done():
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		e.gone = slices.DeleteFunc(e.gone, func(o chan error) bool { return o == ready })
 		return fmt.Errorf("waiting until the keys of %s are gone: %w", ref, errors.Join(ctx.Err(), p.trouble(e)))
 	}
 }

@@ -205,3 +205,19 @@ func TestStop(t *testing.T) {
 	a.stop()
 	waiting.Wait()
 }
+
+// A pod of this node that exists nowhere any more does not keep its label until all
+// pods are known, which may never be: where a journal was lost, for example.
+func TestDeadPodBeforeAllAreKnown(t *testing.T) {
+	_, client := world(t)
+	before := run(t, "n1", client, nil)
+	before.mustPublish(t, claim(pod("a", "n1"), "vnf1", "x=1"))
+	before.stop()
+	heir := claim(pod("b", "n1"), "vnf1", "x=2")
+	if err := run(t, "n1", client, alive).Publish(t.Context(), heir); !errors.Is(err, store.ErrUnsure) {
+		t.Errorf("while the pod exists: %v", err)
+	}
+	nobody := func(context.Context, store.Owner) (bool, error) { return false, nil }
+	run(t, "n1", client, nobody).mustPublish(t, heir)
+	converges(t, client, heir)
+}

@@ -164,6 +164,7 @@ func (p *Publisher) work(ctx context.Context, e *entry) {
 		p.back(ctx)
 		p.failed(ctx, e, &a, err)
 	}
+	p.forget(e)
 }
 
 // try asks the store, first for what is to go.

@@ -133,3 +133,25 @@ func FuzzConvert(f *testing.F) {
 		}
 	})
 }
+
+// A short text whose aliases stand for more than there is memory is refused before
+// anything is made of it; one that names a value twice is taken.
+func TestAliases(t *testing.T) {
+	long := "a: &a " + strings.Repeat("x", 1000) + "\nb: [" + strings.Repeat("*a,", 1000) + "]"
+	nested := "a0: &a0 [x]\n"
+	for i := range 40 {
+		nested += fmt.Sprintf("a%d: &a%d [*a%d, *a%d]\n", i+1, i+1, i, i)
+	}
+	for _, c := range []struct{ name, data, want string }{
+		{"a long text, often", long, "write it out"},
+		{"lists of lists", nested, "write it out"},
+		{"a list that has itself in it", "a: &a [*a]", "write it out"},
+		{"a value twice", "a: &a memif1\nb: *a", ""},
+	} {
+		s := v1.CustomConfigurationSpec{Microservice: "vnf1", ConfigItems: []v1.ConfigurationItem{{Module: "m", Type: "t", Name: "n", Data: c.data}}}
+		parts, errs := custom.Convert(&s, ligato.FormBoth)
+		if got := fmt.Sprint(errs); c.want == "" && (len(errs) > 0 || string(parts[0].Items[0].Value) != `{"a":"memif1","b":"memif1"}`) || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %v, %s", c.name, parts, got)
+		}
+	}
+}

@@ -28,6 +28,9 @@ type data struct {
 // parse reads the YAML of an item. The parser's own words may quote the text, so
 // of them the error has the line alone.
 func parse(text string) (data, error) {
+	if err := checkAliases(text); err != nil {
+		return data{}, err
+	}
 	converted, err := yaml.YAMLToJSONStrict([]byte(text))
 	if err != nil {
 		reason := "it is not YAML"

@@ -29,11 +29,11 @@ func splitEndpoints(list []string) (endpoints []string, plain bool, err error) {
 		e, isPlain := strings.CutPrefix(e, plainScheme)
 		e = strings.TrimPrefix(e, tlsScheme)
 		if i > 0 && isPlain != plain {
-			return nil, false, fmt.Errorf("of %q and %q one is for plain text and one for TLS: a client speaks TLS to all or to none", list[i-1], text)
+			return nil, false, fmt.Errorf("of %q and %q one is for plain text and one for TLS: a client speaks TLS to all or to none", shown(list[i-1]), shown(text))
 		}
 		plain = isPlain
 		if e = strings.TrimSuffix(e, "/"); !isHostPort(e) {
-			return nil, false, fmt.Errorf("%q is not http://HOST:PORT, https://HOST:PORT or HOST:PORT%s", text, hint(e))
+			return nil, false, fmt.Errorf("%q is not http://HOST:PORT, https://HOST:PORT or HOST:PORT%s", shown(text), hint(e))
 		}
 		endpoints = append(endpoints, e)
 	}
@@ -47,6 +47,19 @@ func isHostPort(text string) bool {
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && number > 0
+}
+
+// shown is an endpoint without what may be a password before its host.
+func shown(endpoint string) string {
+	at := strings.LastIndex(endpoint, "@")
+	if at < 0 {
+		return endpoint
+	}
+	scheme := strings.Index(endpoint[:at], "://")
+	if scheme < 0 {
+		return "..." + endpoint[at:]
+	}
+	return endpoint[:scheme] + "://..." + endpoint[at:]
 }
 
 func hint(endpoint string) string {

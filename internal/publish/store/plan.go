@@ -157,7 +157,9 @@ func (p *plan) build(s *step, record string) {
 	s.compares = []clientv3.Cmp{unrecorded(p.claim.Label, p.view.revision)}
 	if s.recorded {
 		s.ops = append(s.ops, clientv3.OpPut(place, record))
-	} else {
+	}
+	if p.own != nil {
+		// Keys that are as they should be are not compared: with their record they go.
 		s.compares = append(s.compares, at(place, p.own.revision))
 	}
 	for _, r := range p.dead {

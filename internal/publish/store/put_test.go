@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/polynic/polynic/internal/publish/store"
 	"github.com/polynic/polynic/test/etcd"
@@ -344,5 +345,37 @@ func TestKeyInTwoRecords(t *testing.T) {
 	w.drop(t, "vnf1", c.Owner)
 	if got := w.config(t, "vnf1"); len(got) != 2 {
 		t.Errorf("after the pod went: %v", slices.Sorted(maps.Keys(got)))
+	}
+}
+
+// between is a client's KV that has something done before its second transaction.
+type between struct {
+	clientv3.KV
+	transactions int
+	do           func()
+}
+
+func (b *between) Txn(ctx context.Context) clientv3.Txn {
+	if b.transactions++; b.transactions == 2 {
+		b.do()
+	}
+	return b.KV.Txn(ctx)
+}
+
+// The earlier sandbox of a pod goes after the next one looked, and before it
+// writes: keys with values that both have must not go with it.
+func TestEarlierSandboxGoesMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	first := claim(pod("a", "n1"), "vnf1", "x=1", "y=2")
+	second := claim(pod("a", "n1"), "vnf1", "x=1", "y=2")
+	second.Owner.Attachment.ContainerID = "second"
+	w.put(t, first, alive)
+	late := etcd.Dial(t, w.server)
+	late.KV = &between{KV: late.KV, do: func() { w.drop(t, "vnf1", first.Owner) }}
+	if _, err := store.New(late).Put(t.Context(), second, alive); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(values(second), w.config(t, "vnf1")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
