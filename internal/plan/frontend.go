@@ -55,12 +55,15 @@ func frontendsOf(s model.Service, port model.ServicePort, clusterIP netip.Addr) 
 	list := []desired.Frontend{{
 		Kind: desired.FrontendCluster, Address: clusterIP, Port: port.Port, Local: s.InternalLocal,
 	}}
-	isOther := func(a netip.Addr) bool { return a.Is6() != clusterIP.Is6() }
-	for _, a := range slices.DeleteFunc(slices.Clone(s.ExternalIPs), isOther) {
+	balanced := othersLike(clusterIP, s.LoadBalancerIPs)
+	for _, a := range othersLike(clusterIP, s.ExternalIPs) {
+		if slices.Contains(balanced, a) {
+			continue // the load balancer's sources count
+		}
 		list = append(list, desired.Frontend{Kind: desired.FrontendExternal, Address: a, Port: port.Port, Local: s.ExternalLocal})
 	}
-	sources := slices.DeleteFunc(slices.Clone(s.LoadBalancerSources), func(p netip.Prefix) bool { return isOther(p.Addr()) })
-	for _, a := range slices.DeleteFunc(slices.Clone(s.LoadBalancerIPs), isOther) {
+	sources := slices.DeleteFunc(slices.Clone(s.LoadBalancerSources), func(p netip.Prefix) bool { return p.Addr().Is6() != clusterIP.Is6() })
+	for _, a := range balanced {
 		if len(s.LoadBalancerSources) > 0 && len(sources) == 0 {
 			continue // nobody of this family may
 		}
@@ -72,6 +75,17 @@ func frontendsOf(s model.Service, port model.ServicePort, clusterIP netip.Addr) 
 		list = append(list, desired.Frontend{Kind: desired.FrontendNode, Port: port.NodePort, Local: s.ExternalLocal})
 	}
 	return list
+}
+
+// othersLike lists the addresses of the family of one, but that one, each once.
+func othersLike(one netip.Addr, list []netip.Addr) []netip.Addr {
+	var others []netip.Addr
+	for _, a := range list {
+		if a.Is6() == one.Is6() && a != one && !slices.Contains(others, a) {
+			others = append(others, a)
+		}
+	}
+	return others
 }
 
 // frontends gives a resolved port its frontends, and says what of it is refused.

@@ -144,12 +144,22 @@ func (f ServiceFacts) redirected() bool {
 	}
 	for _, s := range f.Slices {
 		for _, e := range s.Endpoints {
-			if _, ok := f.Redirect(e.Pod); ok {
+			if _, ok := f.redirect(e); ok {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// redirect is where the pod of an endpoint serves. A node is not believed what it
+// says of a pod that is on another.
+func (f ServiceFacts) redirect(e model.Endpoint) (model.Redirect, bool) {
+	to, ok := f.Redirect(e.Pod)
+	if !ok || to.Node != "" && e.Node != "" && to.Node != e.Node {
+		return model.Redirect{}, false
+	}
+	return to, true
 }
 
 // port resolves the endpoints of one port in the family of an address.
@@ -242,7 +252,7 @@ func (n Services) endpoint(f ServiceFacts, e *model.Endpoint, port uint16) Resol
 	if f.Redirect == nil {
 		return r
 	}
-	to, ok := f.Redirect(e.Pod)
+	to, ok := f.redirect(*e)
 	if !ok {
 		return r
 	}

@@ -76,6 +76,18 @@ func shown(r plan.ResolvedService) []string {
 	return lines
 }
 
+// A node that says of another's pod where it serves is not believed.
+func TestRedirectByAnotherNode(t *testing.T) {
+	s := web()
+	s.Ports, s.ClusterIPs, s.ExternalIPs, s.LoadBalancerIPs = s.Ports[:1], s.ClusterIPs[:1], nil, nil
+	for node, isLeft := range map[string]bool{"there": false, "": false, "here": true} {
+		f := plan.ServiceFacts{Service: s, Slices: []model.EndpointSlice{slice("here", node)}, Redirect: toTap}
+		if r := (plan.Services{Node: "here"}).Resolve(f); (r.Left != "") != isLeft {
+			t.Errorf("pod on %q, node there tells of it: left %q", node, r.Left)
+		}
+	}
+}
+
 func TestResolve(t *testing.T) {
 	with := func(change func(*model.Service)) model.Service {
 		s := web()
@@ -115,6 +127,15 @@ func TestResolve(t *testing.T) {
 				"service shop/web:dns UDP IPv4 cluster 10.96.0.10:53 external 192.0.2.77:53 load-balancer 198.51.100.1:53 from 203.0.113.0/24",
 				"service shop/web:dns UDP IPv6 cluster [fd00:96::a]:53",
 			},
+		},
+		{
+			"one address by several names", with(func(s *model.Service) {
+				s.ExternalIPs = addrs("192.0.2.1", "10.96.0.10", "198.51.100.1", "192.0.2.1")
+				s.LoadBalancerIPs = addrs("198.51.100.1", "198.51.100.2", "198.51.100.1")
+			}),
+			nil, false,
+			[]string{"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 external 192.0.2.1:80 " +
+				"load-balancer 198.51.100.1:80 from 203.0.113.0/24 load-balancer 198.51.100.2:80 from 203.0.113.0/24 node-port *:30080"},
 		},
 		{
 			"others serve what is not redirected", web(),

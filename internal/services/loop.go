@@ -101,10 +101,10 @@ func (l *loop) apply(ctx context.Context) error {
 	return nil
 }
 
-// compare takes over what the dataplane has.
+// compare takes over what the dataplane has. What failed is asked for again even if it
+// seems to be there: something beside it may have failed, as ending old flows.
 func (l *loop) compare(have map[desired.ServiceKey]desired.Service) {
 	l.unsure = false
-	clear(l.differs)
 	for key, s := range l.want {
 		if there, ok := have[key]; !ok || !there.Equal(s) {
 			l.differs[key] = true

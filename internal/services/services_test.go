@@ -237,6 +237,32 @@ func TestFailureIsTriedAgain(t *testing.T) {
 	})
 }
 
+// The dataplane may have failed in what it does beside, as ending old flows: it is
+// asked again, though the services are there.
+func TestFailureAfterTheChangeIsTriedAgain(t *testing.T) {
+	run(t, plan.Services{All: true}, func(b *bench) {
+		b.PutService(service(1))
+		b.Synced()
+		b.expect(web1)
+		before := len(b.driver.ServiceApplies())
+		b.driver.BeforeServices(func(ctx context.Context) error {
+			b.driver.BeforeServices(nil)
+			there := desired.Service{
+				Key:       key(1),
+				Frontends: []desired.Frontend{{Kind: desired.FrontendCluster, Address: netip.MustParseAddr("10.96.0.1"), Port: 80}},
+				Backends:  []desired.Backend{{Address: netip.MustParseAddr("10.1.0.5"), Port: 8080}},
+			}
+			return errors.Join(errBroken, b.driver.ApplyServices(ctx, []desired.Service{there}, nil))
+		})
+		b.PutSlice(slice(1, 5))
+		time.Sleep(time.Second)
+		b.expect(web1 + " -> 10.1.0.5:8080")
+		if got := len(b.driver.ServiceApplies()) - before; got != 2 {
+			t.Errorf("asked for %d times; want that it is asked again once", got)
+		}
+	})
+}
+
 // What went without our doing is there again after the interval, or at once where
 // the dataplane tells of it.
 func TestRepair(t *testing.T) {

@@ -88,10 +88,12 @@ func redirectOf(s *discoveryv1.EndpointSlice) (model.Redirect, bool) {
 	if len(found) != 1 || owner.Kind != "Pod" || owner.UID == "" || e.NodeName == nil || name == "" {
 		return model.Redirect{}, false
 	}
-	return model.Redirect{
-		Pod:       model.PodRef{Namespace: s.Namespace, Name: owner.Name, UID: string(owner.UID)},
-		Interface: name, Addresses: found, Node: *e.NodeName,
-	}, true
+	pod := model.PodRef{Namespace: s.Namespace, Name: owner.Name, UID: string(owner.UID)}
+	// By another name nobody could withdraw it.
+	if s.Name != sliceName(pod, s.AddressType) {
+		return model.Redirect{}, false
+	}
+	return model.Redirect{Pod: pod, Interface: name, Addresses: found, Node: *e.NodeName}, true
 }
 
 // Publish has every node learn where the services of a pod are served. The pod's

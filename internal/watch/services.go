@@ -5,6 +5,7 @@ package watch
 
 import (
 	"net/netip"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -69,9 +70,13 @@ func ModelService(s *corev1.Service) model.Service {
 		}
 	}
 	for _, text := range s.Spec.LoadBalancerSourceRanges {
-		if p, err := netip.ParsePrefix(text); err == nil {
+		// The API server lets spaces around it pass, and leading zeros.
+		if p, err := netip.ParsePrefix(strings.TrimSpace(text)); err == nil {
 			m.LoadBalancerSources = append(m.LoadBalancerSources, p.Masked())
 		}
+	}
+	if len(m.LoadBalancerSources) == 0 && len(s.Spec.LoadBalancerSourceRanges) > 0 {
+		m.LoadBalancerIPs = nil // rather for nobody than for everybody
 	}
 	if s.Spec.SessionAffinity == corev1.ServiceAffinityClientIP {
 		m.Affinity = defaultAffinity

@@ -291,6 +291,17 @@ func TestForeignRedirect(t *testing.T) {
 	a := newAPI(t)
 	a.putSlice("odd", "", "10.1.0.9", map[string]string{"contivpp.io/service-redirect": "true"})
 	a.putSlice("web-1", "web", "10.1.0.1", nil)
+	// By another name than its pod's it could not be withdrawn.
+	node := "there"
+	a.Put("namespaces/shop/endpointslices/named-so", &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "named-so", Labels: map[string]string{"contivpp.io/service-redirect": "true"},
+			Annotations:     map[string]string{"contivpp.io/service-endpoint-if": "tap1"},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: "pod-web-1", UID: "uid-1"}},
+		},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{"10.1.0.2"}, NodeName: &node}},
+	})
 	sink, need := followServices(t, a.source)
 	need()
 	sink.expect(t, map[string]string{"slice shop/web-1": "of web [{ TCP 8080}] 10.1.0.1 ready pod-web-1@there"})
@@ -322,6 +333,15 @@ func TestModelService(t *testing.T) {
 	if diff := cmp.Diff(want, watch.ModelService(&s), cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("service (-want +got):\n%s", diff)
+	}
+	// Ranges as old objects have them do not open the balancer's address to everybody.
+	s.Spec.LoadBalancerSourceRanges = []string{" 203.0.113.0/24 "}
+	if got := watch.ModelService(&s).LoadBalancerSources; !slices.Equal(got, want.LoadBalancerSources) {
+		t.Errorf("sources %v, want %v", got, want.LoadBalancerSources)
+	}
+	s.Spec.LoadBalancerSourceRanges = []string{"010.0.0.0/8"}
+	if got := watch.ModelService(&s); len(got.LoadBalancerIPs) > 0 && len(got.LoadBalancerSources) == 0 {
+		t.Errorf("a range that is not understood lets everybody use %v", got.LoadBalancerIPs)
 	}
 	s.Spec.ClusterIPs = []string{"None"}
 	if !watch.ModelService(&s).Headless() {

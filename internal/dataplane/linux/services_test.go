@@ -5,8 +5,10 @@ package linux_test
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,4 +133,70 @@ func TestServices(t *testing.T) {
 
 func TestServicePackets(t *testing.T) {
 	drivertest.RunServicePackets(t, newWorld(t).world())
+}
+
+// A table of which something was altered while no agent ran is not left behind where
+// its services are not wanted any more: it would keep kube-proxy from them.
+func TestAlteredTableGoes(t *testing.T) {
+	for name, alter := range map[string]string{
+		"what all have in common": "refuse",
+		"a service's part":        "any4/default/plain-1/tcp/http",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWired(t)
+			if err := w.driver.ApplyServices(t.Context(), []desired.Service{plainService(1, 2)}, nil); err != nil {
+				t.Fatal(err)
+			}
+			shell(t, "nft flush chain inet "+servicesTable+" "+alter)
+			found, err := w.driver.ObserveServices(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.driver.ApplyServices(t.Context(), nil, slices.Collect(maps.Keys(found))); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.Command("nft", "list", "table", "inet", servicesTable).CombinedOutput(); err == nil {
+				t.Errorf("still there:\n%s", out)
+			}
+		})
+	}
+}
+
+// A client that is held to a backend which is gone, as an agent ended before it had
+// that forgotten, is not held to it until the affinity ends.
+func TestClientHeldToWhatIsGone(t *testing.T) {
+	w := newWired(t)
+	s := plainService(1, 2)
+	s.Affinity = 10800
+	apply := func() {
+		t.Helper()
+		if err := w.driver.ApplyServices(t.Context(), []desired.Service{s}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	isWhole := func() bool {
+		t.Helper()
+		found, err := w.driver.ObserveServices(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found[s.Key].Equal(s)
+	}
+	hold := func(client, backend string) {
+		t.Helper()
+		shell(t, fmt.Sprintf("nft add element inet %s kept4/default/plain-1/tcp/http/8080 '{ %s timeout 1h : %s }'", servicesTable, client, backend))
+	}
+	apply()
+	hold("10.9.9.1", "10.1.0.1")
+	if !isWhole() {
+		t.Error("a client at a backend is taken for a mistake")
+	}
+	hold("10.9.9.2", "10.1.0.99")
+	if isWhole() {
+		t.Error("a client at what is no backend is not noticed")
+	}
+	apply()
+	if !isWhole() {
+		t.Error("the client is still held")
+	}
 }

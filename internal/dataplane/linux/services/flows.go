@@ -5,6 +5,7 @@ package services
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 
@@ -72,6 +73,26 @@ func (f *flows) stale(k frontendKey, now, gone map[netip.AddrPort]bool) {
 		f.gone[k] = gone
 	}
 	f.has4, f.has6 = f.has4 || !k.isIPv6, f.has6 || k.isIPv6
+}
+
+// merge adds what is stale after a later change.
+func (f *flows) merge(later flows) {
+	if len(later.now) == 0 {
+		return
+	}
+	if f.now == nil {
+		f.now, f.gone = map[frontendKey]map[netip.AddrPort]bool{}, map[frontendKey]map[netip.AddrPort]bool{}
+	}
+	for k, now := range later.now {
+		f.now[k] = now
+		gone := maps.Clone(later.gone[k])
+		if gone == nil {
+			gone = map[netip.AddrPort]bool{}
+		}
+		maps.Copy(gone, f.gone[k])
+		f.gone[k] = gone
+	}
+	f.has4, f.has6 = f.has4 || later.has4, f.has6 || later.has6
 }
 
 func serving(list []desired.Backend) map[netip.AddrPort]bool {

@@ -28,15 +28,17 @@ func (t *Table) read(ctx context.Context) (map[desired.ServiceKey]desired.Servic
 	}
 	t.made, t.holders, t.hairpins = map[desired.ServiceKey]*entry{}, map[frontendKey]desired.ServiceKey{}, map[hairpin]int{}
 	t.numbers, t.garbage, t.had, t.sticky = numbers{}, newContents(), t.pods, 0
-	t.isNew = l == nil || !l.isCommon(t.pods)
+	t.isThere = l != nil
+	t.isNew = !t.isThere || !l.isCommon(t.pods)
 	found := map[desired.ServiceKey]desired.Service{}
-	if t.isNew {
+	if !t.isThere {
 		return found, nil
 	}
 	t.noting = l.hasRules(notes, noteRules())
 	for k, s := range l.services() {
+		found[k] = desired.Service{Key: k}
 		e, ok := l.entry(s)
-		if !ok {
+		if t.isNew || !ok {
 			continue
 		}
 		t.made[k] = e
@@ -50,7 +52,9 @@ func (t *Table) read(ctx context.Context) (map[desired.ServiceKey]desired.Servic
 		}
 		t.pair(e.service.Backends, map[hairpin]int{}, +1)
 	}
-	t.sweep(l)
+	if !t.isNew {
+		t.sweep(l)
+	}
 	return found, nil
 }
 
@@ -231,7 +235,23 @@ func (l *listing) entry(s *found) (*entry, bool) {
 			return nil, false
 		}
 	}
-	return e, true
+	return e, !l.holdsToOthers(e)
+}
+
+// holdsToOthers reports whether a client is held to what is no backend any more: an
+// agent ended, or failed, before it had that forgotten.
+func (l *listing) holdsToOthers(e *entry) bool {
+	n, members := namesOf(e.service.Key), e.memberKeys()
+	for _, of := range []string{"", onlyLocal} {
+		for _, port := range portsOf(e.service, of) {
+			for _, held := range l.elements[n.kept(of, port)] {
+				if !has(members, elementKey{n.of(membersOf(of)), key(held.value, strconv.Itoa(int(port)))}) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // sweep finds what is in the table beside what is known.

@@ -49,8 +49,13 @@ type Table struct {
 	garbage contents
 	// isNew is set where there is no table, or one that must be made anew.
 	isNew bool
-	pods  []netip.Prefix // that the table is to have
-	had   []netip.Prefix // that it has
+	// isThere says that there is one that must be made anew.
+	isThere bool
+	pods    []netip.Prefix // that the table is to have
+	had     []netip.Prefix // that it has
+
+	// owed are flows to be deleted, also those that could not be before.
+	owed flows
 
 	changes changes
 }
@@ -104,7 +109,12 @@ func (t *Table) apply(ctx context.Context, put []desired.Service, gone []desired
 	if err := t.carryOut(ctx, c); err != nil {
 		return err
 	}
-	return errors.Join(t.forgetFlows(c.flows), t.forgetClients(ctx, c.left))
+	t.owed.merge(c.flows)
+	err = t.forgetFlows(t.owed)
+	if err == nil {
+		t.owed = flows{}
+	}
+	return errors.Join(err, t.forgetClients(ctx, c.left))
 }
 
 // carryOut runs a change. Where there is no service, there is no table.
@@ -114,10 +124,10 @@ func (t *Table) carryOut(ctx context.Context, c *change) error {
 		t.garbage, t.isNew, t.had = contents{}, false, t.pods
 		return err
 	}
-	if t.isNew {
+	if t.isNew && !t.isThere {
 		return nil
 	}
-	t.garbage, t.isNew = contents{}, true
+	t.garbage, t.isNew, t.isThere = contents{}, true, false
 	return t.removeTable(ctx)
 }
 
@@ -128,8 +138,8 @@ func (t *Table) removeTable(ctx context.Context) error {
 	return t.run(ctx, tx)
 }
 
-// ObserveServices implements dataplane.Services. A service that is not whole is left
-// out.
+// ObserveServices implements dataplane.Services. A service that is not whole is told
+// of without content, so that it goes where nobody wants it.
 func (t *Table) ObserveServices(ctx context.Context) (map[desired.ServiceKey]desired.Service, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
