@@ -4,9 +4,11 @@
 package services
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -44,16 +46,21 @@ type Publisher struct {
 	mu    sync.Mutex
 	local map[podKey]model.Redirect // nil until it is known
 	// has is what the cluster has of this node, by the name of its source.
-	has map[string]model.Redirect
-	// told is when a pod was told of last.
-	told map[podKey]time.Time
+	has  map[string]model.Redirect
+	told map[podKey]attempt
+}
+
+// attempt is what came of telling of a pod.
+type attempt struct {
+	again    time.Time // when it may be told of again
+	failures int       // in a row
 }
 
 // NewPublisher makes a Publisher for the node of a name.
 func NewPublisher(log *slog.Logger, cluster Cluster, node string) *Publisher {
 	return &Publisher{
 		log: log, cluster: cluster, node: node, wake: make(chan struct{}, 1),
-		has: map[string]model.Redirect{}, told: map[podKey]time.Time{},
+		has: map[string]model.Redirect{}, told: map[podKey]attempt{},
 	}
 }
 
@@ -90,106 +97,125 @@ func (p *Publisher) HasNot(source string) {
 
 // Run works until ctx ends.
 func (p *Publisher) Run(ctx context.Context) error {
-	failures := 0
 	for ctx.Err() == nil {
-		err := p.round(ctx)
-		pause := echoLimit
-		if err != nil && ctx.Err() == nil {
-			if failures == 0 {
-				p.log.WarnContext(ctx, "other nodes do not learn at which interfaces pods serve; trying again", slog.Any("error", err))
-			}
-			pause = min(firstPublish<<min(failures, 16), lastPublish)
-			failures++
-		} else {
-			failures = 0
-		}
-		p.wait(ctx, pause, err)
-	}
-	return nil
-}
-
-// wait waits for a change, or, after a failure, for the time of the next attempt.
-func (p *Publisher) wait(ctx context.Context, pause time.Duration, failed error) {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	for {
+		p.round(ctx)
+		timer := time.NewTimer(p.pause(time.Now()))
 		select {
 		case <-p.wake:
-			if failed != nil {
-				continue
-			}
 		case <-timer.C:
 		case <-ctx.Done():
 		}
-		return
-	}
-}
-
-// round tells the cluster what it does not have.
-func (p *Publisher) round(ctx context.Context) error {
-	publish, withdraw := p.work(time.Now())
-	for _, r := range publish {
-		if err := p.cluster.Publish(ctx, r); err != nil {
-			return err
-		}
-		p.note(r.Pod)
-	}
-	for _, pod := range withdraw {
-		if err := p.cluster.Withdraw(ctx, pod); err != nil {
-			return err
-		}
-		p.note(pod)
+		timer.Stop()
 	}
 	return nil
 }
 
-func (p *Publisher) note(pod model.PodRef) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.told[keyOf(pod)] = time.Now()
+// round tells the cluster what it does not have. What it refuses of one pod does not
+// keep it from learning of others.
+func (p *Publisher) round(ctx context.Context) {
+	began := time.Now()
+	var fresh []error
+	for _, n := range p.news(began) {
+		if time.Since(began) > echoLimit {
+			break // it is slow to answer: what is new comes first again
+		}
+		err := p.tell(ctx, n)
+		if ctx.Err() != nil {
+			return
+		}
+		if p.note(n.pod, err) {
+			fresh = append(fresh, err)
+		}
+	}
+	if len(fresh) > 0 {
+		p.log.WarnContext(ctx, "other nodes do not learn at which interfaces pods serve; trying again",
+			slog.Int("pods", len(fresh)), slog.Any("error", fresh[0]))
+	}
 }
 
-// work is what there is to tell. What was told a moment ago may be on its way back.
-func (p *Publisher) work(now time.Time) (publish []model.Redirect, withdraw []model.PodRef) {
+func (p *Publisher) tell(ctx context.Context, n news) error {
+	if n.publish {
+		return p.cluster.Publish(ctx, n.redirect)
+	}
+	return p.cluster.Withdraw(ctx, n.pod)
+}
+
+// note keeps when a pod may be told of again; it reports whether that failed for the
+// first time.
+func (p *Publisher) note(pod model.PodRef, err error) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	maps.DeleteFunc(p.told, func(_ podKey, at time.Time) bool { return now.Sub(at) >= echoLimit })
-	if p.local == nil {
-		return nil, nil
+	if err == nil {
+		p.told[keyOf(pod)] = attempt{again: time.Now().Add(echoLimit)}
+		return false
 	}
-	known := map[podKey]map[string]bool{} // addresses that are right
-	gone := map[podKey]model.PodRef{}
+	failures := p.told[keyOf(pod)].failures
+	p.told[keyOf(pod)] = attempt{time.Now().Add(min(firstPublish<<min(failures, 16), lastPublish)), failures + 1}
+	return failures == 0
+}
+
+// pause is how long there is nothing to tell, if nothing changes.
+func (p *Publisher) pause(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pause := echoLimit
+	for _, a := range p.told {
+		if wait := a.again.Sub(now); wait > 0 {
+			pause = min(pause, wait)
+		}
+	}
+	return pause
+}
+
+// news is what there is to tell of a pod.
+type news struct {
+	pod      model.PodRef
+	publish  bool
+	redirect model.Redirect
+	failures int
+}
+
+// news lists what there is to tell, what failed already last. What was told a moment
+// ago may be on its way back.
+func (p *Publisher) news(now time.Time) []news {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.local == nil {
+		return nil
+	}
+	all, right := map[podKey]news{}, map[podKey]map[string]bool{}
 	for _, r := range p.has {
 		key := keyOf(r.Pod)
 		to, ok := p.local[key]
 		if !ok {
-			gone[key] = r.Pod
+			all[key] = news{pod: r.Pod}
 			continue
 		}
-		if known[key] == nil {
-			known[key] = map[string]bool{}
+		if right[key] == nil {
+			right[key] = map[string]bool{}
 		}
 		for _, a := range r.Addresses {
-			known[key][a.String()] = to.Interface == r.Interface && slices.Contains(to.Addresses, a)
+			right[key][a.String()] = to.Interface == r.Interface && slices.Contains(to.Addresses, a)
 		}
 	}
 	for key, r := range p.local {
-		if _, isRecent := p.told[key]; isRecent {
-			continue
-		}
-		for _, a := range r.Addresses {
-			if !known[key][a.String()] {
-				publish = append(publish, r)
-				break
-			}
+		if slices.ContainsFunc(r.Addresses, func(a netip.Addr) bool { return !right[key][a.String()] }) {
+			all[key] = news{pod: r.Pod, publish: true, redirect: r}
 		}
 	}
-	for key, pod := range gone {
-		if _, isRecent := p.told[key]; !isRecent {
-			withdraw = append(withdraw, pod)
+	maps.DeleteFunc(p.told, func(key podKey, a attempt) bool {
+		_, isWanted := all[key]
+		return !now.Before(a.again) && (a.failures == 0 || !isWanted)
+	})
+	var list []news
+	for key, n := range all {
+		if a := p.told[key]; !now.Before(a.again) {
+			n.failures = a.failures
+			list = append(list, n)
 		}
 	}
-	slices.SortFunc(publish, func(a, b model.Redirect) int { return strings.Compare(a.Pod.UID, b.Pod.UID) })
-	slices.SortFunc(withdraw, func(a, b model.PodRef) int { return strings.Compare(a.UID, b.UID) })
-	return publish, withdraw
+	slices.SortFunc(list, func(a, b news) int {
+		return cmp.Or(cmp.Compare(a.failures, b.failures), strings.Compare(a.pod.UID, b.pod.UID))
+	})
+	return list
 }

@@ -26,13 +26,18 @@ import (
 type cluster struct {
 	publisher *services.Publisher
 
-	mu   sync.Mutex
-	err  error
-	has  map[string]model.Redirect
-	told []string
+	mu  sync.Mutex
+	err error
+	// refuses has the pods of which it hears nothing.
+	refuses map[string]bool
+	has     map[string]model.Redirect
+	told    []string
 }
 
 func (c *cluster) Publish(_ context.Context, r model.Redirect) error {
+	if c.isRefused(r.Pod) {
+		return errors.New("forbidden")
+	}
 	return c.ask(fmt.Sprint("publish ", r.Pod.UID, " ", r.Interface, " ", r.Addresses), func() {
 		for n, a := range r.Addresses {
 			part := r
@@ -67,6 +72,21 @@ func (c *cluster) ask(what string, do func()) error {
 func (c *cluster) put(source string, r model.Redirect) {
 	c.has[source] = r
 	c.publisher.Has(source, r)
+}
+
+func (c *cluster) isRefused(pod model.PodRef) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refuses[pod.UID]
+}
+
+func (c *cluster) refuse(uids ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refuses = map[string]bool{}
+	for _, uid := range uids {
+		c.refuses[uid] = true
+	}
 }
 
 func (c *cluster) fail(err error) {
@@ -152,5 +172,24 @@ func TestPublishIsTriedAgain(t *testing.T) {
 		c.fail(nil)
 		time.Sleep(5 * time.Minute)
 		c.expect(t, "publish 1 tap1 [10.2.0.1]")
+	})
+}
+
+// What the cluster refuses of one pod, as in a namespace that is going, keeps it from
+// learning of no other, then and later.
+func TestPublishOfOthersThanTheRefused(t *testing.T) {
+	publish(t, func(c *cluster) {
+		c.put("7/0", here(7))
+		c.refuse("1")
+		c.publisher.SetLocal([]model.Redirect{here(1), here(2)})
+		c.expect(t, "publish 2 tap1 [10.2.0.2]", "withdraw 7")
+		time.Sleep(time.Hour)
+		c.publisher.SetLocal([]model.Redirect{here(1), here(2), here(3)})
+		c.expect(t, "publish 3 tap1 [10.2.0.3]")
+		c.refuse()
+		time.Sleep(5 * time.Minute)
+		c.expect(t, "publish 1 tap1 [10.2.0.1]")
+		time.Sleep(time.Hour)
+		c.expect(t)
 	})
 }

@@ -10,12 +10,18 @@ import (
 	"github.com/polynic/polynic/internal/desired"
 )
 
-var _ dataplane.Services = (*Driver)(nil)
+var (
+	_ dataplane.Services      = (*Driver)(nil)
+	_ dataplane.ServiceLimits = (*Driver)(nil)
+)
 
 // ApplyServices implements dataplane.Services.
 func (d *Driver) ApplyServices(ctx context.Context, put []desired.Service, gone []desired.ServiceKey) error {
 	return d.services.ApplyServices(ctx, put, gone)
 }
+
+// Unserved implements dataplane.ServiceLimits.
+func (d *Driver) Unserved(s desired.Service) error { return d.services.Unserved(s) }
 
 // ObserveServices implements dataplane.Services.
 func (d *Driver) ObserveServices(ctx context.Context) (map[desired.ServiceKey]desired.Service, error) {

@@ -135,6 +135,18 @@ func TestServicePackets(t *testing.T) {
 	drivertest.RunServicePackets(t, newWorld(t).world())
 }
 
+// A name that the table cannot have is told of one service, before it fails them all.
+func TestUnservedNames(t *testing.T) {
+	d := newWired(t).driver
+	for port, isServed := range map[string]bool{"http": true, "": true, "HTTP": false, "a b": false, strings.Repeat("p", 64): false} {
+		s := plainService(1, 1)
+		s.Key.Port = port
+		if err := d.Unserved(s); (err == nil) != isServed {
+			t.Errorf("port %q: %v", port, err)
+		}
+	}
+}
+
 // A table of which something was altered while no agent ran is not left behind where
 // its services are not wanted any more: it would keep kube-proxy from them.
 func TestAlteredTableGoes(t *testing.T) {

@@ -60,6 +60,14 @@ func (d *Driver) ApplyServices(ctx context.Context, put []desired.Service, gone 
 	return err
 }
 
+// Unserved implements dataplane.ServiceLimits: the node has every service.
+func (d *Driver) Unserved(s desired.Service) error {
+	if limits, ok := d.config.NodeServices.(dataplane.ServiceLimits); ok {
+		return limits.Unserved(s)
+	}
+	return nil
+}
+
 // ObserveServices implements dataplane.Services.
 func (d *Driver) ObserveServices(ctx context.Context) (map[desired.ServiceKey]desired.Service, error) {
 	d.services.known = false

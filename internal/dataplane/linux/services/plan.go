@@ -173,8 +173,9 @@ func (t *Table) set(c *change, s desired.Service, before map[hairpin]int) error 
 
 // check refuses what would not be a name in the table: nft reads these as text.
 func check(k desired.ServiceKey) error {
+	const longest = 63 // of a label of DNS; three of them and an address are a name in nftables
 	for _, name := range []string{k.Service.Namespace, k.Service.Name, k.Port} {
-		if strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-.", r) }) {
+		if len(name) > longest || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-.", r) }) {
 			return fmt.Errorf("service %q: %q is no name of Kubernetes", k, name)
 		}
 	}

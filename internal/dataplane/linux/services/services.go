@@ -60,7 +60,10 @@ type Table struct {
 	changes changes
 }
 
-var _ dataplane.Services = (*Table)(nil)
+var (
+	_ dataplane.Services      = (*Table)(nil)
+	_ dataplane.ServiceLimits = (*Table)(nil)
+)
 
 // New makes nothing yet.
 func New() (*Table, error) {
@@ -137,6 +140,9 @@ func (t *Table) removeTable(ctx context.Context) error {
 	tx.Delete(&knftables.Table{})
 	return t.run(ctx, tx)
 }
+
+// Unserved implements dataplane.ServiceLimits.
+func (t *Table) Unserved(s desired.Service) error { return check(s.Key) }
 
 // ObserveServices implements dataplane.Services. A service that is not whole is told
 // of without content, so that it goes where nobody wants it.
