@@ -113,6 +113,8 @@ func (s Settings) fromFile(env Environment) (target, error) {
 	switch t.plain = c.InsecureTransport || http; {
 	case c.InsecureTransport && anyHTTPS(c.Endpoints):
 		return target{}, fmt.Errorf("%s: insecure-transport is true, but endpoints say https://: change either", s.ConfigFile)
+	case !c.InsecureTransport && http && c.CAFile+c.CertFile+c.KeyFile != "":
+		return target{}, fmt.Errorf("%s: endpoints say http://, plain text, but it names files of TLS: write https://, or remove them", s.ConfigFile)
 	case t.plain:
 		t.files = files{}
 		return t, nil

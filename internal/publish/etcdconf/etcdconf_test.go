@@ -82,6 +82,7 @@ func TestConfRefusals(t *testing.T) {
 		{"a variable that is not there", plain + "expand-env-variables: true\nendpoints: [\"$HOST:1\"]", `variable "HOST" is not in the environment`},
 		{"neither plain nor TLS", "endpoints: [a:1]", "neither insecure-transport: true nor a ca-file"},
 		{"plain and TLS", plain + "endpoints: [\"https://a:1\"]", "change either"},
+		{"plain endpoints with TLS", "endpoints: [\"http://a:1\"]\nca-file: x", "write https://"},
 		{"a certificate without a key", "endpoints: [a:1]\ncert-file: x", "cert-file and key-file go together"},
 		{"no such file", "endpoints: [a:1]\nca-file: /does/not/exist", "open /does/not/exist"},
 		{"too long", plain + "endpoints: [a:1]\ndial-timeout: 36000000000000000", "dial-timeout: want 0"},

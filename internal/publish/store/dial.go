@@ -5,6 +5,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,7 @@ const (
 func Dial(config clientv3.Config) (*clientv3.Client, error) {
 	config.MaxUnaryRetries = 2 // the second is with a new token where etcd does not take the first one
 	config.DialKeepAliveTime, config.DialKeepAliveTimeout = keepalive, dead
-	later := &authentication{}
+	later := &authentication{asked: config.Username != ""}
 	if config.Logger == nil {
 		config.Logger = zap.NewNop()
 	}
@@ -55,18 +56,31 @@ func failFast(ctx context.Context, method string, request, reply any, conn *grpc
 	return invoke(ctx, method, request, reply, conn, append(options, grpc.WaitForReady(false))...)
 }
 
-// authentication is put off until the first request that needs it: a client with a
-// user's name wants to be let in before it exists, for which etcd would have to be
-// there.
+// authentication is put off until the first request: a client with a user's name
+// wants to be let in before it exists, for which etcd would have to be there.
 type authentication struct {
-	over atomic.Bool // the client exists
+	asked bool        // there is a name
+	over  atomic.Bool // the client exists
+	done  atomic.Bool // etcd has let it in, or asks nobody
 }
 
 func (a *authentication) intercept(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error { //nolint:revive // grpc.UnaryClientInterceptor
-	if !a.over.Load() && method == authenticate {
+	switch {
+	case method == authenticate && !a.over.Load():
 		return rpctypes.ErrGRPCAuthNotEnabled // so it goes without a token, for now
+	case method == authenticate:
+		err := invoke(ctx, method, request, reply, conn, options...)
+		if err == nil || errors.Is(rpctypes.Error(err), rpctypes.ErrAuthNotEnabled) {
+			a.done.Store(true)
+		}
+		return err
+	case a.asked && !a.done.Load():
+		// The client gets itself a token then, and asks again. Without one etcd would
+		// take it for the user that its certificate names.
+		return rpctypes.ErrGRPCUserEmpty
+	default:
+		return invoke(ctx, method, request, reply, conn, options...)
 	}
-	return invoke(ctx, method, request, reply, conn, options...)
 }
 
 const authenticate = "/etcdserverpb.Auth/Authenticate"
