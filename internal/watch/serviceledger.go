@@ -169,9 +169,9 @@ func (l *serviceLedger) endpoints(s selected) []model.EndpointSlice {
 				family = 6
 			}
 			var key strings.Builder
-			key.WriteString(fmt.Sprintf("%s-ipv%d", s.Ref.Name, family))
+			fmt.Fprintf(&key, "%s-ipv%d", s.Ref.Name, family)
 			for _, p := range ports {
-				key.WriteString(fmt.Sprintf("-%s%d", p.Name, p.Port))
+				fmt.Fprintf(&key, "-%s%d", p.Name, p.Port)
 			}
 			if found[key.String()] == nil {
 				found[key.String()] = &model.EndpointSlice{Name: key.String(), Service: s.Ref, Ports: ports}
