@@ -138,13 +138,14 @@ func FuzzConvert(f *testing.F) {
 // anything is made of it; one that names a value twice is taken.
 func TestAliases(t *testing.T) {
 	long := "a: &a " + strings.Repeat("x", 1000) + "\nb: [" + strings.Repeat("*a,", 1000) + "]"
-	nested := "a0: &a0 [x]\n"
+	var nested strings.Builder
+	nested.WriteString("a0: &a0 [x]\n")
 	for i := range 40 {
-		nested += fmt.Sprintf("a%d: &a%d [*a%d, *a%d]\n", i+1, i+1, i, i)
+		fmt.Fprintf(&nested, "a%d: &a%d [*a%d, *a%d]\n", i+1, i+1, i, i)
 	}
 	for _, c := range []struct{ name, data, want string }{
 		{"a long text, often", long, "write it out"},
-		{"lists of lists", nested, "write it out"},
+		{"lists of lists", nested.String(), "write it out"},
 		{"a list that has itself in it", "a: &a [*a]", "write it out"},
 		{"a value twice", "a: &a memif1\nb: *a", ""},
 	} {
