@@ -109,8 +109,10 @@ func (s suite) refusedAtApply() {
 		s.t.Error("a fourth part in a pod template is let through")
 	}
 	cmd := s.Command("create", "-f", "-")
-	cmd.Stdin = strings.NewReader(strings.Replace(deployment, "metadata: {name: many}",
-		`metadata: {name: misplaced, annotations: {contivpp.io/custom-if: tap1/tap}}`, 1))
+	cmd.Stdin = strings.NewReader(strings.NewReplacer(
+		"      annotations: {contivpp.io/custom-if:", "      annotations: {example.com/other:", // the template's
+		"metadata: {name: many}", "metadata: {name: misplaced, annotations: {contivpp.io/custom-if: tap1/tap}}",
+	).Replace(deployment))
 	if out, err := cmd.CombinedOutput(); err != nil ||
 		!strings.Contains(string(out), "Warning: ") || !strings.Contains(string(out), "put it into spec.template.metadata.annotations") {
 		s.t.Errorf("an annotation of a Deployment itself: %v: %s", err, out)
