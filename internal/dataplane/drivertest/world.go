@@ -4,8 +4,10 @@
 package drivertest
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"testing"
 
 	"github.com/polynic/polynic/internal/dataplane"
@@ -78,6 +80,7 @@ func RunServices(t *testing.T, open func() (dataplane.Services, error), damage f
 // RunServicePackets runs the part of the services' suite that asks services.
 func RunServicePackets(t *testing.T, w World) {
 	t.Helper()
+	refuseEverybody(t, w.Node)
 	runServices(t, w, map[string]func(*serviceBench){
 		"every protocol and family":          everyProtocol,
 		"every frontend":                     everyFrontend,
@@ -96,6 +99,21 @@ func RunServicePackets(t *testing.T, w World) {
 		"a stream outlives its backend":      streamStays,
 		"endpoints come and go under load":   underLoad,
 	})
+}
+
+// refuseEverybody has the node tell of every datagram that it refuses: of itself it
+// tells each host so once a second, after the first six.
+func refuseEverybody(t *testing.T, node Place) {
+	t.Helper()
+	err := node.Do(func() error {
+		return errors.Join(
+			os.WriteFile("/proc/sys/net/ipv4/icmp_ratelimit", []byte("0"), 0o600),
+			os.WriteFile("/proc/sys/net/ipv6/icmp/ratelimit", []byte("0"), 0o600),
+		)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func runServices(t *testing.T, w World, tests map[string]func(*serviceBench)) {

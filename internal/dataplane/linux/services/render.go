@@ -119,6 +119,11 @@ func pick(n names, s desired.Service, b *block, of string) []rule {
 	return append(list, rule{
 		translate + fmt.Sprintf("numgen random mod %d offset %d map @%s", b.count(), b.offset, n.backends(s.Key.Protocol)),
 		fmt.Sprintf("%d from %d", b.count(), b.offset),
+	}, rule{
+		// A packet that is on its way while nftables commits may see the old rules, and
+		// no more an element that goes. It is sent again; let through, its connection
+		// would be taken for one that nobody translates, and stay so.
+		"drop", "its number went meanwhile",
 	})
 }
 
