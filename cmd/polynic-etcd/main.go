@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -41,7 +42,9 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&config.Netns, "netns", "", "`path` of the node's network namespace")
 	flags.StringVar(&ports, "ports", "2379,32379", "`ports` at which it is reached there")
 	isVersion := flags.Bool("version", false, "print the version")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil // it is printed
+	} else if err != nil {
 		return err
 	}
 	if *isVersion {
