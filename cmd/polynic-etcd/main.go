@@ -51,6 +51,9 @@ func run(ctx context.Context, args []string) error {
 		_, err := fmt.Print(release.Line("polynic-etcd", release.Version(version)))
 		return err
 	}
+	if config.Data == "" || config.Endpoint == "" || config.Netns == "" {
+		return errors.New("-data, -endpoint and -netns are needed: polynic lab up starts this program, and gives them")
+	}
 	for text := range strings.SplitSeq(ports, ",") {
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil {
