@@ -64,6 +64,19 @@ func TestCNIBinaryDependsOnNothing(t *testing.T) {
 	}
 }
 
+// The etcd of the lab is a program of its own because it is that large: the others
+// are its clients.
+func TestOnlyTheLabsEtcdIsAServer(t *testing.T) {
+	for _, program := range []string{"polynic", "polynic-agent", "polynic-controller"} {
+		deps := output(t, "go", "list", "-deps", "./cmd/"+program)
+		for dep := range strings.FieldsSeq(deps) {
+			if strings.HasPrefix(dep, "go.etcd.io/etcd/server/") {
+				t.Fatalf("%s depends on %s: have it be a client of polynic-etcd, which is the server", program, dep)
+			}
+		}
+	}
+}
+
 func TestNoReplace(t *testing.T) {
 	for _, file := range []string{"go.mod", "tools/go.mod", "test/cluster/programs/go.mod"} {
 		var mod struct {

@@ -69,7 +69,7 @@ func layers() []layer {
 			"internal/explain",
 			[]string{
 				"api/...", "internal/attach", "internal/config", "internal/desired", "internal/ipam", "internal/manifest",
-				"internal/memifdir", "internal/model", "internal/plan", "internal/publish/ligato", "internal/watch",
+				"internal/memifdir", "internal/model", "internal/plan", "internal/publish/custom", "internal/publish/ligato", "internal/watch",
 			},
 			"explaining asks the pod path's own rules, and touches nothing",
 		},

@@ -22,9 +22,10 @@ const healthLimit = 4 * time.Second
 func newHealth(path *string) *cobra.Command {
 	var onlyAlive bool
 	command := &cobra.Command{
-		Use:   "health",
-		Short: "Ask the agent that runs here whether it is ready; the exit code is 1 where it is not",
-		Args:  cobra.NoArgs,
+		Use:     "health",
+		Short:   "Ask the agent that runs here whether it is ready; the exit code is 1 where it is not",
+		Example: "  polynic-agent health\n  polynic-agent health --alive",
+		Args:    cobra.NoArgs,
 	}
 	command.Flags().BoolVar(&onlyAlive, "alive", false, "be content with an answer, ready or not")
 	command.RunE = func(cmd *cobra.Command, _ []string) error {

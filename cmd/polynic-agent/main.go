@@ -48,6 +48,7 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "polynic-agent --config FILE",
 		Short:         "Give pods their interfaces and keep them as they should be",
+		Example:       "  polynic-agent --config /etc/polynic/agent.yaml\n  polynic-agent health",
 		Args:          cobra.NoArgs,
 		Version:       release.Version(version),
 		SilenceUsage:  true,
@@ -66,7 +67,10 @@ func command() *cobra.Command {
 	root.AddCommand(newHealth(&path), newPods(&path, &level), &cobra.Command{
 		Use:   "remove",
 		Short: "Take away everything that polynic made on this node, while no agent runs",
-		Args:  cobra.NoArgs,
+		Long: `Take away everything that polynic made on this node, while no agent runs and the relay does. Pods that
+run lose their network; polynic uninstall asks before, and removes the CNI plugin as well.`,
+		Example: "  polynic-agent remove --config /etc/polynic/agent.yaml",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options, err := options(path, level)
 			if err != nil {

@@ -13,9 +13,10 @@ import (
 
 func newPods(path, level *string) *cobra.Command {
 	return &cobra.Command{
-		Use:   "pods",
-		Short: "List the pods that have interfaces on this node, one a line, while no agent runs",
-		Args:  cobra.NoArgs,
+		Use:     "pods",
+		Short:   "List the pods that have interfaces on this node, one a line, while no agent runs",
+		Example: "  polynic-agent pods --config /etc/polynic/agent.yaml",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options, err := options(*path, *level)
 			if err != nil {

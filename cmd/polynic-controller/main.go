@@ -45,6 +45,7 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "polynic-controller --config FILE",
 		Short:         "See to the objects of contivpp.io, in one process of a cluster",
+		Example:       "  polynic-controller --config /etc/polynic/agent.yaml --namespace polynic-system --health :8081",
 		Args:          cobra.NoArgs,
 		Version:       release.Version(version),
 		SilenceUsage:  true,

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -41,12 +42,17 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&config.Netns, "netns", "", "`path` of the node's network namespace")
 	flags.StringVar(&ports, "ports", "2379,32379", "`ports` at which it is reached there")
 	isVersion := flags.Bool("version", false, "print the version")
-	if err := flags.Parse(args); err != nil {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return nil // it is printed
+	} else if err != nil {
 		return err
 	}
 	if *isVersion {
 		_, err := fmt.Print(release.Line("polynic-etcd", release.Version(version)))
 		return err
+	}
+	if config.Data == "" || config.Endpoint == "" || config.Netns == "" {
+		return errors.New("-data, -endpoint and -netns are needed: polynic lab up starts this program, and gives them")
 	}
 	for text := range strings.SplitSeq(ports, ",") {
 		port, err := strconv.ParseUint(text, 10, 16)

@@ -19,8 +19,10 @@ func newExplain() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "explain -f FILE...",
 		Short: "Say what manifests would get, without touching anything",
-		Long: `Say which interfaces the pods of manifests would get, or what is wrong and where; and where services would
-be asked for, and which of these pods would answer, at which interface. Nothing is touched, no lab is needed, and no root. The exit code is 1 if any pod would be refused.
+		Long: `Say which interfaces the pods of manifests would get, or what is wrong and where; where services would be
+asked for, and which of these pods would answer, at which interface; and what would be in etcd of pods with a
+microservice label and of CustomConfigurations. Nothing is touched, no lab is needed, and no root. The exit
+code is 1 if anything would be refused.
 
 Ranges are those of a lab's node; the flags of polynic lab up change them as they would there.`,
 		Example: "  polynic explain -f pod.yaml\n  polynic explain -f pod.yaml --eth0 tap --ip-family ipv4",
@@ -56,11 +58,13 @@ Ranges are those of a lab's node; the flags of polynic lab up change them as the
 }
 
 // explained explains one document, with the others beside it; it reports false for
-// a pod that would be refused.
+// what would be refused.
 func explained(cmd *cobra.Command, e *explain.Explainer, d manifest.Document, all []manifest.Document) (bool, error) {
 	switch {
 	case d.Pod != nil:
 		return e.Pod(cmd.OutOrStdout(), d)
+	case d.Custom != nil:
+		return e.Custom(cmd.OutOrStdout(), d)
 	case d.Service != nil:
 		return true, e.Service(cmd.OutOrStdout(), d, all)
 	default:

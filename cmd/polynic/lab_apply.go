@@ -23,11 +23,12 @@ func newLabApply() *cobra.Command {
 	var files []string
 	command := &cobra.Command{
 		Use:   "apply -f FILE...",
-		Short: "Run the pods of manifests, and have their services resolved",
+		Short: "Run the pods of manifests, with their services and CustomConfigurations",
 		Long: `Run the pods of manifests and return once every one is wired and its containers run. A pod that is
 refused is named with the reason, leaves nothing behind, and does not keep the others away. The same
 manifest again changes nothing; one that asks an existing pod for something else is refused. A service gets
-the addresses and ports that it does not name, and may be changed.`,
+the addresses and ports that it does not name, and may be changed. What CustomConfigurations
+ask for is put into the lab's etcd. Other kinds are named and skipped.`,
 		Example: `  sudo polynic lab apply -f pod.yaml
   sudo polynic lab apply -f manifests/ -f more.yaml
   cat pod.yaml | sudo polynic lab apply -f -`,

@@ -17,9 +17,10 @@ func newLabDelete() *cobra.Command {
 	var files []string
 	command := &cobra.Command{
 		Use:   "delete POD... | -f FILE...",
-		Short: "Delete pods",
+		Short: "Delete pods, or what manifests have",
 		Long: `Delete pods, and return once their processes have ended and their addresses and links are gone.
-Containers have two seconds to end after SIGTERM, less where the pod says so.`,
+Containers have two seconds to end after SIGTERM, less where the pod says so. With -f it deletes the
+services, config maps and CustomConfigurations of the manifests as well.`,
 		Example: `  sudo polynic lab delete multi-if-pod
   sudo polynic lab delete web -n shop
   sudo polynic lab delete -f pod.yaml`,

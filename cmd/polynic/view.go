@@ -4,6 +4,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/polynic/polynic/internal/inspect"
@@ -32,6 +35,9 @@ func (v *nodeView) agent() (*inspect.Client, error) {
 		return inspect.NewClient(v.socket), nil
 	}
 	socket, err := lab.InspectSocket(v.stateDir)
+	if errors.Is(err, lab.ErrNotRunning) {
+		return nil, fmt.Errorf("%w, or ask a node's agent with --agent /run/polynic/inspect.sock", err)
+	}
 	if err != nil {
 		return nil, err
 	}

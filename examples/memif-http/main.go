@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -51,8 +52,12 @@ func main() {
 	path := flag.String("interfaces", "/run/vpp/interfaces.json", "the `file` that lists the container's memif interfaces")
 	port := flag.Uint("port", 80, "the TCP `port` to serve at")
 	flag.Parse()
+	if *port == 0 || *port > math.MaxUint16 {
+		fmt.Fprintf(os.Stderr, "memif-http: -port %d: want 1 to %d\n", *port, math.MaxUint16)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *path, uint16(*port)) //nolint:gosec // a wrong port is refused by its listener
+	err := run(ctx, *path, uint16(*port))
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "memif-http:", err)

@@ -7,7 +7,9 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"time"
@@ -236,6 +238,9 @@ func Default() Config {
 func Load(path string) (Config, error) {
 	c := Default()
 	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("configuration: %w; give the file with --config", err)
+	}
 	if err != nil {
 		return c, fmt.Errorf("configuration: %w", err)
 	}

@@ -34,12 +34,9 @@ func (e *Explainer) published(w io.Writer, att model.Attachment) error {
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "  in etcd, for the agent with the label %s (addresses and MACs are examples)\n", att.MicroserviceLabel)
-	for _, item := range items {
-		// The text is JSON, in which the brackets are escaped.
-		value := strings.ReplaceAll(string(item.Value), escaped, secretHere)
-		fmt.Fprintf(&text, "    %s\n      %s\n", item.Key, value)
-	}
-	_, err = io.WriteString(w, text.String())
+	writeItems(&text, items)
+	// The values are JSON, in which the brackets are escaped.
+	_, err = io.WriteString(w, strings.ReplaceAll(text.String(), escaped, secretHere))
 	return err
 }
 

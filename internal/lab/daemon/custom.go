@@ -15,8 +15,6 @@ import (
 
 	v1 "github.com/polynic/polynic/api/v1"
 	"github.com/polynic/polynic/internal/lab"
-	"github.com/polynic/polynic/internal/lab/etcd"
-	"github.com/polynic/polynic/internal/lab/state"
 	"github.com/polynic/polynic/internal/publish/custom"
 	"github.com/polynic/polynic/internal/publish/ligato"
 	"github.com/polynic/polynic/internal/publish/store"
@@ -128,11 +126,11 @@ func (d *Daemon) withStore(ctx context.Context, work func(*store.Store) error) e
 }
 
 func (d *Daemon) tryStore(ctx context.Context, work func(*store.Store) error) error {
-	var at etcd.Endpoint
-	if err := state.Read(d.Dir.EtcdEndpoint(), &at); err != nil {
+	endpoint, err := lab.EtcdEndpoint(d.Dir)
+	if err != nil {
 		return fmt.Errorf("etcd does not serve yet: %w", err)
 	}
-	client, err := store.Dial(clientv3.Config{Endpoints: []string{at.URL}})
+	client, err := store.Dial(clientv3.Config{Endpoints: []string{endpoint}})
 	if err != nil {
 		return err
 	}

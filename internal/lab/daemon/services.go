@@ -35,15 +35,13 @@ func (d *Daemon) applyServices(list []*corev1.Service, tell func(lab.Event)) {
 	}
 	d.services.Lock()
 	defer d.services.Unlock()
-	known, err := d.readServices()
+	known, unread := d.readServices()
 	for _, s := range list {
-		object := "service " + s.Namespace + "/" + s.Name
-		text := ""
-		if err == nil {
+		text, err := "", unread
+		if unread == nil {
 			text, err = d.applyService(known, s)
 		}
-		tell(outcome(object, text, "refused", err))
-		err = nil
+		tell(outcome("service "+s.Namespace+"/"+s.Name, text, "refused", err))
 	}
 }
 
