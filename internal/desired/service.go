@@ -116,8 +116,11 @@ func sameInAnyOrder[T any](a, b []T, compare func(T, T) int) bool {
 
 // Compare orders backends, by address and port first.
 func (b Backend) Compare(o Backend) int {
-	return cmp.Or(b.Address.Compare(o.Address), cmp.Compare(b.Port, o.Port),
-		compareBool(b.Local, o.Local), b.Main.Compare(o.Main))
+	// Ten thousand are sorted, and their addresses nearly always differ.
+	if c := b.Address.Compare(o.Address); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(b.Port, o.Port), compareBool(b.Local, o.Local), b.Main.Compare(o.Main))
 }
 
 // Compare orders frontends, by kind, address and port first.

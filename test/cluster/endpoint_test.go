@@ -54,6 +54,7 @@ spec:
 // serviceEndpoints are services of pods that answer at a custom interface, beside
 // kube-proxy, which has the others.
 func (s suite) serviceEndpoints() {
+	s.startDNS()
 	s.Apply(endpointService + endpointPod("tap") + endpointPod("veth") + shellPod("client", ""))
 	s.waitPods(2, "-l", "app=at")
 	s.waitPods(1, "-l", "app=client")
@@ -66,6 +67,7 @@ func (s suite) serviceEndpoints() {
 	}
 	for name, get := range map[string]func() (string, error){
 		"a pod, cluster IP":      fromPod(url),
+		"a pod, name":            fromPod("http://at"),
 		"a pod, node port":       fromPod(nodePort),
 		"the node, cluster IP":   func() (string, error) { return fetch(url) },
 		"the node, node port":    func() (string, error) { return fetch(nodePort) },

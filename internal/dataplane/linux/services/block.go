@@ -200,6 +200,7 @@ func difference(before, after []desired.Backend) (gone, come []desired.Backend) 
 }
 
 func inOrder(list []desired.Backend) []desired.Backend {
-	list = slices.SortedFunc(slices.Values(list), desired.Backend.Compare)
+	list = slices.Clone(list)
+	slices.SortFunc(list, desired.Backend.Compare)
 	return slices.Compact(list)
 }
