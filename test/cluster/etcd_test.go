@@ -53,8 +53,9 @@ func vnfagentFiles(t *testing.T) []registry.File {
 }
 
 // etcd has the pod of the documents' last example configured through etcd: it
-// answers at the address that it was told there. One with the same label is
-// refused, and everything goes with the pod.
+// answers at the address that it was told there, also where its agent ran before
+// the keys were there. One with the same label is refused, and everything goes
+// with the pod.
 func (s suite) etcd() {
 	s.Apply(manifest(s.t, "vnf-etcd-pod.yaml"))
 	s.Apply(shellPod("ping-pod", ""))
@@ -67,6 +68,12 @@ func (s suite) etcd() {
 	if said := s.Kubectl("logs", "vnf-pod"); !strings.Contains(said, "memif1: memif0/0, ["+address+"/32") || !strings.Contains(said, "memif1: connected") {
 		s.t.Errorf("the stand-in says %s", said)
 	}
+	client, err := store.Dial(clientv3.Config{Endpoints: []string{"http://" + etcdAddress}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	s.keysAfterAgent(client, address)
 	s.Apply(strings.Replace(shellPod("twin", "tap1/tap"), "annotations: {", "annotations: {contivpp.io/microservice-label: vnf1, ", 1))
 	controlplane.Eventually(s.t, 30*time.Second, func() error {
 		events, err := s.TryKubectl("get", "events", "--field-selector", "involvedObject.name=twin", "-o", "jsonpath={.items[*].message}")
@@ -78,15 +85,45 @@ func (s suite) etcd() {
 	s.Kubectl("delete", "pod", "vnf-pod", "ping-pod")
 	s.waitPods(1) // twin's turn
 	s.Kubectl("delete", "pod", "twin", "--grace-period=1")
-	client, err := store.Dial(clientv3.Config{Endpoints: []string{"http://" + etcdAddress}})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer client.Close()
 	controlplane.Eventually(s.t, 10*time.Second, func() error {
 		left, err := client.Get(context.Background(), "/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
 		if err == nil && len(left.Kvs) > 0 {
 			err = fmt.Errorf("%d keys are left, %s is the first", len(left.Kvs), left.Kvs[0].Key)
+		}
+		return err
+	})
+}
+
+// keysAfterAgent empties etcd while no agent of polynic's runs, so that the
+// stand-in, which runs on in its pod, has no interface and waits for keys. Then
+// they come, and it connects again and answers.
+func (s suite) keysAfterAgent(client *clientv3.Client, address string) {
+	s.agent.Agent.Kill()
+	if _, err := client.Delete(context.Background(), "/", clientv3.WithPrefix()); err != nil {
+		s.t.Fatal(err)
+	}
+	const removed, connected = "memif1: removed", "memif1: connected"
+	s.expectLog("vnf-pod", removed, 1)
+	s.expectLog("vnf-pod", connected, 1)
+	if _, err := s.TryKubectl("exec", "ping-pod", "--", "ping", "-c", "1", "-W", "1", address); err == nil {
+		s.t.Error("the stand-in answers without an interface")
+	}
+	s.agent.StartAgent()
+	s.agent.WaitReady()
+	s.expectLog("vnf-pod", connected, 2)
+	s.exec("ping-pod", "ping", "-c", "3", "-W", "2", address)
+	if restarts := s.Kubectl("get", "pod", "vnf-pod", "-o", "jsonpath={.status.containerStatuses[0].restartCount}"); restarts != "0" {
+		s.t.Errorf("the stand-in was started anew %s times", restarts)
+	}
+}
+
+// expectLog waits until a pod has said something as often as that.
+func (s suite) expectLog(pod, text string, times int) {
+	s.t.Helper()
+	controlplane.Eventually(s.t, 30*time.Second, func() error {
+		said, err := s.TryKubectl("logs", pod)
+		if n := strings.Count(said, text); err == nil && n != times {
+			err = fmt.Errorf("%q is said %d times, not %d, in %s", text, n, times, said)
 		}
 		return err
 	})
