@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"strings"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/polynic/polynic/api/podif"
 )
 
@@ -43,13 +45,23 @@ func (s *Store) put(ctx context.Context, c Claim, alive Alive, v *view) (Written
 		}
 		all.add(p, next)
 		if next.last {
-			return all.done(p, next, response.Header.Revision), nil
+			return all.done(p, next, asClaimed(v, response)), nil
 		}
 		if v, err = s.read(ctx, c.Label); err != nil {
 			return Written{}, err
 		}
 	}
 	return Written{}, fmt.Errorf("publish %s: %w", ConfigPrefix(c.Label), errBusy)
+}
+
+// asClaimed is the revision from which on others' changes are to be heard, after
+// the last step: the one that was looked at, because what needed no writing was
+// not compared. Without a look everything was written.
+func asClaimed(v *view, response *clientv3.TxnResponse) int64 {
+	if v.blind() {
+		return response.Header.Revision
+	}
+	return v.revision
 }
 
 // check refuses what etcd would not take, or what is no claim to the label.

@@ -379,3 +379,22 @@ func TestEarlierSandboxGoesMeanwhile(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// What another alters between the look and the write is in what is heard from the
+// revision on, though it was not compared.
+func TestRevisionMissesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.put(t, claim(custom("one"), "vnf1", "a=1"), nil)
+	w.put(t, claim(pod("dead", "node1"), "vnf1", "b=1"), alive)
+	var altered int64
+	written := w.put(t, claim(custom("one"), "vnf1", "a=1", "b=2"), func(ctx context.Context, _ store.Owner) (bool, error) {
+		response, err := w.client.Put(ctx, store.ConfigPrefix("vnf1")+"a", "another's")
+		if err == nil {
+			altered = response.Header.Revision
+		}
+		return false, err
+	})
+	if !written.Changed || altered == 0 || written.Revision >= altered {
+		t.Errorf("written at revision %d, after another wrote at %d: a watch from there misses it", written.Revision, altered)
+	}
+}

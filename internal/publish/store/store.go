@@ -40,8 +40,9 @@ func New(client *clientv3.Client) *Store {
 type Written struct {
 	// Mark is the record as it is now.
 	Mark Mark
-	// Revision is etcd's when the claim was as it should be: changes that are
-	// later are not ours.
+	// Revision is etcd's when what needed no writing was as it should be: no change
+	// by others that is earlier was missed. What was written is later, with the
+	// values of the claim, unless nothing had been there.
 	Revision int64
 	// Changed reports whether anything had to be written.
 	Changed bool
