@@ -28,7 +28,7 @@ func (a *agent) withdrawRedirects(ctx context.Context, source podSource, cluster
 		return source.RunServices(ctx, withdrawal{publisher}, watch.ServiceOptions{Reached: func(kind string, err error) {
 			if err != nil {
 				once.Do(func() {
-					a.Log.Warn("where pods of this node served may stay in the cluster: the API server does not tell; trying again",
+					a.Log.WarnContext(ctx, "where pods of this node served may stay in the cluster: the API server does not tell; trying again",
 						slog.String("kind", kind), slog.Any("error", err))
 				})
 			}

@@ -166,7 +166,8 @@ func (r *resolver) redirect(of model.PodRef) (model.Redirect, bool) {
 			found = next
 			continue
 		}
-		if next.Interface != found.Interface || strings.HasPrefix(source, localSource) {
+		// Of a pod that is on one node another may say nothing.
+		if next.Interface != found.Interface || next.Node != found.Node || strings.HasPrefix(source, localSource) {
 			continue
 		}
 		for _, a := range next.Addresses {

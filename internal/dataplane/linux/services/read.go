@@ -204,16 +204,16 @@ func (l *listing) entry(s *found) (*entry, bool) {
 		return nil, false
 	}
 	e := &entry{service: s.Service, all: s.all, local: s.local}
-	contents := e.contents()
+	parts := e.contents()
 	if usesLocal(s.Service) && !slices.Equal(inOrder(s.local.slots), locals(s.Backends)) {
 		return nil, false
 	}
-	for name, rules := range contents.chains {
+	for name, rules := range parts.chains {
 		if !l.hasRules(name, rules) {
 			return nil, false
 		}
 	}
-	for k, want := range contents.elements {
+	for k, want := range parts.elements {
 		if got, is := l.elements[k.set][k.key]; !is || got != want {
 			return nil, false
 		}
@@ -223,7 +223,7 @@ func (l *listing) entry(s *found) (*entry, bool) {
 			return nil, false
 		}
 	}
-	for name := range contents.sets {
+	for name := range parts.sets {
 		if _, is := l.elements[name]; !is {
 			return nil, false
 		}
@@ -260,10 +260,10 @@ func (t *Table) sweep(l *listing) {
 		known.chains[name] = nil
 	}
 	for _, e := range t.made {
-		contents := e.contents()
-		maps.Copy(known.chains, contents.chains)
-		maps.Copy(known.sets, contents.sets)
-		maps.Copy(known.elements, contents.elements)
+		parts := e.contents()
+		maps.Copy(known.chains, parts.chains)
+		maps.Copy(known.sets, parts.sets)
+		maps.Copy(known.elements, parts.elements)
 		maps.Copy(known.elements, e.memberKeys())
 		backends := familyOf(e.service.Key.IPv6).backends(e.service.Key.Protocol)
 		for _, b := range []*block{e.all, e.local} {
