@@ -67,7 +67,7 @@ func (c Config) tapsOf() Finding {
 	const device = "/dev/vhost-net"
 	f := Finding{Check: "taps", Level: OK, Found: "the relay holds the taps, and joins VPP by memif: there is no " + device}
 	if _, err := os.Stat(c.path(device)); err == nil {
-		f.Found = device + " is there: VPP has taps of its own where it may open that and enter the pods' namespaces; else the relay holds them"
+		f.Found = device + " is there: VPP has taps of its own where it may open that and enter the pods' namespaces, as in deploy/overlays/vpp-taps; else the relay holds them"
 	}
 	return f
 }

@@ -96,7 +96,7 @@ func TestVPP(t *testing.T) {
 		"with vhost-net": {
 			answers: map[string]string{"show version": version, "show plugins": plugins},
 			files:   []string{"dev/vhost-net"},
-			want:    map[string]finding{"taps": {preflight.OK, "/dev/vhost-net is there: VPP has taps of its own", ""}},
+			want:    map[string]finding{"taps": {preflight.OK, "/dev/vhost-net is there: VPP has taps of its own where it may open that and enter the pods' namespaces, as in deploy/overlays/vpp-taps", ""}},
 		},
 		"without a source check": {
 			answers: map[string]string{"show version": version, "show plugins": strings.ReplaceAll(plugins, "urpf", "mpls")},

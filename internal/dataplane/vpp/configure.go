@@ -9,7 +9,6 @@ import (
 
 	interfaces "go.fd.io/govpp/binapi/interface"
 	"go.fd.io/govpp/binapi/ip"
-	"go.fd.io/govpp/binapi/ip6_nd"
 
 	"github.com/polynic/polynic/internal/dataplane/vpp/vppapi"
 	"github.com/polynic/polynic/internal/model"
@@ -65,7 +64,7 @@ func (s *session) lend(b *vppapi.Batch, p *port) {
 
 // enableIPv6 gives an interface a link-local address and has it in the groups of
 // neighbour discovery, which the gateways' addresses alone do not: an application at a
-// memif asks, and is asked. VPP would advertise itself as a router then.
+// memif asks, and is asked. VPP does not advertise itself as a router unless told to.
 func enableIPv6(b *vppapi.Batch, i ifIndex) {
 	b.Call(&ip.SwInterfaceIP6EnableDisable{SwIfIndex: i, Enable: true}, &ip.SwInterfaceIP6EnableDisableReply{}).
 		OnError(func(err error) error {
@@ -74,8 +73,6 @@ func enableIPv6(b *vppapi.Batch, i ifIndex) {
 			}
 			return say(err, "enable IPv6")
 		})
-	b.Call(&ip6_nd.SwInterfaceIP6ndRaConfig{SwIfIndex: i, Suppress: 1}, &ip6_nd.SwInterfaceIP6ndRaConfigReply{}).
-		OnErrorSay("advertise no router")
 }
 
 // families lists those of a network's gateways, as whether they are IPv6. Its

@@ -8,7 +8,6 @@ import (
 	"go.fd.io/govpp/binapi/af_packet"
 	interfaces "go.fd.io/govpp/binapi/interface"
 	"go.fd.io/govpp/binapi/ip"
-	"go.fd.io/govpp/binapi/ip6_nd"
 	"go.fd.io/govpp/binapi/ip_neighbor"
 	"go.fd.io/govpp/binapi/memif"
 )
@@ -32,7 +31,6 @@ func messages() []api.Message {
 		&ip.IPRouteAddDel{}, &ip.IPRouteAddDelReply{}, &ip.IPRouteV2Dump{}, &ip.IPRouteV2Details{},
 		&ip.IPAddressDump{}, &ip.IPAddressDetails{}, &ip.IPUnnumberedDump{}, &ip.IPUnnumberedDetails{},
 		&ip.SwInterfaceIP6EnableDisable{}, &ip.SwInterfaceIP6EnableDisableReply{},
-		&ip6_nd.SwInterfaceIP6ndRaConfig{}, &ip6_nd.SwInterfaceIP6ndRaConfigReply{},
 		&ip_neighbor.IPNeighborAddDel{}, &ip_neighbor.IPNeighborAddDelReply{},
 		&ip_neighbor.IPNeighborDump{}, &ip_neighbor.IPNeighborDetails{},
 		&af_packet.AfPacketCreateV3{}, &af_packet.AfPacketCreateV3Reply{},

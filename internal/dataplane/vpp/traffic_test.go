@@ -80,6 +80,9 @@ func TestTraffic(t *testing.T) {
 		t.Errorf("a ping from an address of nobody's arrives: %d pings, then %d", before, after)
 	}
 	advertising := vpptest.List[ip6_nd.SwInterfaceIP6ndRaDetails](vpptest.Dial(t, p.API), &ip6_nd.SwInterfaceIP6ndRaDump{SwIfIndex: ^interface_types.InterfaceIndex(0)})
+	if len(advertising) == 0 {
+		t.Error("no interface has IPv6; a memif must")
+	}
 	for _, d := range advertising {
 		if d.SendRadv {
 			t.Errorf("interface %d advertises a router", d.SwIfIndex)

@@ -102,19 +102,22 @@ func (s segment) vector(pointer uint64, size int) ([]byte, error) {
 	return nil, fmt.Errorf("%w: a vector longer than the segment", ErrUnknown)
 }
 
-// entries are all entries, by name.
-func (s segment) entries() (map[string]entry, error) {
+// entries are those whose names begin so, by name. VPP has some twenty more for each
+// interface.
+func (s segment) entries(prefix string) (map[string]entry, error) {
 	directory, err := s.vector(s.word(directoryAt), entryLen)
 	if err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
 	}
-	all := make(map[string]entry, len(directory)/entryLen)
+	all := map[string]entry{}
 	for ; len(directory) > 0; directory = directory[entryLen:] {
-		name, _, _ := bytes.Cut(directory[entryNameAt:entryLen], []byte{0})
-		if len(name) > 0 {
-			all[string(name)] = entry{
-				kind(binary.NativeEndian.Uint32(directory)), binary.NativeEndian.Uint64(directory[entryValueAt:]),
-			}
+		text := directory[entryNameAt:entryLen]
+		if !bytes.HasPrefix(text, []byte(prefix)) {
+			continue
+		}
+		name, _, _ := bytes.Cut(text, []byte{0})
+		all[string(name)] = entry{
+			kind(binary.NativeEndian.Uint32(directory)), binary.NativeEndian.Uint64(directory[entryValueAt:]),
 		}
 	}
 	return all, nil

@@ -69,8 +69,9 @@ type Counters struct {
 
 // The names of VPP's statistics (vlib/buffer.c, vnet/interface.h).
 const (
-	poolPrefix     = "/buffer-pools/"
-	interfaceNames = "/if/names"
+	poolPrefix      = "/buffer-pools/"
+	interfacePrefix = "/if/"
+	interfaceNames  = interfacePrefix + "names"
 	// deletedName is what an interface is called that is gone.
 	deletedName = "deleted"
 )
@@ -96,7 +97,7 @@ func (r *Reader) Interfaces(ctx context.Context) (map[uint32]Counters, error) {
 }
 
 func (s segment) pools() ([]Pool, error) {
-	entries, err := s.entries()
+	entries, err := s.entries(poolPrefix)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +105,7 @@ func (s segment) pools() ([]Pool, error) {
 	found := map[string]int{}
 	for name, e := range entries {
 		pool, figure, is := strings.Cut(strings.TrimPrefix(name, poolPrefix), "/")
-		if !strings.HasPrefix(name, poolPrefix) || !is {
+		if !is {
 			continue
 		}
 		if pools[pool] == nil {
@@ -144,7 +145,7 @@ func numaOf(pool string) int {
 }
 
 func (s segment) interfaces() (map[uint32]Counters, error) {
-	entries, err := s.entries()
+	entries, err := s.entries(interfacePrefix)
 	if err != nil {
 		return nil, err
 	}

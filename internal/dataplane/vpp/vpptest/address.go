@@ -11,7 +11,6 @@ import (
 	interfaces "go.fd.io/govpp/binapi/interface"
 	"go.fd.io/govpp/binapi/interface_types"
 	"go.fd.io/govpp/binapi/ip"
-	"go.fd.io/govpp/binapi/ip6_nd"
 	"go.fd.io/govpp/binapi/ip_types"
 )
 
@@ -189,17 +188,5 @@ func (w *world) enableIPv6(q *ip.SwInterfaceIP6EnableDisable) api.VPPApiError {
 		return api.IP6_NOT_ENABLED
 	}
 	i.isIPv6 = q.Enable
-	return ok
-}
-
-// advertise says how an interface tells of itself as a router, which needs IPv6.
-func (w *world) advertise(q *ip6_nd.SwInterfaceIP6ndRaConfig) api.VPPApiError {
-	i, found := w.interfaces[uint32(q.SwIfIndex)]
-	switch {
-	case !found:
-		return api.INVALID_SW_IF_INDEX
-	case !i.isIPv6 && !slices.ContainsFunc(i.addresses, func(p netip.Prefix) bool { return p.Addr().Is6() }):
-		return api.IP6_NOT_ENABLED
-	}
 	return ok
 }

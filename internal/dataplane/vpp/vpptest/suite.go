@@ -44,7 +44,6 @@ func Run(t *testing.T, open func(testing.TB) string) {
 		{"events", (*suite).events},
 		{"addresses", (*suite).addresses},
 		{"IPv6 addresses", (*suite).addressesV6},
-		{"advertisements", (*suite).advertisements},
 		{"tables", (*suite).tables},
 		{"unnumbered", (*suite).unnumbered},
 		{"routes", (*suite).routes},

@@ -12,7 +12,6 @@ import (
 	interfaces "go.fd.io/govpp/binapi/interface"
 	"go.fd.io/govpp/binapi/interface_types"
 	"go.fd.io/govpp/binapi/ip"
-	"go.fd.io/govpp/binapi/ip6_nd"
 	"go.fd.io/govpp/binapi/ip_types"
 )
 
@@ -148,18 +147,4 @@ func (s *suite) sources() {
 	refused[cnat.CnatSnatPolicyAddDelIfReply](s, ok, &pods)
 	refused[cnat.CnatSnatPolicyAddDelIfReply](s, api.INVALID_SW_IF_INDEX, &nowhere)
 	refused[cnat.CnatSnatPolicyAddDelIfReply](s, api.INVALID_VALUE, &odd)
-}
-
-// advertisements are of routers, which all interfaces with IPv6 are.
-func (s *suite) advertisements() {
-	type reply = ip6_nd.SwInterfaceIP6ndRaConfigReply
-	index := s.loopback(1, isUp)
-	suppress := func(i interface_types.InterfaceIndex) *ip6_nd.SwInterfaceIP6ndRaConfig {
-		return &ip6_nd.SwInterfaceIP6ndRaConfig{SwIfIndex: i, Suppress: 1}
-	}
-	refused[reply](s, api.INVALID_SW_IF_INDEX, suppress(nobody))
-	refused[reply](s, api.IP6_NOT_ENABLED, suppress(index))
-	Do[ip.SwInterfaceIP6EnableDisableReply](s.peer, &ip.SwInterfaceIP6EnableDisable{SwIfIndex: index, Enable: true})
-	refused[reply](s, ok, suppress(index))
-	refused[reply](s, ok, suppress(index))
 }

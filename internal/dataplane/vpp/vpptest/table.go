@@ -11,7 +11,6 @@ import (
 	"go.fd.io/govpp/binapi/af_packet"
 	interfaces "go.fd.io/govpp/binapi/interface"
 	"go.fd.io/govpp/binapi/ip"
-	"go.fd.io/govpp/binapi/ip6_nd"
 	"go.fd.io/govpp/binapi/ip_neighbor"
 	"go.fd.io/govpp/binapi/memclnt"
 	"go.fd.io/govpp/binapi/memif"
@@ -87,7 +86,6 @@ func deviceHandlers() []handler {
 func networkHandlers() []handler {
 	return []handler{
 		act(&ip.SwInterfaceIP6EnableDisableReply{}, (*world).enableIPv6),
-		act(&ip6_nd.SwInterfaceIP6ndRaConfigReply{}, (*world).advertise),
 		act(&ip.IPTableAddDelReply{}, (*world).addDelTable),
 		act(&ip.IPTableAddDelV2Reply{}, (*world).addDelTableV2),
 		dump((*world).dumpTables),
