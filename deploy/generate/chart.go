@@ -24,6 +24,8 @@ func substitutions() []substitution {
 		{"serviceaccount:polynic-system:", "serviceaccount:{{ .Release.Namespace }}:"},
 		{"path: /opt/cni/bin", "path: {{ .Values.node.cniBinDir }}"},
 		{"path: /etc/cni/net.d", "path: {{ .Values.node.cniConfDir }}"},
+		{"value: 48MiB", "value: {{ .Values.memory.go }}"},
+		{"memory: 64Mi", "memory: {{ .Values.memory.limit }}"},
 		{"path: /var/lib/kubelet/", "path: {{ .Values.node.kubeletDir }}/"},
 	}
 }
@@ -39,6 +41,10 @@ node:
   cniBinDir: /opt/cni/bin
   cniConfDir: /etc/cni/net.d
   kubeletDir: /var/lib/kubelet
+# The memory of the agent on each node: docs/services.md says how much services take.
+memory:
+  limit: 64Mi
+  go: 48MiB # what the agent itself keeps to (GOMEMLIMIT); nft has the rest
 # The agent's configuration: docs/configuration.md explains every field.
 agent:
 `

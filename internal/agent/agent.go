@@ -204,6 +204,9 @@ func (a *agent) run(ctx context.Context) error {
 		group.Go(func() error { return a.services.run(base) })
 	} else {
 		group.Go(func() error { return a.removeServices(base) })
+		if a.cluster != nil {
+			group.Go(func() error { return a.withdrawRedirects(base, a.source, a.cluster.source) })
+		}
 	}
 	if a.memifs != nil {
 		// At once: kubelet fails pods that it starts before it knows their devices.

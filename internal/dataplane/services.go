@@ -5,6 +5,7 @@ package dataplane
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/polynic/polynic/internal/desired"
 )
@@ -17,8 +18,9 @@ type Services interface {
 	// ApplyServices makes the services of put as they are told, whatever was there
 	// for their keys, and removes those of gone; what is gone already is no error.
 	// The cost depends on the change, not on how many services there are.
-	// Connections to backends that stay go on. With an error it is not known what
-	// was done; the same may be asked for again, or everything read back.
+	// Connections to backends that stay go on. Where some services are not accepted
+	// for a reason of their own, and all else was done, the error is
+	// RefusedServices. With another error it is not known what was done; the same may be asked for again, or everything read back.
 	ApplyServices(ctx context.Context, put []desired.Service, gone []desired.ServiceKey) error
 
 	// ObserveServices reads back what there is. One that is there with other content
@@ -27,6 +29,18 @@ type Services interface {
 
 	// RemoveServices takes away everything that ApplyServices made.
 	RemoveServices(ctx context.Context) error
+}
+
+// RefusedServices is the error of ApplyServices where the dataplane does not accept
+// some services, each with the reason, and has all others that were asked for.
+type RefusedServices map[desired.ServiceKey]error
+
+// Error names one of them.
+func (r RefusedServices) Error() string {
+	for key, err := range r {
+		return fmt.Sprintf("%d refused, among them service %s: %v", len(r), key, err)
+	}
+	return "no service is refused"
 }
 
 // ServiceLimits is a driver of services that cannot serve every one.

@@ -5,6 +5,7 @@ package services
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/polynic/polynic/internal/dataplane"
 	"github.com/polynic/polynic/internal/desired"
 )
 
@@ -24,9 +26,8 @@ const (
 // loop is one run of a Resolver.
 type loop struct {
 	*Resolver
-	// want is what there should be, and differs the keys by which what the dataplane
-	// has may be something else.
-	want    map[desired.ServiceKey]desired.Service
+	// differs has the keys by which what the dataplane has may be other than what
+	// there should be.
 	differs map[desired.ServiceKey]bool
 	// unsure means that it is not known what the dataplane has.
 	unsure   bool
@@ -59,23 +60,16 @@ func (r *Resolver) Run(ctx context.Context) error {
 func (l *loop) takeUp() {
 	l.mu.Lock()
 	c := l.resolver.take()
-	if l.want == nil {
-		l.want = l.resolver.all()
-	}
 	l.mu.Unlock()
-	for key, s := range c.put {
-		l.want[key] = s
+	for key := range c.put {
 		l.differs[key] = true
 	}
 	for key := range c.gone {
-		delete(l.want, key)
 		l.differs[key] = true
 	}
 	if l.config.Refused != nil {
-		for _, s := range c.resolved {
-			if len(s.Refusals) > 0 {
-				l.config.Refused(s)
-			}
+		for _, s := range c.refused {
+			l.config.Refused(s)
 		}
 	}
 }
@@ -93,25 +87,44 @@ func (l *loop) apply(ctx context.Context) error {
 	if len(put)+len(gone) == 0 {
 		return nil
 	}
-	if err := l.config.Driver.ApplyServices(ctx, put, gone); err != nil {
+	err := l.config.Driver.ApplyServices(ctx, put, gone)
+	if refused, is := errors.AsType[dataplane.RefusedServices](err); is {
+		l.refuse(refused)
+		return nil
+	}
+	if err != nil {
 		l.unsure = true
 		return fmt.Errorf("services: %w", err)
 	}
-	clear(l.differs)
+	l.differs = map[desired.ServiceKey]bool{} // of many the map would stay large
 	return nil
+}
+
+// refuse has services left out that the dataplane does not accept; that it has all
+// others is looked at.
+func (l *loop) refuse(services dataplane.RefusedServices) {
+	l.unsure, l.differs = true, map[desired.ServiceKey]bool{}
+	l.mu.Lock()
+	for key, reason := range services {
+		l.resolver.reject(key, reason)
+	}
+	l.mu.Unlock()
+	notify(l.wake)
 }
 
 // compare takes over what the dataplane has. What failed is asked for again even if it
 // seems to be there: something beside it may have failed, as ending old flows.
 func (l *loop) compare(have map[desired.ServiceKey]desired.Service) {
 	l.unsure = false
-	for key, s := range l.want {
-		if there, ok := have[key]; !ok || !there.Equal(s) {
-			l.differs[key] = true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.resolver.all() {
+		if there, ok := have[s.Key]; !ok || !there.Equal(s) {
+			l.differs[s.Key] = true
 		}
 	}
 	for key := range have {
-		if _, wanted := l.want[key]; !wanted {
+		if _, wanted := l.resolver.wanted(key); !wanted {
 			l.differs[key] = true
 		}
 	}
@@ -119,8 +132,10 @@ func (l *loop) compare(have map[desired.ServiceKey]desired.Service) {
 
 // work is what differs, in order of the keys.
 func (l *loop) work() (put []desired.Service, gone []desired.ServiceKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, key := range slices.SortedFunc(maps.Keys(l.differs), compareKeys) {
-		if s, wanted := l.want[key]; wanted {
+		if s, wanted := l.resolver.wanted(key); wanted {
 			put = append(put, s)
 		} else {
 			gone = append(gone, key)
@@ -150,6 +165,9 @@ func (l *loop) wait(ctx context.Context, repair <-chan time.Time, failed error) 
 			l.unsure = true
 		case <-repair:
 			l.unsure = true
+			l.mu.Lock()
+			l.resolver.acceptAll()
+			l.mu.Unlock()
 		case <-ctx.Done():
 		}
 		return

@@ -4,6 +4,7 @@
 package services
 
 import (
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -22,13 +23,20 @@ type resolver struct {
 	unserved func(desired.Service) error
 
 	services map[model.ServiceRef]model.Service
-	slices   map[model.ServiceRef]map[model.SliceName]model.EndpointSlice
+	// slices are each service's, by their names in order.
+	slices map[model.ServiceRef][]model.EndpointSlice
 	// sliceOf is the service that a slice is of.
 	sliceOf   map[model.SliceName]model.ServiceRef
 	redirects map[podKey]map[string]model.Redirect // by who tells of it
 	claims    claims
 
 	made map[model.ServiceRef][]desired.Service
+	// rejected are services that the dataplane did not accept as they were then.
+	rejected map[desired.ServiceKey]rejection
+	// told is what of each service is refused.
+	told map[model.ServiceRef][]plan.ServiceRefusal
+	// retried are services that were refused, and are tried as they are.
+	retried map[model.ServiceRef]bool
 	// dirty are services to be resolved again, and moved the pods of which the
 	// redirect has changed.
 	dirty map[model.ServiceRef]bool
@@ -43,9 +51,11 @@ func keyOf(p model.PodRef) podKey { return podKey{p.Namespace, p.UID} }
 
 func newResolver(node plan.Services, unserved func(desired.Service) error) *resolver {
 	return &resolver{
-		node: node, unserved: unserved,
+		node: node, unserved: unserved, rejected: map[desired.ServiceKey]rejection{},
+		told:      map[model.ServiceRef][]plan.ServiceRefusal{},
+		retried:   map[model.ServiceRef]bool{},
 		services:  map[model.ServiceRef]model.Service{},
-		slices:    map[model.ServiceRef]map[model.SliceName]model.EndpointSlice{},
+		slices:    map[model.ServiceRef][]model.EndpointSlice{},
 		sliceOf:   map[model.SliceName]model.ServiceRef{},
 		redirects: map[podKey]map[string]model.Redirect{},
 		claims:    claims{},
@@ -85,10 +95,14 @@ func (r *resolver) putSlice(name model.SliceName, s model.EndpointSlice) {
 	if was, known := r.sliceOf[name]; known && was != s.Service {
 		r.deleteSlice(name)
 	}
-	if r.slices[s.Service] == nil {
-		r.slices[s.Service] = map[model.SliceName]model.EndpointSlice{}
+	s.Name = name.Name
+	list := r.slices[s.Service]
+	at, known := slices.BinarySearchFunc(list, name.Name, compareName)
+	if known {
+		list[at] = s
+	} else {
+		r.slices[s.Service] = slices.Insert(list, at, s)
 	}
-	r.slices[s.Service][name] = s
 	r.sliceOf[name] = s.Service
 	r.dirty[s.Service] = true
 }
@@ -99,8 +113,11 @@ func (r *resolver) deleteSlice(name model.SliceName) {
 		return
 	}
 	delete(r.sliceOf, name)
-	delete(r.slices[ref], name)
-	if len(r.slices[ref]) == 0 {
+	list := r.slices[ref]
+	if at, is := slices.BinarySearchFunc(list, name.Name, compareName); is {
+		list = slices.Delete(list, at, at+1)
+	}
+	if r.slices[ref] = list; len(list) == 0 {
 		delete(r.slices, ref)
 	}
 	r.dirty[ref] = true
@@ -149,7 +166,8 @@ func (r *resolver) redirect(of model.PodRef) (model.Redirect, bool) {
 			found = next
 			continue
 		}
-		if next.Interface != found.Interface || strings.HasPrefix(source, localSource) {
+		// Of a pod that is on one node another may say nothing.
+		if next.Interface != found.Interface || next.Node != found.Node || strings.HasPrefix(source, localSource) {
 			continue
 		}
 		for _, a := range next.Addresses {
@@ -162,25 +180,21 @@ func (r *resolver) redirect(of model.PodRef) (model.Redirect, bool) {
 }
 
 func (r *resolver) facts(s model.Service) plan.ServiceFacts {
-	f := plan.ServiceFacts{Service: s, Holder: r.claims.holder, Unserved: r.unserved}
-	for _, name := range slices.SortedFunc(maps.Keys(r.slices[s.Ref]), compareSlices) {
-		f.Slices = append(f.Slices, r.slices[s.Ref][name])
-	}
+	f := plan.ServiceFacts{Service: s, Slices: r.slices[s.Ref], Holder: r.claims.holder, Unserved: r.refusal}
 	if len(r.redirects) > 0 {
 		f.Redirect = r.redirect
 	}
 	return f
 }
 
-func compareSlices(a, b model.SliceName) int {
-	return strings.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name)
-}
+func compareName(s model.EndpointSlice, name string) int { return strings.Compare(s.Name, name) }
 
 // change is what is to be put, and what is to go.
 type change struct {
-	put      map[desired.ServiceKey]desired.Service
-	gone     map[desired.ServiceKey]bool
-	resolved []plan.ResolvedService
+	put  map[desired.ServiceKey]desired.Service
+	gone map[desired.ServiceKey]bool
+	// refused are the services of which a part is, and was not told of yet.
+	refused []plan.ResolvedService
 }
 
 // take resolves what has changed since the last call.
@@ -193,9 +207,11 @@ func (r *resolver) take() change {
 			resolved = r.node.Resolve(r.facts(s))
 		}
 		r.compare(&c, ref, resolved.Made())
-		c.resolved = append(c.resolved, resolved)
+		if r.isNews(resolved) {
+			c.refused = append(c.refused, resolved)
+		}
 	}
-	clear(r.dirty)
+	r.dirty = map[model.ServiceRef]bool{} // of many the map would stay large
 	return c
 }
 
@@ -247,12 +263,24 @@ func sameInOrder(a, b desired.Service) bool {
 }
 
 // all lists everything that is made of the services, as resolved last.
-func (r *resolver) all() map[desired.ServiceKey]desired.Service {
-	all := map[desired.ServiceKey]desired.Service{}
-	for _, made := range r.made {
-		for _, s := range made {
-			all[s.Key] = s
+func (r *resolver) all() iter.Seq[desired.Service] {
+	return func(yield func(desired.Service) bool) {
+		for _, made := range r.made {
+			for _, s := range made {
+				if !yield(s) {
+					return
+				}
+			}
 		}
 	}
-	return all
+}
+
+// wanted is what is made by a key, as resolved last.
+func (r *resolver) wanted(key desired.ServiceKey) (desired.Service, bool) {
+	made := r.made[key.Service]
+	at := slices.IndexFunc(made, func(s desired.Service) bool { return s.Key == key })
+	if at < 0 {
+		return desired.Service{}, false
+	}
+	return made[at], true
 }

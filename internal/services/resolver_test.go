@@ -37,7 +37,11 @@ func (w world) afresh(node plan.Services) map[desired.ServiceKey]desired.Service
 		r.putRedirect(source, to)
 	}
 	r.take()
-	return r.all()
+	all := map[desired.ServiceKey]desired.Service{}
+	for s := range r.all() {
+		all[s.Key] = s
+	}
+	return all
 }
 
 // Whatever changes in whatever order, what was put and what is gone come to what

@@ -29,8 +29,8 @@ type Config struct {
 	Node   plan.Services
 	// RepairInterval is how often everything is compared; positive.
 	RepairInterval time.Duration
-	// Refused is told of what a service asks for and does not get, each time that
-	// it is resolved. It returns at once. Nil is for nobody.
+	// Refused is told of what a service asks for and does not get, once, and again
+	// when that changes. It returns at once. Nil is for nobody.
 	Refused func(plan.ResolvedService)
 }
 

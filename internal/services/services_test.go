@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -193,6 +194,31 @@ func TestRedirectOfAnotherNamespace(t *testing.T) {
 		b.PutRedirect("a", foreign)
 		b.expect()
 	})
+}
+
+// What the node of a pod says of each family is put together; what another node says
+// of the other family is not.
+func TestRedirectOfBothFamilies(t *testing.T) {
+	for node, want := range map[string]string{"n1": " -> [fd00:2::5]:8080 (of fd00:1::5)", "n2": ""} {
+		run(t, plan.Services{}, func(b *bench) {
+			b.Synced()
+			s, six := service(1), netip.MustParseAddr("fd00:96::1")
+			s.ClusterIPs = append(s.ClusterIPs, six)
+			b.PutService(s)
+			_, endpoints := slice(1, 5)
+			endpoints.Endpoints[0].Node = "n1"
+			b.PutSlice(model.SliceName{Namespace: "shop", Name: "four"}, endpoints)
+			endpoints.Endpoints = slices.Clone(endpoints.Endpoints)
+			endpoints.Endpoints[0].Address = netip.MustParseAddr("fd00:1::5")
+			b.PutSlice(model.SliceName{Namespace: "shop", Name: "six"}, endpoints)
+			to := toTap(5)
+			to.Node = "n1"
+			b.PutRedirect("4", to)
+			to.Addresses, to.Node = []netip.Addr{netip.MustParseAddr("fd00:2::5")}, node
+			b.PutRedirect("6", to)
+			b.expect(web1+" -> 10.2.0.5:8080 (of 10.1.0.5)", "service shop/web-1 TCP IPv6 cluster [fd00:96::1]:80"+want)
+		})
+	}
 }
 
 // Of two services that ask for one address the older has it, whoever came first;

@@ -157,20 +157,21 @@ func TestOneSource(t *testing.T) {
 // The chart's values reach every place that they are about.
 func TestValues(t *testing.T) {
 	installed, hooks := helm(t, map[string]any{
-		"image": map[string]any{"repository": "registry.example/polynic", "tag": "v1", "pullPolicy": "Always"},
-		"node":  map[string]any{"cniBinDir": "/usr/lib/cni", "cniConfDir": "/etc/other", "kubeletDir": "/var/snap/kubelet"},
-		"agent": map[string]any{"network": map[string]any{"mtu": 9000}},
+		"image":  map[string]any{"repository": "registry.example/polynic", "tag": "v1", "pullPolicy": "Always"},
+		"node":   map[string]any{"cniBinDir": "/usr/lib/cni", "cniConfDir": "/etc/other", "kubeletDir": "/var/snap/kubelet"},
+		"memory": map[string]any{"limit": "384Mi", "go": "150MiB"},
+		"agent":  map[string]any{"network": map[string]any{"mtu": 9000}},
 	})
 	text, err := syaml.Marshal([]any{installed, hooks})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, old := range []string{"polynic:devel", "IfNotPresent", " path: /opt/cni/bin", " path: /etc/cni/net.d", " path: /var/lib/kubelet"} {
+	for _, old := range []string{"polynic:devel", "IfNotPresent", " path: /opt/cni/bin", " path: /etc/cni/net.d", " path: /var/lib/kubelet", "memory: 64Mi", "48MiB"} {
 		if strings.Contains(string(text), old) {
 			t.Errorf("%q is there still", old)
 		}
 	}
-	for _, given := range []string{"registry.example/polynic:v1", "/usr/lib/cni", "/etc/other", "/var/snap/kubelet/device-plugins", "mtu: 9000"} {
+	for _, given := range []string{"registry.example/polynic:v1", "/usr/lib/cni", "/etc/other", "/var/snap/kubelet/device-plugins", "mtu: 9000", "memory: 384Mi", "150MiB"} {
 		if !strings.Contains(string(text), given) {
 			t.Errorf("there is no %q", given)
 		}

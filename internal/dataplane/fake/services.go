@@ -25,6 +25,19 @@ type services struct {
 	made    map[desired.ServiceKey]desired.Service
 	before  func(context.Context) error
 	applies []ServiceApply
+	// rejected are services that are not accepted.
+	rejected map[desired.ServiceKey]error
+}
+
+// RejectService has a service not accepted from now on, for a reason; nil has it
+// accepted again.
+func (d *Driver) RejectService(key desired.ServiceKey, reason error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.services.rejected == nil {
+		d.services.rejected = map[desired.ServiceKey]error{}
+	}
+	d.services.rejected[key] = reason
 }
 
 // BeforeServices has a function called ahead of everything that is asked of
@@ -58,11 +71,19 @@ func (d *Driver) ApplyServices(ctx context.Context, put []desired.Service, gone 
 	for _, key := range gone {
 		delete(d.services.made, key)
 	}
+	refused := dataplane.RefusedServices{}
 	for _, s := range put {
+		if reason := d.services.rejected[s.Key]; reason != nil {
+			refused[s.Key] = reason
+			continue
+		}
 		s.Frontends, s.Backends = slices.Clone(s.Frontends), slices.Clone(s.Backends)
 		d.services.made[s.Key] = s
 	}
 	d.services.applies = append(d.services.applies, ServiceApply{Put: put, Gone: gone})
+	if len(refused) > 0 {
+		return refused
+	}
 	return nil
 }
 

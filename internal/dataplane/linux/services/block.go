@@ -22,10 +22,10 @@ type block struct {
 	offset uint32
 	room   int
 	slots  []desired.Backend
-	at     map[desired.Backend]int
 }
 
-func newBlock() *block { return &block{at: map[desired.Backend]int{}} }
+// moved are backends that go and that come.
+type moved struct{ gone, come []desired.Backend }
 
 func (b *block) count() int { return len(b.slots) }
 
@@ -35,8 +35,26 @@ type moves struct {
 	add  map[uint32]desired.Backend
 }
 
+// places finds the slots of backends.
+func (b *block) places(of []desired.Backend) map[desired.Backend]int {
+	at := make(map[desired.Backend]int, len(of))
+	if len(of) == 0 {
+		return at
+	}
+	for _, e := range of {
+		at[e] = 0
+	}
+	for i, e := range b.slots {
+		if _, is := at[e]; is {
+			at[e] = i
+		}
+	}
+	return at
+}
+
 // change takes backends away and adds others.
 func (b *block) change(gone, come []desired.Backend, n *numbers) (moves, error) {
+	at := b.places(gone)
 	was := len(b.slots)
 	before := map[int]desired.Backend{} // of the slots that were touched
 	touch := func(i int) {
@@ -51,20 +69,22 @@ func (b *block) change(gone, come []desired.Backend, n *numbers) (moves, error) 
 			touch(i)
 			b.slots[i] = e
 		}
-		b.at[e] = i
+		if _, goes := at[e]; goes {
+			at[e] = i
+		}
 	}
 	for i, e := range gone {
 		if i < len(come) {
-			put(b.at[e], come[i])
+			put(at[e], come[i])
 		} else {
 			last := len(b.slots) - 1
 			touch(last)
-			if at := b.at[e]; at != last {
-				put(at, b.slots[last])
+			if i := at[e]; i != last {
+				put(i, b.slots[last])
 			}
 			b.slots = b.slots[:last]
 		}
-		delete(b.at, e)
+		delete(at, e)
 	}
 	for _, e := range come[min(len(gone), len(come)):] {
 		put(len(b.slots), e)

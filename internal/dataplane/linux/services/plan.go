@@ -13,18 +13,21 @@ import (
 	"github.com/polynic/polynic/internal/model"
 )
 
-// entry is a service as the table has it.
+// entry is a service as the table has it. What that has of it is not kept but
+// rendered anew when it is needed: there may be ten thousand.
 type entry struct {
 	service    desired.Service // its backends in order
 	all, local *block
-	contents   contents
 }
+
+// contents is what the table has of the service, but for its backends.
+func (e *entry) contents() contents { return render(e.service, e.all, e.local) }
 
 // hairpin is a pair of addresses of one pod, the first its packets' source.
 type hairpin struct{ source, backend netip.Addr }
 
 func newEntry(key desired.ServiceKey) *entry {
-	return &entry{service: desired.Service{Key: key}, all: newBlock(), local: newBlock(), contents: newContents()}
+	return &entry{service: desired.Service{Key: key}, all: &block{}, local: &block{}}
 }
 
 // plan changes what is known to be made to what is asked for, and gives what turns
@@ -122,7 +125,7 @@ func (t *Table) discard(c *change, k desired.ServiceKey, before map[hairpin]int)
 	}
 	t.giveUp(k)
 	delete(t.made, k)
-	c.dropAll(e.contents)
+	c.dropAll(e.contents())
 	backends := familyOf(k.IPv6).backends(k.Protocol)
 	for _, b := range []*block{e.all, e.local} {
 		for i := range b.slots {
@@ -140,8 +143,10 @@ func (t *Table) set(c *change, s desired.Service, before map[hairpin]int) error 
 	if err := check(s.Key); err != nil {
 		return err
 	}
-	e := t.made[s.Key]
-	if e == nil {
+	e, old := t.made[s.Key], newContents()
+	if e != nil {
+		old = e.contents()
+	} else {
 		e = newEntry(s.Key)
 		t.made[s.Key] = e
 	}
@@ -160,13 +165,12 @@ func (t *Table) set(c *change, s desired.Service, before map[hairpin]int) error 
 	gone, come := difference(was.Backends, e.service.Backends)
 	t.pair(gone, before, -1)
 	t.pair(come, before, +1)
-	if err := t.setBlocks(c, e, gone, come); err != nil {
+	if err := t.setBlocks(c, e, was, moved{gone, come}); err != nil {
 		return err
 	}
-	old := e.contents
-	e.contents = render(e.service, e.all, e.local)
-	c.replace(old, e.contents)
-	e.members(c, old, gone, come)
+	wanted := e.contents()
+	c.replace(old, wanted)
+	e.members(c, old, wanted, moved{gone, come})
 	c.flows.service(was, e.service)
 	return nil
 }
@@ -187,13 +191,13 @@ func check(k desired.ServiceKey) error {
 
 // setBlocks changes the numbers of backends: those of all, and where a frontend asks
 // for them those of the ones on this node.
-func (t *Table) setBlocks(c *change, e *entry, gone, come []desired.Backend) error {
+func (t *Table) setBlocks(c *change, e *entry, was desired.Service, all moved) error {
 	backends := familyOf(e.service.Key.IPv6).backends(e.service.Key.Protocol)
-	goneLocal, comeLocal := e.localDifference(gone, come)
+	local := e.localDifference(was, all)
 	for _, part := range []struct {
 		*block
-		gone, come []desired.Backend
-	}{{e.all, gone, come}, {e.local, goneLocal, comeLocal}} {
+		moved
+	}{{e.all, all}, {e.local, local}} {
 		m, err := part.change(part.gone, part.come, &t.numbers)
 		if err != nil {
 			return err
@@ -210,17 +214,16 @@ func (t *Table) setBlocks(c *change, e *entry, gone, come []desired.Backend) err
 
 // localDifference compares the backends on this node that have numbers of their own
 // with those that should have.
-func (e *entry) localDifference(gone, come []desired.Backend) (goneLocal, comeLocal []desired.Backend) {
-	_, did := e.contents.chains[namesOf(e.service.Key).of(localChain)]
-	switch does := usesLocal(e.service); {
+func (e *entry) localDifference(was desired.Service, all moved) moved {
+	switch did, does := usesLocal(was), usesLocal(e.service); {
 	case did && does:
-		return locals(gone), locals(come)
+		return moved{locals(all.gone), locals(all.come)}
 	case did:
-		return slices.Clone(e.local.slots), nil
+		return moved{gone: slices.Clone(e.local.slots)}
 	case does:
-		return nil, locals(e.service.Backends)
+		return moved{come: locals(e.service.Backends)}
 	default:
-		return nil, nil
+		return moved{}
 	}
 }
 
@@ -241,13 +244,13 @@ func locals(list []desired.Backend) []desired.Backend {
 
 // members keeps the sets of backends that clients may be held to, where the service
 // has affinity.
-func (e *entry) members(c *change, old contents, gone, come []desired.Backend) {
+func (e *entry) members(c *change, old, wanted contents, m moved) {
 	n := namesOf(e.service.Key)
 	for of, filter := range map[string]func([]desired.Backend) []desired.Backend{
 		"": func(l []desired.Backend) []desired.Backend { return l }, onlyLocal: locals,
 	} {
 		set := n.of(membersOf(of))
-		if _, is := e.contents.sets[set]; !is {
+		if _, is := wanted.sets[set]; !is {
 			continue
 		}
 		if _, was := old.sets[set]; !was {
@@ -256,13 +259,13 @@ func (e *entry) members(c *change, old contents, gone, come []desired.Backend) {
 			}
 			continue
 		}
-		for _, b := range filter(gone) {
+		for _, b := range filter(m.gone) {
 			c.dropElement(elementKey{set, target(b)})
 		}
-		for _, b := range filter(come) {
+		for _, b := range filter(m.come) {
 			c.add[elementKey{set, target(b)}] = element{}
 		}
-		c.left = append(c.left, n.leaving(e, old, of, without(gone, come))...)
+		c.left = append(c.left, n.leaving(e, old, of, without(m.gone, m.come))...)
 	}
 }
 

@@ -147,7 +147,7 @@ func (l *listing) services() map[desired.ServiceKey]*found {
 
 // block reads the backends of a chain that picks.
 func (l *listing) block(n names, p model.Protocol, comments []string) *block {
-	b := newBlock()
+	b := &block{}
 	count := 0
 	for _, c := range comments {
 		_, _ = fmt.Sscanf(c, "%d from %d", &count, &b.offset)
@@ -157,9 +157,8 @@ func (l *listing) block(n names, p model.Protocol, comments []string) *block {
 		e, is := backends[number(b.offset+uint32(i))]
 		backend, ok := parseBackend(e.value, e.comment)
 		if !is || !ok {
-			return newBlock()
+			return &block{}
 		}
-		b.at[backend] = len(b.slots)
 		b.slots = append(b.slots, backend)
 	}
 	return b
@@ -205,16 +204,16 @@ func (l *listing) entry(s *found) (*entry, bool) {
 		return nil, false
 	}
 	e := &entry{service: s.Service, all: s.all, local: s.local}
-	e.contents = render(e.service, e.all, e.local)
+	parts := e.contents()
 	if usesLocal(s.Service) && !slices.Equal(inOrder(s.local.slots), locals(s.Backends)) {
 		return nil, false
 	}
-	for name, rules := range e.contents.chains {
+	for name, rules := range parts.chains {
 		if !l.hasRules(name, rules) {
 			return nil, false
 		}
 	}
-	for k, want := range e.contents.elements {
+	for k, want := range parts.elements {
 		if got, is := l.elements[k.set][k.key]; !is || got != want {
 			return nil, false
 		}
@@ -224,7 +223,7 @@ func (l *listing) entry(s *found) (*entry, bool) {
 			return nil, false
 		}
 	}
-	for name := range e.contents.sets {
+	for name := range parts.sets {
 		if _, is := l.elements[name]; !is {
 			return nil, false
 		}
@@ -261,9 +260,10 @@ func (t *Table) sweep(l *listing) {
 		known.chains[name] = nil
 	}
 	for _, e := range t.made {
-		maps.Copy(known.chains, e.contents.chains)
-		maps.Copy(known.sets, e.contents.sets)
-		maps.Copy(known.elements, e.contents.elements)
+		parts := e.contents()
+		maps.Copy(known.chains, parts.chains)
+		maps.Copy(known.sets, parts.sets)
+		maps.Copy(known.elements, parts.elements)
 		maps.Copy(known.elements, e.memberKeys())
 		backends := familyOf(e.service.Key.IPv6).backends(e.service.Key.Protocol)
 		for _, b := range []*block{e.all, e.local} {
@@ -309,10 +309,13 @@ func has[K comparable, V any](m map[K]V, k K) bool {
 // memberKeys lists the elements of the sets of backends that clients may be held to.
 func (e *entry) memberKeys() map[elementKey]element {
 	keys := map[elementKey]element{}
+	if e.service.Affinity == 0 {
+		return keys
+	}
 	n := namesOf(e.service.Key)
 	for of, list := range map[string][]desired.Backend{"": e.service.Backends, onlyLocal: locals(e.service.Backends)} {
 		set := n.of(membersOf(of))
-		if has(e.contents.sets, set) {
+		if of == "" || usesLocal(e.service) {
 			for _, b := range list {
 				keys[elementKey{set, target(b)}] = element{}
 			}

@@ -88,10 +88,13 @@ func (t *Table) ApplyServices(ctx context.Context, put []desired.Service, gone [
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	err := t.apply(ctx, put, gone)
-	if _, isRefused := errors.AsType[*nftError](err); isRefused {
-		// What is there may be other than was known; that is all that nft can mean.
+	if isRefused(err) {
+		// What is there may be other than was known.
 		t.made = nil
 		err = t.apply(ctx, put, gone)
+	}
+	if isRefused(err) {
+		err = t.search(ctx, part{put, gone}, err)
 	}
 	if err != nil {
 		t.made = nil
@@ -99,11 +102,17 @@ func (t *Table) ApplyServices(ctx context.Context, put []desired.Service, gone [
 	return err
 }
 
+func (t *Table) know(ctx context.Context) error {
+	if t.made != nil {
+		return nil
+	}
+	_, err := t.read(ctx)
+	return err
+}
+
 func (t *Table) apply(ctx context.Context, put []desired.Service, gone []desired.ServiceKey) error {
-	if t.made == nil {
-		if _, err := t.read(ctx); err != nil {
-			return err
-		}
+	if err := t.know(ctx); err != nil {
+		return err
 	}
 	c, err := t.plan(put, gone)
 	if err != nil {
