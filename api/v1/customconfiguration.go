@@ -17,6 +17,9 @@ const (
 	ReasonInvalid = "Invalid"
 	// ReasonTaken is that somebody else has a key.
 	ReasonTaken = "Taken"
+	// ReasonForbidden is that etcd does not let the controller's user write; it is
+	// tried again.
+	ReasonForbidden = "Forbidden"
 	// ReasonTooLarge is that etcd does not take a value, for its size.
 	ReasonTooLarge = "TooLarge"
 	// ReasonEtcdAway is that etcd does not answer; it is tried again.

@@ -62,8 +62,10 @@ func (o *outcome) reason() string {
 		return v1.ReasonInvalid
 	case errors.Is(err, errNoEtcd):
 		return v1.ReasonNoEtcd
-	case errors.Is(err, store.ErrTaken):
+	case errors.Is(err, store.ErrTaken), errors.Is(err, store.ErrUnsure):
 		return v1.ReasonTaken
+	case errors.Is(err, store.ErrForbidden):
+		return v1.ReasonForbidden
 	case errors.Is(err, store.ErrTooLarge):
 		return v1.ReasonTooLarge
 	}
