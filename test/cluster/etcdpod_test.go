@@ -73,6 +73,10 @@ func (s suite) expectReadable() {
 	if !strings.Contains(inside, "/vnf-agent/vnf1/config/vpp/v2/interfaces/memif1\n") || !strings.Contains(inside, address) {
 		s.t.Errorf("%s: %s", read, inside)
 	}
+	s.expectDocumented("etcd.md", "polynic get interfaces -o wide")
+	if shown := s.typed("bin/polynic get interfaces -o wide | grep memif1"); strings.Count(shown, " published") != 2 {
+		s.t.Errorf("the node shows\n%s", shown)
+	}
 	if log := s.Kubectl("logs", "-n", "polynic-system", "deployment/polynic-etcd"); strings.Contains(log, "incompatible key usage") {
 		s.t.Errorf("etcd does not take who is its own:\n%s", log)
 	}
