@@ -84,12 +84,12 @@ func (s suite) desk() string {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		s.t.Fatal(err)
 	}
-	for _, path := range append(manifests, "../../deploy", "../../examples", harness.Bin("")) {
-		path, err := filepath.Abs(path)
+	for _, thing := range append(manifests, "../../deploy", "../../examples", harness.Bin("")) {
+		at, err := filepath.Abs(thing)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if err := os.Symlink(path, filepath.Join(dir, filepath.Base(path))); err != nil {
+		if err := os.Symlink(at, filepath.Join(dir, filepath.Base(at))); err != nil {
 			s.t.Fatal(err)
 		}
 	}

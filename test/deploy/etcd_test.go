@@ -235,9 +235,7 @@ func TestOverlayWithEtcd(t *testing.T) {
 // In plain text it is the overlay linux, etcd in plain text, and the agents' setting.
 func TestOverlayWithPlainEtcd(t *testing.T) {
 	all, want := kustomize(t, "linux-etcd-plain"), kustomize(t, "linux")
-	for key, object := range kustomize(t, "etcd-plain") {
-		want[key] = object
-	}
+	maps.Copy(want, kustomize(t, "etcd-plain"))
 	const config = "ConfigMap " + namespace + "/polynic-agent"
 	text := as[corev1.ConfigMap](t, want, config).Data["agent.yaml"]
 	if got := as[corev1.ConfigMap](t, all, config).Data["agent.yaml"]; !strings.HasPrefix(got, text+"etcd:\n") {
