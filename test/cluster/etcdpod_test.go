@@ -73,8 +73,8 @@ func (s suite) expectReadable() {
 	if !strings.Contains(inside, "/vnf-agent/vnf1/config/vpp/v2/interfaces/memif1\n") || !strings.Contains(inside, address) {
 		s.t.Errorf("%s: %s", read, inside)
 	}
-	s.expectDocumented("etcd.md", "polynic get interfaces -o wide")
-	if shown := s.typed("bin/polynic get interfaces -o wide | grep memif1"); strings.Count(shown, " published") != 2 {
+	const look = "kubectl -n polynic-system exec ds/polynic-agent -c agent -- polynic get interfaces --agent /run/polynic/inspect.sock -o wide"
+	if shown := s.typed(look + " | grep memif1"); strings.Count(shown, " published") != 2 {
 		s.t.Errorf("the node shows\n%s", shown)
 	}
 	if log := s.Kubectl("logs", "-n", "polynic-system", "deployment/polynic-etcd"); strings.Contains(log, "incompatible key usage") {
