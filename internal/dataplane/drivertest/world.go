@@ -90,6 +90,8 @@ func RunServicePackets(t *testing.T, w World) {
 		"a client is not kept for ever":      affinityExpires,
 		"a backend is the node itself":       nodeServes,
 		"backends on the node only":          localPolicies,
+		"what leaves serves its node":        leavingServes,
+		"what leaves keeps its clients":      leavingKeeps,
 		"nobody serves":                      nobodyServes,
 		"a pod asks itself":                  hairpin,
 		"a backend at a custom interface":    customBackend,

@@ -205,7 +205,8 @@ func parseBackend(value, comment string) (desired.Backend, bool) {
 }
 
 // difference compares two lists, both in order, of which each has everything once.
-func difference(before, after []desired.Backend) (gone, come []desired.Backend) {
+func difference(before, after []desired.Backend) moved {
+	var gone, come []desired.Backend
 	for len(before) > 0 && len(after) > 0 {
 		switch c := before[0].Compare(after[0]); {
 		case c < 0:
@@ -216,7 +217,7 @@ func difference(before, after []desired.Backend) (gone, come []desired.Backend) 
 			before, after = before[1:], after[1:]
 		}
 	}
-	return append(gone, before...), append(come, after...)
+	return moved{append(gone, before...), append(come, after...)}
 }
 
 func inOrder(list []desired.Backend) []desired.Backend {

@@ -86,12 +86,12 @@ func render(s desired.Service, all, local *block) contents {
 	c := newContents()
 	n := namesOf(s.Key)
 	c.chains[n.of(anyChain)] = pick(n, s, all, "")
-	if usesLocal(s) {
+	if s.HasLocal() {
 		c.chains[n.of(localChain)] = pick(n, s, local, onlyLocal)
 	}
 	if s.Affinity > 0 {
 		n.keep(c, s, anyChain)
-		if usesLocal(s) {
+		if s.HasLocal() {
 			n.keep(c, s, localChain)
 		}
 	}
@@ -136,8 +136,8 @@ func (n names) kept(of string, port uint16) string {
 // portsOf lists the ports of a service's backends, or of those on this node.
 func portsOf(s desired.Service, of string) []uint16 {
 	var ports []uint16
-	for _, e := range s.Backends {
-		if (of == "" || e.Local) && !slices.Contains(ports, e.Port) {
+	for _, e := range backendsOf(s, of) {
+		if !slices.Contains(ports, e.Port) {
 			ports = append(ports, e.Port)
 		}
 	}
