@@ -98,6 +98,7 @@ func RunServicePackets(t *testing.T, w World) {
 		"clients are seen, or hidden":        clientAddresses,
 		"a datagram flow leaves its backend": staleFlow,
 		"a datagram flow that was early":     earlyFlow,
+		"a datagram flow is forgotten":       forgottenFlow,
 		"a stream outlives its backend":      streamStays,
 		"endpoints come and go under load":   underLoad,
 	})

@@ -116,15 +116,31 @@ func pick(n names, s desired.Service, b *block, of string) []rule {
 			})
 		}
 	}
+	how := fmt.Sprintf("numgen random mod %d", b.count())
+	comment := fmt.Sprintf("%d from %d", b.count(), b.offset)
+	if byClient(s, of) {
+		how = fmt.Sprintf("jhash %s saddr . udp sport mod %d seed %#x", n.word, b.count(), clientSeed)
+		comment += " by client"
+	}
 	return append(list, rule{
-		translate + fmt.Sprintf("numgen random mod %d offset %d map @%s", b.count(), b.offset, n.backends(s.Key.Protocol)),
-		fmt.Sprintf("%d from %d", b.count(), b.offset),
+		translate + fmt.Sprintf("%s offset %d map @%s", how, b.offset, n.backends(s.Key.Protocol)), comment,
 	}, rule{
 		// A packet that is on its way while nftables commits may see the old rules, and
 		// no more an element that goes. It is sent again; let through, its connection
 		// would be taken for one that nobody translates, and stay so.
 		"drop", "its number went meanwhile",
 	})
+}
+
+// clientSeed is any number. It stays: with another one flows would change their backends.
+const clientSeed = 0x706f6c79
+
+// byClient reports whether a flow is to come to the same backend should it be
+// forgotten. kube-proxy has UDP flows forgotten, at any time, that go to an address
+// which is in none of its EndpointSlices, as those of custom interfaces are.
+func byClient(s desired.Service, of string) bool {
+	return s.Key.Protocol == model.UDP &&
+		slices.ContainsFunc(backendsOf(s, of), func(b desired.Backend) bool { return b.Main.IsValid() })
 }
 
 func membersOf(of string) string { return memberSet + of }
