@@ -16,7 +16,7 @@ import (
 // entry is a service as the table has it. What that has of it is not kept but
 // rendered anew when it is needed: there may be ten thousand.
 type entry struct {
-	service    desired.Service // its backends, and what leaves, in order
+	service    desired.Service
 	all, local *block
 }
 
@@ -161,7 +161,7 @@ func (t *Table) set(c *change, s desired.Service, before map[hairpin]int) error 
 	was := e.service
 	e.service = s
 	e.service.Frontends = slices.Clone(s.Frontends)
-	e.service.Backends, e.service.Leaving = inOrder(s.Backends), inOrder(s.Leaving)
+	e.service.Backends, e.service.Leaving = slices.Clone(s.Backends), slices.Clone(s.Leaving)
 	t.count(was, e.service)
 	all, leaving := difference(was.Backends, e.service.Backends), difference(was.Leaving, e.service.Leaving)
 	for _, m := range []moved{all, leaving} {
