@@ -47,7 +47,7 @@ func (s suite) deployedEtcd() {
 	s.expectNoKeys(insideEtcd + "etcdctl")
 	s.documented("etcd.md", "kubectl apply -k deploy/overlays/linux\n")
 	s.documented("etcd.md", "kubectl delete -k deploy/etcd\n")
-	s.documented("etcd.md", "kubectl delete secret -A -l app.kubernetes.io/component=etcd\n")
+	s.documented("etcd.md", "kubectl delete secret -A -l app.kubernetes.io/name=polynic,app.kubernetes.io/component=etcd\n")
 	s.documented("install.md", "kubectl -n polynic-system rollout status ds/polynic-agent")
 }
 
