@@ -30,7 +30,8 @@ type Config struct {
 	// RepairInterval is how often everything is compared; positive.
 	RepairInterval time.Duration
 	// Refused is told of what a service asks for and does not get, once, and again
-	// when that changes. It returns at once. Nil is for nobody.
+	// when that changes, and when its first endpoint comes to this node. It returns at
+	// once. Nil is for nobody.
 	Refused func(plan.ResolvedService)
 }
 
