@@ -22,12 +22,16 @@ import (
 // shell is the image of a container that does nothing until it is told to.
 const shell = "docker.io/library/shell:latest"
 
+// waiting is what a container runs that waits for commands.
+var waiting = []string{"/bin/sh", "-c", "trap exit TERM; sleep infinity & wait"}
+
 // cluster is a cluster of one node.
 type cluster struct {
 	*controlplane.Plane
 	t       *testing.T
 	node    *kubenode.Node
 	images  *registry.Registry
+	tools   []registry.File // that images have
 	outside *netns.Handle
 }
 
@@ -51,13 +55,12 @@ func startCluster(t *testing.T) *cluster {
 func (c *cluster) addImages() {
 	c.t.Helper()
 	tools := registry.Program(c.t, need.Command(c.t, need.Cluster, "ip"), need.Command(c.t, need.Cluster, "curl"))
-	busybox := append(tools, registry.Busybox(c.t)...)
-	c.images.Add(registry.Image{Files: busybox, Entrypoint: []string{"/bin/sleep", "infinity"}}, kubenode.PauseImage)
-	waiting := []string{"/bin/sh", "-c", "trap exit TERM; sleep infinity & wait"}
-	c.images.Add(registry.Image{Files: busybox, Entrypoint: waiting}, shell, "docker.io/library/nginx:latest", "docker.io/curlimages/curl:latest")
-	c.images.Add(registry.Image{Files: append(testpmdFiles(c.t), busybox...), Entrypoint: waiting},
+	c.tools = append(tools, registry.Busybox(c.t)...)
+	c.images.Add(registry.Image{Files: c.tools, Entrypoint: []string{"/bin/sleep", "infinity"}}, kubenode.PauseImage)
+	c.images.Add(registry.Image{Files: c.tools, Entrypoint: waiting}, shell, "docker.io/library/nginx:latest", "docker.io/curlimages/curl:latest")
+	c.images.Add(registry.Image{Files: append(testpmdFiles(c.t), c.tools...), Entrypoint: waiting},
 		"docker.io/ligato/vpp-agent:v2.1.1", "docker.io/library/debian:bookworm")
-	c.images.Add(registry.Image{Files: append(vnfagentFiles(c.t), busybox...), Entrypoint: []string{"/usr/bin/vnfagent"}},
+	c.images.Add(registry.Image{Files: append(vnfagentFiles(c.t), c.tools...), Entrypoint: []string{"/usr/bin/vnfagent"}},
 		"docker.io/ligato/vpp-agent:latest")
 }
 
