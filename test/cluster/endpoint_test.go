@@ -98,6 +98,12 @@ func (s suite) serviceEndpoints() {
 
 	s.Kubectl("delete", "pod", "web-tap", "web-veth", "memif-web", "client", "--grace-period=1")
 	s.Kubectl("delete", "service", "at", "late", "memif-web")
+	s.expectNoRedirects()
+}
+
+// expectNoRedirects waits until nothing is published of where pods serve.
+func (s suite) expectNoRedirects() {
+	s.t.Helper()
 	s.eventually("slices", func() error {
 		out, err := s.TryKubectl("get", "endpointslices", "-l", "contivpp.io/service-redirect", "-o", "name")
 		if err == nil && out != "" {

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/test/controlplane"
 	"github.com/polynic/polynic/test/kubenode"
@@ -31,7 +32,7 @@ kind: Pod
 metadata:
   name: %[1]s
   labels: {app: load}
-  annotations: {contivpp.io/custom-if: "%[2]s1/%[2]s", contivpp.io/service-endpoint-if: %[2]s1}
+  annotations: {contivpp.io/custom-if: serve/%[2]s, contivpp.io/service-endpoint-if: serve}
 spec:
   containers:
   - name: web
@@ -42,6 +43,9 @@ spec:
 ---
 `, name, kind)
 }
+
+// loadNodePort is where the service is asked for at the node.
+const loadNodePort = kubenode.UplinkAddress + ":30083"
 
 const loadService = `
 apiVersion: v1
@@ -59,9 +63,10 @@ spec: {containers: [{name: client, image: web}]}
 ---
 `
 
-// servicesUnderLoad has the backends of a service at custom interfaces come and go,
-// and the agent start anew, while clients connect one after the other, from a pod and
-// from the node: no connection fails.
+// servicesUnderLoad has the backends of a service at custom interfaces come and go
+// while clients connect one after the other, from a pod and from the node: no
+// connection fails. Nor does one where an agent that resolves no services takes the
+// place of this one, with which the service is kube-proxy's.
 func (s suite) servicesUnderLoad() {
 	program := s.addWeb()
 	s.Apply(loadService + loadPod("one", "tap") + loadPod("two", "veth"))
@@ -71,8 +76,7 @@ func (s suite) servicesUnderLoad() {
 		_, err := s.TryKubectl("exec", "client", "--", "killall", "web")
 		return err
 	})
-	nodePort := net.JoinHostPort(kubenode.UplinkAddress, "30083")
-	fromNode := s.startLoad(exec.Command(program, "load", nodePort), func(cmd *exec.Cmd) error {
+	fromNode := s.startLoad(exec.Command(program, "load", loadNodePort), func(cmd *exec.Cmd) error {
 		return cmd.Process.Signal(unix.SIGTERM)
 	})
 
@@ -84,8 +88,9 @@ func (s suite) servicesUnderLoad() {
 	s.expectBackends("one", "two", "three")
 	s.Kubectl("delete", "pod", "two", "--wait=false")
 	s.expectBackends("one", "three")
-	s.agent.RestartAgent()
 	s.Apply(loadPod("four", "veth"))
+	s.expectBackends("one", "three", "four")
+	s.withoutServices("one", "three", "four")
 	s.expectBackends("one", "three", "four")
 	s.Kubectl("delete", "pod", "three", "--wait=false")
 	s.expectBackends("one", "four")
@@ -103,6 +108,71 @@ func (s suite) servicesUnderLoad() {
 	}
 	s.Kubectl("delete", "pod", "one", "two", "three", "four", "client", "--ignore-not-found", "--grace-period=1")
 	s.Kubectl("delete", "service", "load")
+}
+
+// withoutServices has an agent for a while that resolves no services: what was
+// published of the pods goes, and they answer at eth0; then all is as before.
+func (s suite) withoutServices(pods ...string) {
+	s.t.Helper()
+	s.setServices(config.ServicesOff)
+	s.expectNoRedirects()
+	s.expectAnswers("eth0", pods...)
+	s.setServices(config.ServicesCustom)
+	s.eventually("slices", func() error {
+		published, err := s.TryKubectl("get", "endpointslices", "-l", "contivpp.io/service-redirect", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}")
+		for _, pod := range pods {
+			if address := s.address(pod, "serve"); err == nil && !slices.Contains(strings.Fields(published), address) {
+				err = fmt.Errorf("%s of %s is not among %s", address, pod, published)
+			}
+		}
+		return err
+	})
+	s.expectAnswers("serve", pods...)
+}
+
+// expectAnswers waits until all of these pods, and nobody else, answer at one of their
+// interfaces.
+func (s suite) expectAnswers(name string, pods ...string) {
+	s.t.Helper()
+	const enough = 12 // for each of the pods to be chosen, most times
+	var want []string
+	for _, pod := range pods {
+		want = append(want, pod+" at "+s.address(pod, name)+":8080")
+	}
+	slices.Sort(want)
+	url := "http://" + s.loadAddress()
+	for from, get := range map[string]func() (string, error){
+		"a pod": s.fromClient(slices.Repeat([]string{url}, enough)...),
+		"the node": func() (all string, err error) {
+			for range enough {
+				said, failed := fetch("http://" + loadNodePort)
+				all, err = all+said, errors.Join(err, failed)
+			}
+			return all, err
+		},
+	} {
+		s.eventually("from "+from, func() error {
+			all, err := get()
+			var got []string
+			for line := range strings.Lines(all) {
+				who, _, _ := strings.Cut(line, " to ")
+				got = append(got, who)
+			}
+			slices.Sort(got)
+			if got = slices.Compact(got); err == nil && !slices.Equal(got, want) {
+				err = fmt.Errorf("%v answer, want %v", got, want)
+			}
+			return err
+		})
+	}
+}
+
+// setServices replaces the agent by one that resolves other services.
+func (s suite) setServices(mode string) {
+	s.t.Helper()
+	s.agent.Config.Services.Mode = mode
+	s.agent.WriteConfig()
+	s.agent.RestartAgent()
 }
 
 // addWeb adds the image of the program that is both ends of a service, and gives the
