@@ -55,12 +55,13 @@ func startCluster(t *testing.T) *cluster {
 func (c *cluster) addImages() {
 	c.t.Helper()
 	tools := registry.Program(c.t, need.Command(c.t, need.Cluster, "ip"), need.Command(c.t, need.Cluster, "curl"))
-	c.tools = append(tools, registry.Busybox(c.t)...)
-	c.images.Add(registry.Image{Files: c.tools, Entrypoint: []string{"/bin/sleep", "infinity"}}, kubenode.PauseImage)
-	c.images.Add(registry.Image{Files: c.tools, Entrypoint: waiting}, shell, "docker.io/library/nginx:latest", "docker.io/curlimages/curl:latest")
-	c.images.Add(registry.Image{Files: append(testpmdFiles(c.t), c.tools...), Entrypoint: waiting},
+	busybox := append(tools, registry.Busybox(c.t)...)
+	c.tools = busybox
+	c.images.Add(registry.Image{Files: busybox, Entrypoint: []string{"/bin/sleep", "infinity"}}, kubenode.PauseImage)
+	c.images.Add(registry.Image{Files: busybox, Entrypoint: waiting}, shell, "docker.io/library/nginx:latest", "docker.io/curlimages/curl:latest")
+	c.images.Add(registry.Image{Files: append(testpmdFiles(c.t), busybox...), Entrypoint: waiting},
 		"docker.io/ligato/vpp-agent:v2.1.1", "docker.io/library/debian:bookworm")
-	c.images.Add(registry.Image{Files: append(vnfagentFiles(c.t), c.tools...), Entrypoint: []string{"/usr/bin/vnfagent"}},
+	c.images.Add(registry.Image{Files: append(vnfagentFiles(c.t), busybox...), Entrypoint: []string{"/usr/bin/vnfagent"}},
 		"docker.io/ligato/vpp-agent:latest")
 }
 
