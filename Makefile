@@ -31,10 +31,10 @@ RINGS     ?= 100000
 RACE      = $(if $(shell command -v gcc),-race)
 TEST      = timeout --foreground 30m $(TOOL) gotestsum --format pkgname --format-hide-empty-pkg -- -timeout 10m
 
-.PHONY: help build portmap image setup demo test need-vpp test-vpp test-vm vpp-page test-cluster walkthrough bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
+.PHONY: help build portmap image setup demo test need-vpp test-vpp test-vpp-cluster test-vm vpp-page test-cluster walkthrough bench bench-cluster fuzz check lint vet fix deadcode generated rules modules fmt clean
 
 help: ## list the targets
-	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 16
+	grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.* ## /\1\t/' | expand -t 18
 
 build: ## every program, static, into bin/
 	echo "==> build: $(PROGRAMS) into $(BIN)/"
@@ -82,6 +82,17 @@ test-vpp: need-vpp setup build ## what needs a real VPP: that of POLYNIC_VPP, or
 	$(TEST) -count=1 ./internal/dataplane/vpp/... ./internal/vppcli || failed=1
 	echo "==> test-vpp: the lab's packets"
 	$(TEST) -count=1 -run VPP ./internal/lab/... || failed=1
+	$(MAKE) test-vpp-cluster || failed=1
+	exit $$failed
+
+test-vpp-cluster: need-vpp setup build ## of these, the overlays that have VPP in a Kubernetes cluster (compiles Kubernetes once: 15 minutes)
+	test/cluster/build
+	echo "==> test-vpp-cluster: the overlays vpp and vpp-taps, with an image that is put together of VPP's files here"
+	failed=0
+	for test in TestVPP TestVPPTaps; do
+		REQUIRE=cluster,vpp POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 15m \
+			go test -count=1 -v -timeout 14m -run "^$$test$$" ./test/cluster || failed=1
+	done
 	exit $$failed
 
 test-vm: need-vpp setup ## what needs vhost-net, VPP's own taps: in a virtual machine with Debian's kernel (some five minutes)

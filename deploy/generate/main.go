@@ -7,9 +7,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -72,7 +74,32 @@ func writeAll(deploy, overlay, name string) (map[string]string, error) {
 		all.WriteString(body)
 		parts[filepath.Base(path)] = body
 	}
-	return parts, os.WriteFile(filepath.Join(deploy, name), []byte(all.String()), 0o644)
+	text, err := withMemory(all.String(), filepath.Join(deploy, "overlays", overlay, "memory.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	return parts, os.WriteFile(filepath.Join(deploy, name), []byte(text), 0o644)
+}
+
+// withMemory gives the agent in manifests the memory that an overlay's patch says, where
+// the overlay has one.
+func withMemory(manifests, patch string) (string, error) {
+	text, err := os.ReadFile(patch)
+	if errors.Is(err, os.ErrNotExist) {
+		return manifests, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	for _, key := range []string{"value: ", "memory: "} {
+		value := regexp.MustCompile(key + `(\S+)\n`).FindSubmatch(text)
+		place := regexp.MustCompile(`((?:name: GOMEMLIMIT|limits:) #.*\n +` + key + `)\S+`)
+		if value == nil || len(place.FindAllString(manifests, -1)) != 1 {
+			return "", fmt.Errorf("%s: there is no %q, or the agent has not one place for it", patch, key)
+		}
+		manifests = place.ReplaceAllString(manifests, "${1}"+string(value[1]))
+	}
+	return manifests, nil
 }
 
 // resources lists the files of a kustomization in order, those of the

@@ -41,6 +41,10 @@ func (p *plane) services() dataplane.Services {
 	return s
 }
 
+// stateFile is where a dataplane, by its name, notes what it found on the node; it is
+// there from its first work on.
+func stateFile(c config.Config, name string) string { return filepath.Join(c.RunDir, name+".json") }
+
 func openDataplane(c config.Config, log *slog.Logger) (*plane, error) {
 	p := &plane{relay: relayapi.New(c.RelaySocket(), log)}
 	var err error
@@ -49,7 +53,7 @@ func openDataplane(c config.Config, log *slog.Logger) (*plane, error) {
 		p.driver, err = linux.New(linux.Config{
 			Log: log, Relay: p.relay, NetnsDir: c.NetnsDir(), PodNetnsDir: c.PodNetnsDir,
 			Pins: netns.Pins{MountNamespace: c.MountNamespace}, SysctlDir: c.SysctlDir,
-			StateFile: filepath.Join(c.RunDir, "linux.json"),
+			StateFile: stateFile(c, c.Dataplane),
 		})
 	case config.DataplaneVPP:
 		p.process = "VPP"
@@ -57,7 +61,7 @@ func openDataplane(c config.Config, log *slog.Logger) (*plane, error) {
 			Log: log, Relay: p.relay, APISocket: c.VPP.APISocket, StatsSocket: c.VPP.StatsSocket,
 			NetnsDir: c.NetnsDir(), PodNetnsDir: c.PodNetnsDir,
 			Pins: netns.Pins{MountNamespace: c.MountNamespace}, SysctlDir: c.SysctlDir,
-			StateFile: filepath.Join(c.RunDir, "vpp.json"), RunDir: c.SwitchDir(), TapRingSize: c.VPP.TapRingSize,
+			StateFile: stateFile(c, c.Dataplane), RunDir: c.SwitchDir(), TapRingSize: c.VPP.TapRingSize,
 			Services: c.ServiceMode() != config.ServicesOff,
 		})
 	default:

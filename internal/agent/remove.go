@@ -13,11 +13,13 @@ import (
 	"os"
 	"slices"
 
+	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/deviceplugin"
 	"github.com/polynic/polynic/internal/memifdir"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/internal/plan"
 )
 
 // remover is a dataplane that can take away all that carries our mark.
@@ -38,10 +40,32 @@ func Remove(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	defer earlier.journal.Close()
-	known, err := planned(o, earlier.attachments)
-	if err != nil {
-		return err
+	for _, name := range madeBy(o.Config) {
+		o.Config.Dataplane = name
+		if err := removeMade(ctx, o, earlier.attachments); err != nil {
+			return err
+		}
 	}
+	return errors.Join(unpublish(ctx, o.Config, w), os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()), os.RemoveAll(o.Config.MemifDir()),
+		os.RemoveAll(memifdir.Dir(o.Config.MemifDir()).Given()),
+		deviceplugin.RemoveSocket(o.Config.Memif.KubeletDir))
+}
+
+// madeBy are the dataplanes whose work there may be: the one that is configured, and
+// any that an agent had before. Who takes polynic off a cluster has another
+// configuration than its agents had.
+func madeBy(c config.Config) []string {
+	var list []string
+	for _, name := range []string{config.DataplaneVPP, config.DataplaneLinux} {
+		if _, err := os.Stat(stateFile(c, name)); err == nil || name == c.Dataplane {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// removeMade takes away what the dataplane made.
+func removeMade(ctx context.Context, o Options, attachments []model.Attachment) error {
 	plane, err := openDataplane(o.Config, o.Log)
 	if err != nil {
 		return err
@@ -51,12 +75,7 @@ func Remove(ctx context.Context, o Options, w io.Writer) error {
 	if !ok {
 		return fmt.Errorf("dataplane %s cannot be removed as a whole", o.Config.Dataplane)
 	}
-	if err := driver.RemoveAll(ctx, known); err != nil {
-		return err
-	}
-	return errors.Join(unpublish(ctx, o.Config, w), os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()), os.RemoveAll(o.Config.MemifDir()),
-		os.RemoveAll(memifdir.Dir(o.Config.MemifDir()).Given()),
-		deviceplugin.RemoveSocket(o.Config.Memif.KubeletDir))
+	return driver.RemoveAll(ctx, planned(o, attachments))
 }
 
 // Pods lists the pods that have interfaces here still, in order, while no agent
@@ -84,15 +103,15 @@ func Pods(o Options) ([]model.PodRef, error) {
 
 // planned is what the sandboxes of the journal should have; those on their way
 // out may have it still.
-func planned(o Options, attachments []model.Attachment) (desired.Set, error) {
+func planned(o Options, attachments []model.Attachment) desired.Set {
 	ranges, err := rangesKnown(o.Config)
-	if err != nil || ranges == nil {
-		o.Log.Warn("the node's pod ranges are not known: only what bears a mark is removed", slog.Any("error", err))
-		return nil, nil
+	var node plan.Node
+	if err == nil && ranges != nil {
+		node, _, err = network(o.Config, ranges)
 	}
-	node, _, err := network(o.Config, ranges)
-	if err != nil {
-		return nil, err
+	if err != nil || ranges == nil {
+		o.Log.Warn("what pods should have is not known: only what bears a mark is removed", slog.Any("error", err))
+		return nil
 	}
 	all := desired.Set{}
 	for _, att := range attachments {
@@ -103,5 +122,5 @@ func planned(o Options, attachments []model.Attachment) (desired.Set, error) {
 		}
 		all.Add(objects...)
 	}
-	return all, nil
+	return all
 }

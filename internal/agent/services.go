@@ -148,9 +148,7 @@ func (s *serving) local() map[string]model.Redirect {
 // refused tells the author of a service what of it is not served. Of all nodes
 // those tell that have a backend of it: the others say the same.
 func (s *serving) refused(r plan.ResolvedService) {
-	isHere := slices.ContainsFunc(r.Ports, func(p plan.ResolvedPort) bool {
-		return slices.ContainsFunc(p.Endpoints, func(e plan.ResolvedEndpoint) bool { return e.Local })
-	})
+	isHere := r.IsHere()
 	for _, refusal := range r.Refusals {
 		s.Log.Warn("a part of a service is not served", slog.String("service", r.Ref.String()), slog.String("reason", refusal.String()))
 		if s.reporter != nil && isHere {

@@ -95,7 +95,17 @@ func TestServicesOfAttachments(t *testing.T) {
 		expect()
 		pod := model.PodRef{Namespace: "shop", Name: "a", UID: "a"}
 		att := attachment(pod, "10.2.0.1")
+		accept := make(chan struct{})
+		driver.BeforeServices(func(context.Context) error {
+			<-accept
+			return nil
+		})
 		a.inventory.PutAttachment(att)
+		expect()
+		if shown := a.Services(); len(shown) != 1 || shown[0].State != inspect.ServicePending {
+			t.Errorf("shown before the switch has it: %+v", shown)
+		}
+		close(accept)
 		expect("10.2.0.1", "10.1.0.109")
 
 		// The cluster knows a pod of a file by another UID than the runtime.

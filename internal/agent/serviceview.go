@@ -29,6 +29,8 @@ func (a *agent) Services() []inspect.Service {
 			shown.State, shown.Reason = inspect.ServiceLeft, r.Left
 		case failing != nil:
 			shown.State, shown.Reason = inspect.ServiceFailing, failing.Error()
+		case r.Pending:
+			shown.State = inspect.ServicePending
 		case len(r.Refusals) > 0:
 			shown.State = inspect.ServiceRefused
 			var words []string

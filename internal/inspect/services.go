@@ -23,8 +23,11 @@ type ServiceState string
 
 // The states of a service.
 const (
-	// ServiceServed: the switch resolves it.
+	// ServiceServed: the switch resolves it, as it is shown.
 	ServiceServed ServiceState = "served"
+	// ServicePending: the switch has not yet accepted it as it is shown; what it had
+	// before it has still.
+	ServicePending ServiceState = "pending"
 	// ServiceLeft: it is left to others, such as kube-proxy.
 	ServiceLeft ServiceState = "left"
 	// ServiceRefused: it is served but for a part.

@@ -48,6 +48,13 @@ type ResolvedService struct {
 	Refusals []ServiceRefusal
 }
 
+// IsHere reports whether an endpoint of the service is on this node.
+func (r ResolvedService) IsHere() bool {
+	return slices.ContainsFunc(r.Ports, func(p ResolvedPort) bool {
+		return slices.ContainsFunc(p.Endpoints, func(e ResolvedEndpoint) bool { return e.Local })
+	})
+}
+
 // ResolvedPort is one port of a service in one family.
 type ResolvedPort struct {
 	// Made is what the switch gets; it has frontends only where Refused is empty.

@@ -26,9 +26,6 @@ const (
 // loop is one run of a Resolver.
 type loop struct {
 	*Resolver
-	// differs has the keys by which what the dataplane has may be other than what
-	// there should be.
-	differs map[desired.ServiceKey]bool
 	// unsure means that it is not known what the dataplane has.
 	unsure   bool
 	failures int // in a row
@@ -41,7 +38,7 @@ func (r *Resolver) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	l := &loop{Resolver: r, differs: map[desired.ServiceKey]bool{}, unsure: true}
+	l := &loop{Resolver: r, unsure: true}
 	repair := time.NewTicker(r.config.RepairInterval)
 	defer repair.Stop()
 	for ctx.Err() == nil {
@@ -60,13 +57,13 @@ func (r *Resolver) Run(ctx context.Context) error {
 func (l *loop) takeUp() {
 	l.mu.Lock()
 	c := l.resolver.take()
-	l.mu.Unlock()
 	for key := range c.put {
 		l.differs[key] = true
 	}
 	for key := range c.gone {
 		l.differs[key] = true
 	}
+	l.mu.Unlock()
 	if l.config.Refused != nil {
 		for _, s := range c.refused {
 			l.config.Refused(s)
@@ -96,15 +93,18 @@ func (l *loop) apply(ctx context.Context) error {
 		l.unsure = true
 		return fmt.Errorf("services: %w", err)
 	}
+	l.mu.Lock()
 	l.differs = map[desired.ServiceKey]bool{} // of many the map would stay large
+	l.mu.Unlock()
 	return nil
 }
 
 // refuse has services left out that the dataplane does not accept; that it has all
 // others is looked at.
 func (l *loop) refuse(services dataplane.RefusedServices) {
-	l.unsure, l.differs = true, map[desired.ServiceKey]bool{}
+	l.unsure = true
 	l.mu.Lock()
+	l.differs = map[desired.ServiceKey]bool{}
 	for key, reason := range services {
 		l.resolver.reject(key, reason)
 	}

@@ -46,7 +46,14 @@ func (r *resolver) refusal(s desired.Service) error {
 	return nil
 }
 
-// isNews reports whether other parts of a service are refused than were told last.
+// told is what was told of a service.
+type told struct {
+	refusals []plan.ServiceRefusal
+	isHere   bool // an endpoint of it was on this node
+}
+
+// isNews reports whether other parts of a service are refused than were told last, or
+// the service has come to this node since: who tells its author goes by that.
 func (r *resolver) isNews(s plan.ResolvedService) bool {
 	was := r.told[s.Ref]
 	isRetried := r.retried[s.Ref]
@@ -57,6 +64,7 @@ func (r *resolver) isNews(s plan.ResolvedService) bool {
 		}
 		return false
 	}
-	r.told[s.Ref] = s.Refusals
-	return !slices.Equal(was, s.Refusals)
+	isHere := was.isHere || s.IsHere()
+	r.told[s.Ref] = told{s.Refusals, isHere}
+	return isHere != was.isHere || !slices.Equal(was.refusals, s.Refusals)
 }

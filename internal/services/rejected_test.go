@@ -76,6 +76,28 @@ func TestRefusalIsToldOnce(t *testing.T) {
 	})
 }
 
+// The node that has an endpoint of a service tells its author, so it hears of what is
+// refused once more when the first has come.
+func TestRefusalIsToldWhereTheServiceIs(t *testing.T) {
+	run(t, plan.Services{All: true, Node: "n1"}, func(b *bench) {
+		const refusal = "web-1: port odd (1/ICMP): protocol ICMP is not served (TCP, UDP and SCTP are)"
+		s := service(1)
+		s.Ports = append(s.Ports, model.ServicePort{Name: "odd", Protocol: "ICMP", Port: 1})
+		b.PutService(s)
+		b.Synced()
+		b.expectRefused(refusal)
+		for n, step := range []struct {
+			node string
+			told []string
+		}{{"n2", []string{refusal}}, {"n1", []string{refusal, refusal}}, {"n1", []string{refusal, refusal}}} {
+			name, endpoints := slice(1, n)
+			endpoints.Endpoints[0].Node = step.node
+			b.PutSlice(name, endpoints)
+			b.expectRefused(step.told...)
+		}
+	})
+}
+
 func (b *bench) expectRefused(lines ...string) {
 	b.t.Helper()
 	synctest.Wait()

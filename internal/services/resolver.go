@@ -33,8 +33,8 @@ type resolver struct {
 	made map[model.ServiceRef][]desired.Service
 	// rejected are services that the dataplane did not accept as they were then.
 	rejected map[desired.ServiceKey]rejection
-	// told is what of each service is refused.
-	told map[model.ServiceRef][]plan.ServiceRefusal
+	// told is what was told of each service of which a part is refused.
+	told map[model.ServiceRef]told
 	// retried are services that were refused, and are tried as they are.
 	retried map[model.ServiceRef]bool
 	// dirty are services to be resolved again, and moved the pods of which the
@@ -52,7 +52,7 @@ func keyOf(p model.PodRef) podKey { return podKey{p.Namespace, p.UID} }
 func newResolver(node plan.Services, unserved func(desired.Service) error) *resolver {
 	return &resolver{
 		node: node, unserved: unserved, rejected: map[desired.ServiceKey]rejection{},
-		told:      map[model.ServiceRef][]plan.ServiceRefusal{},
+		told:      map[model.ServiceRef]told{},
 		retried:   map[model.ServiceRef]bool{},
 		services:  map[model.ServiceRef]model.Service{},
 		slices:    map[model.ServiceRef][]model.EndpointSlice{},

@@ -10,8 +10,6 @@ package services
 
 import (
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,7 +28,8 @@ type Config struct {
 	// RepairInterval is how often everything is compared; positive.
 	RepairInterval time.Duration
 	// Refused is told of what a service asks for and does not get, once, and again
-	// when that changes. It returns at once. Nil is for nobody.
+	// when that changes, and when its first endpoint comes to this node. It returns at
+	// once. Nil is for nobody.
 	Refused func(plan.ResolvedService)
 }
 
@@ -45,6 +44,9 @@ type Resolver struct {
 
 	mu       sync.Mutex
 	resolver *resolver
+	// differs has the keys by which what the dataplane has may be other than what
+	// there should be.
+	differs  map[desired.ServiceKey]bool
 	isSynced bool
 	isNeeded bool
 	failing  error // of the last attempt
@@ -65,7 +67,7 @@ func New(config Config) *Resolver {
 		unserved = limits.Unserved
 	}
 	r := &Resolver{
-		config: config, resolver: newResolver(config.Node, unserved),
+		config: config, resolver: newResolver(config.Node, unserved), differs: map[desired.ServiceKey]bool{},
 		wake: make(chan struct{}, 1), look: make(chan struct{}, 1),
 		synced: make(chan struct{}), needed: make(chan struct{}),
 	}
@@ -133,18 +135,6 @@ func (r *Resolver) Synced() {
 // Recheck has everything compared with the dataplane, which may have changed
 // without our doing.
 func (r *Resolver) Recheck() { notify(r.look) }
-
-// List tells what each service comes to, by namespace and name.
-func (r *Resolver) List() []plan.ResolvedService {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	list := make([]plan.ResolvedService, 0, len(r.resolver.services))
-	for _, s := range r.resolver.services {
-		list = append(list, r.resolver.node.Resolve(r.resolver.facts(s)))
-	}
-	slices.SortFunc(list, func(a, b plan.ResolvedService) int { return strings.Compare(a.Ref.String(), b.Ref.String()) })
-	return list
-}
 
 // Failing is why the dataplane does not have the services as it should; nil while
 // it has.

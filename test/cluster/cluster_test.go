@@ -6,6 +6,7 @@ package cluster
 import (
 	"fmt"
 	"net/netip"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,12 +23,16 @@ import (
 // shell is the image of a container that does nothing until it is told to.
 const shell = "docker.io/library/shell:latest"
 
+// waiting is what a container runs that waits for commands.
+var waiting = []string{"/bin/sh", "-c", "trap exit TERM; sleep infinity & wait"}
+
 // cluster is a cluster of one node.
 type cluster struct {
 	*controlplane.Plane
 	t       *testing.T
 	node    *kubenode.Node
 	images  *registry.Registry
+	tools   []registry.File // that images have
 	outside *netns.Handle
 }
 
@@ -52,9 +57,9 @@ func (c *cluster) addImages() {
 	c.t.Helper()
 	tools := registry.Program(c.t, need.Command(c.t, need.Cluster, "ip"), need.Command(c.t, need.Cluster, "curl"))
 	busybox := append(tools, registry.Busybox(c.t)...)
+	c.tools = busybox
 	c.images.Add(registry.Image{Files: busybox, Entrypoint: []string{"/bin/sleep", "infinity"}}, kubenode.PauseImage)
-	waiting := []string{"/bin/sh", "-c", "trap exit TERM; sleep infinity & wait"}
-	c.images.Add(registry.Image{Files: busybox, Entrypoint: waiting}, shell, "docker.io/library/nginx:latest")
+	c.images.Add(registry.Image{Files: busybox, Entrypoint: waiting}, shell, "docker.io/library/nginx:latest", "docker.io/curlimages/curl:latest")
 	c.images.Add(registry.Image{Files: append(testpmdFiles(c.t), busybox...), Entrypoint: waiting},
 		"docker.io/ligato/vpp-agent:v2.1.1", "docker.io/library/debian:bookworm")
 	c.images.Add(registry.Image{Files: append(vnfagentFiles(c.t), busybox...), Entrypoint: []string{"/usr/bin/vnfagent"}},
@@ -76,6 +81,18 @@ func testpmdFiles(t *testing.T) []registry.File {
 		drivers = append(drivers, found...)
 	}
 	return registry.Program(t, append(drivers, program)...)
+}
+
+// compiled is one of the repository's programs that are not part of the product.
+func compiled(t *testing.T, program string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), filepath.Base(program))
+	cmd := exec.Command("go", "build", "-o", path, "github.com/polynic/polynic/"+program)
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return path
 }
 
 // waitPods waits until all pods of a selector, and so many, are ready.

@@ -6,11 +6,14 @@ package cluster
 import (
 	"fmt"
 	"net"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/polynic/polynic/test/controlplane"
 	"github.com/polynic/polynic/test/kubenode"
+	"github.com/polynic/polynic/test/registry"
 )
 
 // endpointPod serves at a custom interface and at no other: who gets an answer went
@@ -52,42 +55,29 @@ spec:
 `
 
 // serviceEndpoints are services of pods that answer at a custom interface, beside
-// kube-proxy, which has the others.
+// kube-proxy, which has the others. One is the example of an application at a memif.
 func (s suite) serviceEndpoints() {
 	s.startDNS()
-	s.Apply(endpointService + endpointPod("tap") + endpointPod("veth") + shellPod("client", ""))
-	s.waitPods(2, "-l", "app=at")
-	s.waitPods(1, "-l", "app=client")
-	address := s.Kubectl("get", "service", "at", "-o", "jsonpath={.spec.clusterIP}")
-	url, nodePort := "http://"+address, "http://"+net.JoinHostPort(kubenode.UplinkAddress, "30081")
-	fromPod := func(url string) func() (string, error) {
-		return func() (string, error) {
-			return s.TryKubectl("exec", "client", "--", "curl", "-sS", "-m", "2", url)
-		}
+	s.images.Add(registry.Image{Files: []registry.File{{Path: "/memif-http", From: compiled(s.t, "examples/memif-http")}}},
+		"docker.io/library/memif-http:devel")
+	example, err := os.ReadFile("../../examples/memif-service/memif-service.yaml")
+	if err != nil {
+		s.t.Fatal(err)
 	}
-	for name, get := range map[string]func() (string, error){
-		"a pod, cluster IP":      fromPod(url),
-		"a pod, name":            fromPod("http://at"),
-		"a pod, node port":       fromPod(nodePort),
-		"the node, cluster IP":   func() (string, error) { return fetch(url) },
-		"the node, node port":    func() (string, error) { return fetch(nodePort) },
-		"the outside, node port": func() (string, error) { return s.fromOutside(nodePort) },
-	} {
-		for _, host := range []string{"web-tap", "web-veth"} {
-			s.expectServed(name, host, get)
-		}
-	}
+	s.Apply(endpointService + endpointPod("tap") + endpointPod("veth") + string(example))
+	s.waitPods(4)
+	s.expectEndpoints("at", "30081", "web-tap", "web-veth")
+	s.expectEndpoints("memif-web", s.Kubectl("get", "service", "memif-web", "-o", "jsonpath={.spec.ports[0].nodePort}"), "memif-web answers")
 	// The API server is kube-proxy's.
-	s.expectServed("a pod, the API server", "forbidden", func() (string, error) {
-		return s.TryKubectl("exec", "client", "--", "curl", "-sSk", "-m", "2", "https://"+controlplane.ServerService)
-	})
+	s.expectServed("a pod, the API server", "forbidden", s.fromClient("-k", "https://"+controlplane.ServerService))
 
 	// Others learn by slices of polynic's own; Kubernetes' say what they said.
 	own := s.Kubectl("get", "endpointslices", "-l", "contivpp.io/service-redirect", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}")
-	theirs := s.Kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=at", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}")
-	for _, pod := range []string{"tap", "veth"} {
-		if custom := s.address("web-"+pod, pod+"1"); !strings.Contains(own, custom) || strings.Contains(theirs, custom) {
-			s.t.Errorf("%s1 has %s; published are %s, endpoints %s", pod, custom, own, theirs)
+	theirs := s.Kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}")
+	for pod, name := range map[string]string{"web-tap": "tap1", "web-veth": "veth1", "memif-web": "memif1"} {
+		custom := s.address(pod, name)
+		if !slices.Contains(strings.Fields(own), custom) || slices.Contains(strings.Fields(theirs), custom) {
+			s.t.Errorf("%s of %s has %s; published are %s, endpoints %s", name, pod, custom, own, theirs)
 		}
 	}
 
@@ -106,8 +96,14 @@ func (s suite) serviceEndpoints() {
 		return fetch("http://" + s.Kubectl("get", "service", "late", "-o", "jsonpath={.spec.clusterIP}"))
 	})
 
-	s.Kubectl("delete", "pod", "web-tap", "web-veth", "client", "--grace-period=1")
-	s.Kubectl("delete", "service", "at", "late")
+	s.Kubectl("delete", "pod", "web-tap", "web-veth", "memif-web", "client", "--grace-period=1")
+	s.Kubectl("delete", "service", "at", "late", "memif-web")
+	s.expectNoRedirects()
+}
+
+// expectNoRedirects waits until nothing is published of where pods serve.
+func (s suite) expectNoRedirects() {
+	s.t.Helper()
 	s.eventually("slices", func() error {
 		out, err := s.TryKubectl("get", "endpointslices", "-l", "contivpp.io/service-redirect", "-o", "name")
 		if err == nil && out != "" {
@@ -115,6 +111,33 @@ func (s suite) serviceEndpoints() {
 		}
 		return err
 	})
+}
+
+// expectEndpoints has a service asked at all its addresses by whoever may ask, until
+// each of its pods has answered.
+func (s suite) expectEndpoints(service, port string, hosts ...string) {
+	s.t.Helper()
+	url := "http://" + s.Kubectl("get", "service", service, "-o", "jsonpath={.spec.clusterIP}")
+	nodePort := "http://" + net.JoinHostPort(kubenode.UplinkAddress, port)
+	for name, get := range map[string]func() (string, error){
+		"a pod, cluster IP":      s.fromClient(url),
+		"a pod, name":            s.fromClient("http://" + service),
+		"a pod, node port":       s.fromClient(nodePort),
+		"the node, cluster IP":   func() (string, error) { return fetch(url) },
+		"the node, node port":    func() (string, error) { return fetch(nodePort) },
+		"the outside, node port": func() (string, error) { return s.fromOutside(nodePort) },
+	} {
+		for _, host := range hosts {
+			s.expectServed(name+" of "+service, host, get)
+		}
+	}
+}
+
+// fromClient asks from the pod "client".
+func (s suite) fromClient(curl ...string) func() (string, error) {
+	return func() (string, error) {
+		return s.TryKubectl(append([]string{"exec", "client", "--", "curl", "-sS", "-m", "2"}, curl...)...)
+	}
 }
 
 // eventually tries until it succeeds.

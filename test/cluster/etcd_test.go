@@ -6,7 +6,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,13 +39,7 @@ func startEtcd(t *testing.T) {
 // vnfagentFiles are the program that stands in for VPP and its agent in a pod.
 func vnfagentFiles(t *testing.T) []registry.File {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "vnfagent")
-	cmd := exec.Command("go", "build", "-o", path, "github.com/polynic/polynic/test/vnfagent")
-	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return []registry.File{{Path: "/usr/bin/vnfagent", From: path}}
+	return []registry.File{{Path: "/usr/bin/vnfagent", From: compiled(t, "test/vnfagent")}}
 }
 
 // etcd has the pod of the documents' last example configured through etcd: it

@@ -62,7 +62,7 @@ func TestFigures(t *testing.T) {
 	b.cluster = startCluster(t)
 	b.agent = b.startPolynic()
 	b.node.WaitReady()
-	b.limit = newMemoryLimit(t, 64<<20)
+	b.limit = newMemoryLimit(t, "agent", 64<<20)
 	b.agent.LogLevel = "info"
 	b.limit.within(t, b.agent.RestartAgent)
 

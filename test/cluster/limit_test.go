@@ -25,9 +25,9 @@ type memoryLimit string
 
 const memoryGroups = "/sys/fs/cgroup/memory"
 
-func newMemoryLimit(t *testing.T, limit int) memoryLimit {
+func newMemoryLimit(t *testing.T, name string, limit int) memoryLimit {
 	t.Helper()
-	dir := filepath.Join(memoryGroups, "agent")
+	dir := filepath.Join(memoryGroups, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

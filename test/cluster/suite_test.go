@@ -36,6 +36,7 @@ func TestCluster(t *testing.T) {
 		{"refusals", suite.refusals},
 		{"services", suite.services},
 		{"service endpoints", suite.serviceEndpoints},
+		{"services under load", suite.servicesUnderLoad},
 		{"under Multus", suite.underMultus},
 	} {
 		t.Run(part.name, func(t *testing.T) {

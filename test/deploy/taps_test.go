@@ -5,10 +5,12 @@ package deploy_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // A VPP that is to make taps may open vhost-net, and sees pods' namespaces where the
@@ -57,4 +59,17 @@ func netnsOf(set appsv1.DaemonSet) []string {
 		}
 	}
 	return found
+}
+
+// With VPP the agent has every service of the cluster, and the memory for that, of which
+// it leaves room for nft; without, it has neither.
+func TestAgentsMemory(t *testing.T) {
+	const set = "DaemonSet " + namespace + "/polynic-agent"
+	for overlay, want := range map[string]string{"linux": "64Mi, 48MiB", "vpp": "384Mi, 150MiB", "vpp-taps": "384Mi, 150MiB"} {
+		c := as[appsv1.DaemonSet](t, kustomize(t, overlay), set).Spec.Template.Spec.Containers[0]
+		at := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
+		if has := fmt.Sprintf("%s, %s", c.Resources.Limits.Memory(), c.Env[at].Value); has != want {
+			t.Errorf("overlay %s: the agent's memory is %s, want %s", overlay, has, want)
+		}
+	}
 }

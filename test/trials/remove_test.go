@@ -5,6 +5,8 @@ package trials
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -67,6 +69,38 @@ func TestRemove(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRemoveAfterVPP takes off what agents left that had VPP switch, which is gone, by a
+// configuration that does not say so: that of who takes polynic off a cluster.
+func TestRemoveAfterVPP(t *testing.T) {
+	n := harness.NewNode(t, nil)
+	node, err := n.LookAtKernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{
+		"ip link add vpp1 type veth peer name vpp2",
+		"ip link set vpp1 up group 20561 alias", "ip link set vpp2 up group 20560 alias", // as the agent marks the node's link to VPP
+		"ip addr add 172.30.1.2/24 dev vpp1",
+	} {
+		args := strings.Fields(command)
+		if strings.HasSuffix(command, " alias") {
+			args = append(args, "polynic host-link")
+		}
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", command, err, out)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(n.Config.RunDir, "vpp.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.StartRelay()
+	n.Remove()
+	now, err := n.LookAtKernel()
+	if diff := cmp.Diff(strings.Split(string(node), "\n"), strings.Split(string(now), "\n")); diff != "" || err != nil {
+		t.Errorf("the node: %v (-before +after):\n%s", err, diff)
 	}
 }
 
