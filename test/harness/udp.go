@@ -47,11 +47,20 @@ func udpSink() error {
 	const drain = 200 * time.Millisecond
 	untilStdinEnds(func() { _ = conn.SetReadDeadline(time.Now().Add(drain)) })
 	var r Report
+	drained := uint64(0)
 	seen := map[uint64]bool{}
 	last := time.Time{}
 	buffer := make([]byte, 2048)
 	for {
 		n, err := conn.Read(buffer)
+		// After its deadline nothing is read that is there, however long it waited for us.
+		if errors.Is(err, os.ErrDeadlineExceeded) && r.Received > drained {
+			drained = r.Received
+			if err := conn.SetReadDeadline(time.Now().Add(drain)); err != nil {
+				return err
+			}
+			continue
+		}
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return json.NewEncoder(os.Stdout).Encode(r)
 		}

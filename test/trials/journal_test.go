@@ -117,7 +117,7 @@ func TestDamagedJournal(t *testing.T) {
 	}
 	for name, flow := range map[string]*harness.Flow{"veth": veth, "tap": tap} {
 		if r := flow.Stop(); r.Lost() != 0 || r.Sent == 0 {
-			t.Errorf("%s: %d of %d datagrams lost", name, r.Lost(), r.Sent)
+			t.Errorf("%s: %d of %d datagrams lost, longest gap %.0f ms", name, r.Lost(), r.Sent, r.LongestGapMS)
 		}
 	}
 	for _, p := range ends {
