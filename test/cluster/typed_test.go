@@ -40,7 +40,7 @@ func (s suite) expectDocumented(page, text string) {
 func (s suite) typed(line string) string {
 	s.t.Helper()
 	var out []byte
-	err := controlplane.Poll(5*time.Second, func() (err error) {
+	err := controlplane.Poll(time.Minute, func() (err error) {
 		out, err = s.shell(line).CombinedOutput()
 		if err != nil || len(out) == 0 {
 			err = fmt.Errorf("%s: %w: %s", line, errors.Join(err, errSilent), out)
