@@ -39,7 +39,7 @@ spec:
     image: web
     command: [sh, -c, "touch /tmp/ready; exec web serve 8080"]
     readinessProbe: {exec: {command: [ls, /tmp/ready]}, periodSeconds: 1, failureThreshold: 1}
-    lifecycle: {preStop: {sleep: {seconds: 2}}}
+    lifecycle: {preStop: {sleep: {seconds: 5}}}
 ---
 `, name, kind)
 }
