@@ -5,7 +5,6 @@ package cluster
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -93,12 +92,7 @@ func (c *cluster) addVPP() {
 		registry.File{Path: "/usr/bin/vpp", Link: program}, registry.File{Path: "/usr/bin/vppctl", Link: vppctl})
 	c.images.Add(registry.Image{Files: files}, "docker.io/library/vpp:25.10")
 
-	echo := filepath.Join(c.t.TempDir(), "memif-echo")
-	build := exec.Command("go", "build", "-o", echo, "github.com/polynic/polynic/examples/memif-echo")
-	build.Env = append(build.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
-	if out, err := build.CombinedOutput(); err != nil {
-		c.t.Fatalf("%v: %s", err, out)
-	}
+	echo := compiled(c.t, "examples/memif-echo")
 	c.images.Add(registry.Image{
 		Files:      append(registry.Program(c.t, need.Command(c.t, need.Cluster, "ip")), append(registry.Busybox(c.t), registry.File{Path: "/usr/bin/memif-echo", From: echo})...),
 		Entrypoint: []string{"/usr/bin/memif-echo"},
