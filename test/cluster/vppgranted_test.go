@@ -25,12 +25,14 @@ func (s vppSuite) views() {
 	s.exec("seen", "ping", "-c", "3", "-W", "2", s.address("seen", "tap1"))
 	tap, veth := s.port("tap1"), s.port("veth1")
 	for command, want := range map[string]string{
+		"kubectl -n polynic-system rollout status ds/polynic-agent":                                                           "successfully rolled out",
+		"kubectl -n polynic-system wait --for=condition=Ready pod -l 'app.kubernetes.io/component in (vpp, relay)'":           "condition met",
 		"kubectl -n polynic-system exec ds/polynic-vpp -- vppctl -s /run/polynic/vpp/cli.sock show interface":                 veth,
 		"kubectl -n polynic-system exec ds/polynic-agent -- polynic get interfaces -o wide --agent /run/polynic/inspect.sock": tap,
 		"kubectl -n polynic-system exec ds/polynic-agent -- polynic get services --agent /run/polynic/inspect.sock":           "kubernetes",
 		"kubectl -n polynic-system exec ds/polynic-agent -- polynic vppctl --socket /run/polynic/vpp/cli.sock -- show memif":  tap,
 	} {
-		if out := s.typed(command); !strings.Contains(out, want) {
+		if out := s.documented("vpp.md", command); !strings.Contains(out, want) {
 			s.t.Errorf("%s\n%s\nwant %s", command, out, want)
 		}
 	}
