@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/polynic/polynic/internal/attach"
-	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/publish"
 	"github.com/polynic/polynic/internal/publish/etcdconf"
@@ -65,16 +64,8 @@ func (a *agent) newPublished() *published {
 	}
 	return &published{
 		config:   publish.Config{Log: a.Log, Kind: store.Pod, Node: a.Config.NodeName, IsAlive: a.isAlive, Problem: a.unpublished},
-		settings: etcdSettings(c), form: ligato.Form(c.KeyForm), reopen: reopenInterval,
+		settings: etcdconf.SettingsOf(c), form: ligato.Form(c.KeyForm), reopen: reopenInterval,
 		tried: make(chan struct{}), claims: map[model.AttachmentID]claimed{},
-	}
-}
-
-func etcdSettings(c config.Etcd) etcdconf.Settings {
-	return etcdconf.Settings{
-		Endpoints: c.Endpoints, ConfigFile: c.ConfigFile, SecretDir: c.SecretDir,
-		CAFile: c.TLS.CAFile, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile,
-		Username: c.Username, PasswordFile: c.PasswordFile,
 	}
 }
 
