@@ -45,6 +45,12 @@ func (e *etcd) Set(p attach.Publication) {
 	e.asked = append(e.asked, "set "+p.ID.ContainerID)
 }
 
+func (e *etcd) Keep(id model.AttachmentID, why error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked = append(e.asked, "keep "+id.ContainerID+": "+why.Error())
+}
+
 func (e *etcd) Withdraw(id model.AttachmentID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -213,6 +219,38 @@ func TestPublishingGoesOn(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"vnf1 default/stays tap1"}, b.etcd.labels()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Of a pod whose secret is lost it is not known any more what was published: that
+// stays, and goes with the pod. Of others nothing is withheld by that.
+func TestWhatIsNotKnownAnyMoreStaysUntilThePodGoes(t *testing.T) {
+	former := start(t, "10.1.1.0/24")
+	var known []model.Attachment
+	for _, name := range []string{"stays", "leaves"} {
+		pod := former.labelled(name, "memif1/memif", "label-"+name)
+		former.give(pod, 1)
+		r := former.request(pod)
+		former.mustAdd(r)
+		att, _ := former.inventory.Attachment(r.ID)
+		att.Interfaces = slices.Clone(att.Interfaces)
+		memif := *att.Interfaces[1].Memif
+		memif.Secret = model.Secret{}
+		att.Interfaces[1].Memif, att.Leaving = &memif, name == "leaves"
+		known = append(known, att)
+	}
+	b := prepare(t, "10.1.1.0/24")
+	b.run(known)
+	stays := known[0].ID
+	want := []string{"keep " + stays.ContainerID + ": interface memif1: the secret of its memif is not known", "restored"}
+	if diff := cmp.Diff(want, b.etcd.told()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := b.attacher.Del(t.Context(), attach.Request{ID: stays}); err != nil {
+		t.Fatal(err)
+	}
+	if last := "withdraw " + stays.ContainerID; !slices.Contains(b.etcd.told(), last) {
+		t.Errorf("after the DEL asked was %v, want %s", b.etcd.told(), last)
 	}
 }
 

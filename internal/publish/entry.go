@@ -74,6 +74,7 @@ type problem struct {
 // set takes a claim up. The caller holds p.mu.
 func (p *Publisher) set(c store.Claim) *entry {
 	e := p.entry(c.Ref())
+	delete(p.kept, e.ref)
 	if e.wanted && e.claim.Label != c.Label {
 		e.leave[e.claim.Label] = e.claim.Owner
 		e.stopWatch()

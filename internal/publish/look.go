@@ -42,10 +42,11 @@ func (p *Publisher) alive(ctx context.Context, o store.Owner) (bool, error) {
 func (p *Publisher) knows(o store.Owner) (lives, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e := p.entries[store.PodRef(o.Attachment)]; e != nil {
+	ref := store.PodRef(o.Attachment)
+	if e := p.entries[ref]; e != nil {
 		return e.wanted, true
 	}
-	return false, p.restored
+	return false, p.restored && p.kept[ref] == nil
 }
 
 // lost takes note that etcd does not answer, as an attempt showed that began at a
@@ -196,7 +197,7 @@ func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
 	for _, h := range all {
 		ref := store.Claim{Owner: h.Owner, Label: h.Label}.Ref()
 		e := p.entries[ref]
-		if e != nil && (e.wanted && e.claim.Label == h.Label || !e.wanted && len(e.leave) > 0) {
+		if p.kept[ref] != nil || e != nil && (e.wanted && e.claim.Label == h.Label || !e.wanted && len(e.leave) > 0) {
 			continue
 		}
 		p.config.Log.InfoContext(ctx, "removing from etcd what nobody claims", slog.String("owner", h.Owner.String()), slog.String("label", h.Label))
