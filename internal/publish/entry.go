@@ -123,8 +123,10 @@ func (p *Publisher) giveUp(e *entry, why error) {
 const maxLeaving = 1024
 
 // forget lets go of an entry that was given up, where there are too many. What etcd
-// may have of it is found by its record, as that of an earlier process is. The
-// caller holds p.mu.
+// may have of it is found by its record, as that of an earlier process is: once
+// Restored, for nothing is looked for before. What goes before that needs no bound:
+// an agent has no new sandboxes until it said Restored, and what a controller
+// watches people make. The caller holds p.mu.
 func (p *Publisher) forget(e *entry) {
 	if e.wanted || e.busy || len(e.leave) == 0 || len(e.gone) > 0 || !p.restored {
 		return
