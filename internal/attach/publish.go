@@ -142,6 +142,8 @@ func (a *Attacher) republish(attachments []model.Attachment) {
 	for _, att := range attachments {
 		p, isWanted, err := a.publication(att)
 		switch {
+		case att.NameOnly && !att.Leaving:
+			a.config.Publisher.Keep(att.ID, errNameOnly)
 		case err != nil && att.Leaving: // by what is there of it, it is found
 		case err != nil:
 			a.config.Log.Warn("what is published for a pod stays as it is",
@@ -154,9 +156,7 @@ func (a *Attacher) republish(attachments []model.Attachment) {
 			}
 		}
 	}
-	if !a.labelsLost {
-		a.config.Publisher.Restored()
-	}
+	a.config.Publisher.Restored()
 }
 
 // withdraw gives up what is published for an attachment on its way out.
