@@ -134,7 +134,7 @@ func (p *Publisher) look(ctx context.Context) error {
 	same, err := p.config.Store.Unchanged(limited, marks)
 	var all []store.Holding
 	if err == nil && (prune || !same) {
-		all, _, err = p.config.Store.Owned(limited, p.config.Kind, p.config.Node)
+		all, _, err = p.config.Store.All(limited)
 	}
 	if ctx.Err() != nil {
 		return nil
@@ -195,6 +195,13 @@ func (p *Publisher) recover(ctx context.Context, looked []store.Mark) {
 // holds p.mu.
 func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
 	for _, h := range all {
+		if h.Broken != nil { // it may be anybody's
+			p.config.Log.WarnContext(ctx, "what etcd has beside what is claimed cannot be told", slog.Any("error", h.Broken))
+			continue
+		}
+		if h.Owner.Kind != p.config.Kind || h.Owner.Node != p.config.Node {
+			continue
+		}
 		ref := store.Claim{Owner: h.Owner, Label: h.Label}.Ref()
 		e := p.entries[ref]
 		if p.kept[ref] != nil || e != nil && (e.wanted && e.claim.Label == h.Label || !e.wanted && len(e.leave) > 0) {
@@ -202,7 +209,7 @@ func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
 		}
 		p.config.Log.InfoContext(ctx, "removing from etcd what nobody claims", slog.String("owner", h.Owner.String()), slog.String("label", h.Label))
 		e = p.entry(ref)
-		e.leave[h.Label] = h.Owner
+		e.leave[h.Label] = left{owner: h.Owner}
 		if e.say(); e.wanted {
 			e.todo = max(e.todo, look)
 		}

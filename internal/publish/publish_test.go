@@ -254,3 +254,29 @@ func TestKept(t *testing.T) {
 		t.Errorf("once it is gone it is %s, %v", state, err)
 	}
 }
+
+// A record that somebody made unreadable keeps nothing else from being removed, and is
+// told of, also by the next agent.
+func TestBrokenRecord(t *testing.T) {
+	_, client := world(t)
+	a := run(t, "n1", client, nil)
+	claims := many("n1", 3)
+	a.mustPublish(t, claims...)
+	const record = "/polynic/v1/published/vnfn10/pod"
+	if _, err := client.Put(t.Context(), record, "[]"); err != nil {
+		t.Fatal(err)
+	}
+	a.mustBeGone(t, claims[:2]...)
+	if all, _ := etcd.Everything(t, client); len(all) != 4 || all[record] != "[]" {
+		t.Errorf("left is %v", all)
+	}
+	a.stop()
+	next := run(t, "n1", client, nil)
+	next.Restored()
+	eventually(t, func() bool { all, _ := etcd.Everything(t, client); return len(all) == 1 }, next.text)
+	for _, log := range []string{a.text(), next.text()} {
+		if !strings.Contains(log, "level=WARN") || !strings.Contains(log, record) {
+			t.Errorf("the record is not told of:\n%s", log)
+		}
+	}
+}

@@ -257,8 +257,10 @@ func TestRecordThatIsNotOurs(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	w.put(t, claim(custom("c"), "vnf1", "acl=1"), nil)
-	w.drop(t, "vnf1", pod("a", "n1"))
-	if all, _, err := w.store.All(t.Context()); err != nil || len(all) != 1 || all[0].Owner != custom("c") {
+	if err := w.store.Drop(t.Context(), "vnf1", pod("a", "n1")); !errors.Is(err, store.ErrInvalid) {
+		t.Errorf("that nothing can be removed is said as %v", err)
+	}
+	if all, _, err := w.store.Owned(t.Context(), store.Custom, ""); err != nil || len(all) != 1 || all[0].Owner != custom("c") {
 		t.Errorf("the records are %v, %v", all, err)
 	}
 }
