@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -194,9 +195,10 @@ func (p *Publisher) recover(ctx context.Context, looked []store.Mark) {
 // removeStrays removes what nobody claims, by entries that want nothing. The caller
 // holds p.mu.
 func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
+	var broken []error
 	for _, h := range all {
 		if h.Broken != nil { // it may be anybody's
-			p.config.Log.WarnContext(ctx, "what etcd has beside what is claimed cannot be told", slog.Any("error", h.Broken))
+			broken = append(broken, h.Broken)
 			continue
 		}
 		if h.Owner.Kind != p.config.Kind || h.Owner.Node != p.config.Node {
@@ -215,12 +217,18 @@ func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
 		}
 	}
 	notify(p.wake)
+	if text := fmt.Sprint(broken); len(broken) > 0 && text != p.broken {
+		p.broken = text
+		p.config.Log.WarnContext(ctx, "it cannot be told whether etcd has something beside what is claimed", slog.Any("error", errors.Join(broken...)))
+	}
 }
 
-// doubtAll has every claim compared.
+// doubtAll has every claim compared, and what is there beside looked for: an etcd that
+// came back with older data may have all of the claims as they were written, and more.
 func (p *Publisher) doubtAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.prune = p.restored
 	for _, e := range p.entries {
 		if e.wanted && e.todo == nothing {
 			e.todo, e.since = look, time.Now()

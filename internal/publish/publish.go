@@ -83,6 +83,7 @@ type Publisher struct {
 	// restored is set once every claim is known; prune while it is to be looked what
 	// etcd has beside.
 	restored, prune bool
+	broken          string // what was said last of records that cannot be read
 	stopped         bool
 }
 
