@@ -21,6 +21,8 @@ FIGURES  ?=
 # Architectures that package memif is compiled for, with 32 bits, with other byte
 # and memory orders.
 ELSEWHERE = 386 arm64 s390x riscv64
+# Modules that are tests alone, for what they need nobody else should.
+TESTS     = test/deploy test/ligato
 # How much "fuzz" tries.
 MUTATIONS ?= 10000000
 SEQUENCES ?= 1000000
@@ -137,6 +139,9 @@ check: lint vet fix deadcode generated modules rules ## everything but the tests
 lint:
 	echo "==> check: format and lint (the first run compiles the linter: some minutes)"
 	timeout 20m $(TOOL) golangci-lint run ./...
+	for dir in $(TESTS); do
+		(cd $$dir && timeout 10m go tool -modfile=$(abspath tools/go.mod) golangci-lint run --config $(abspath .golangci.yml) ./...)
+	done
 
 vet:
 	echo "==> check: vet"
@@ -147,13 +152,17 @@ vet:
 		GOARCH=$$arch CGO_ENABLED=0 go vet ./memif/...
 		GOARCH=$$arch CGO_ENABLED=0 go build ./memif/...
 	done
-	(cd test/deploy && go vet ./...)
-	(cd test/ligato && go vet ./...)
+	for dir in $(TESTS); do
+		(cd $$dir && go vet ./...)
+	done
 	GOARCH=arm64 CGO_ENABLED=0 go build -tags $(TAGS) ./...
 
 fix:
 	echo "==> check: modern Go (to repair: go fix ./...)"
 	go fix -diff ./...
+	for dir in $(TESTS); do
+		(cd $$dir && go fix -diff ./...)
+	done
 
 deadcode:
 	echo "==> check: dead code"
@@ -170,7 +179,7 @@ generated:
 
 modules:
 	echo "==> check: modules (to repair: go mod tidy)"
-	for dir in . tools test/cluster/programs test/cluster/multus test/deploy test/ligato; do
+	for dir in . tools test/cluster/programs test/cluster/multus $(TESTS); do
 		(cd $$dir && go mod tidy -diff && go mod verify >/dev/null)
 	done
 

@@ -45,6 +45,10 @@ type Service struct {
 	// Backends are those that get new connections, each once. Without one for a
 	// frontend, connections are refused, not left without an answer.
 	Backends []Backend
+	// Leaving serve what is asked for at frontends with Local, and nothing else: those
+	// on this node that are on their way out, where none of Backends is on it. Without
+	// such frontends there are none.
+	Leaving []Backend
 	// Affinity is for how long, in seconds, a client keeps its backend; 0 is not.
 	Affinity int
 }
@@ -82,7 +86,7 @@ type Frontend struct {
 	// Address is the zero value for FrontendNode: it is every address of the node.
 	Address netip.Addr
 	Port    uint16
-	// Local restricts the frontend to backends with Local, and keeps the client's
+	// Local restricts the frontend to Service.OnNode, and keeps the client's
 	// address where it can.
 	Local bool
 	// Sources bounds who may use it; empty is everybody.
@@ -105,7 +109,27 @@ type Backend struct {
 // of frontends and of backends means nothing.
 func (s Service) Equal(o Service) bool {
 	return s.Key == o.Key && s.Affinity == o.Affinity &&
-		sameInAnyOrder(s.Backends, o.Backends, Backend.Compare) && sameInAnyOrder(s.Frontends, o.Frontends, Frontend.Compare)
+		sameInAnyOrder(s.Backends, o.Backends, Backend.Compare) && sameInAnyOrder(s.Leaving, o.Leaving, Backend.Compare) &&
+		sameInAnyOrder(s.Frontends, o.Frontends, Frontend.Compare)
+}
+
+// HasLocal reports whether a frontend leads to what is on this node alone.
+func (s Service) HasLocal() bool {
+	return slices.ContainsFunc(s.Frontends, func(f Frontend) bool { return f.Local })
+}
+
+// OnNode lists what serves at frontends with Local, in the order that there is.
+func (s Service) OnNode() []Backend {
+	var list []Backend
+	for _, b := range s.Backends {
+		if b.Local {
+			list = append(list, b)
+		}
+	}
+	if len(list) == 0 {
+		return s.Leaving
+	}
+	return list
 }
 
 func sameInAnyOrder[T any](a, b []T, compare func(T, T) int) bool {
@@ -146,18 +170,27 @@ func (s Service) String() string {
 		fmt.Fprintf(&b, " %s", f)
 	}
 	for _, e := range s.Backends {
-		fmt.Fprintf(&b, " -> %s", netip.AddrPortFrom(e.Address, e.Port))
-		if e.Local {
-			b.WriteString(" (local)")
-		}
-		if e.Main.IsValid() {
-			fmt.Fprintf(&b, " (of %s)", e.Main)
-		}
+		fmt.Fprintf(&b, " -> %s", e)
+	}
+	for _, e := range s.Leaving {
+		fmt.Fprintf(&b, " -> %s (leaving)", e)
 	}
 	if s.Affinity > 0 {
 		fmt.Fprintf(&b, " affinity %ds", s.Affinity)
 	}
 	return b.String()
+}
+
+// String renders the backend: ADDRESS:PORT, and what is special about it.
+func (b Backend) String() string {
+	text := netip.AddrPortFrom(b.Address, b.Port).String()
+	if b.Local {
+		text += " (local)"
+	}
+	if b.Main.IsValid() {
+		text += " (of " + b.Main.String() + ")"
+	}
+	return text
 }
 
 // String renders the frontend: KIND ADDRESS:PORT.

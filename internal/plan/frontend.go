@@ -111,6 +111,7 @@ func (f ServiceFacts) frontends(p *ResolvedPort, port model.ServicePort, cluster
 		}
 		p.Made.Frontends = append(p.Made.Frontends, front)
 	}
+	p.useLeaving()
 	if f.Unserved != nil && len(p.Made.Frontends) > 0 {
 		if err := f.Unserved(p.Made); err != nil {
 			return append(refusals, refuse(err.Error())...)

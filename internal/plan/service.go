@@ -194,6 +194,22 @@ func (n Services) port(f ServiceFacts, port model.ServicePort, family netip.Addr
 	return p
 }
 
+// useLeaving has frontends that are served by this node alone served by what is on
+// its way out, where nothing better is here, whatever is elsewhere: a load balancer
+// sends here until it has noticed. kube-proxy does the same (CategorizeEndpoints in
+// pkg/proxy/topology.go; KEP-1669).
+func (p *ResolvedPort) useLeaving() {
+	if !p.Made.HasLocal() || slices.ContainsFunc(p.Made.Backends, func(b desired.Backend) bool { return b.Local }) {
+		return
+	}
+	for i := range p.Endpoints {
+		if e := &p.Endpoints[i]; e.rank == rankLeaving && e.Local {
+			e.isOutdone = false
+			p.Made.Leaving = append(p.Made.Leaving, e.Backend)
+		}
+	}
+}
+
 // endpoints lists every endpoint of one family once, in the order of the slices.
 func (n Services) endpoints(f ServiceFacts, port model.ServicePort, isIPv6 bool) []ResolvedEndpoint { //nolint:revive // a family is one of two
 	total := 0

@@ -172,6 +172,31 @@ func TestResolve(t *testing.T) {
 			},
 		},
 		{
+			"those that leave, where none here stays", with(func(s *model.Service) { s.ExternalLocal = true }),
+			[]model.EndpointSlice{states("leaving", "ready", "leaving")},
+			false,
+			[]string{"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 node-port *:30080 local -> 10.1.2.3:8080 (of 10.1.2.2)" +
+				" -> 10.1.1.2:8080 (local) (leaving) -> 10.1.3.2:8080 (local) (leaving)"},
+		},
+		{
+			"those that leave, where one here stays", with(func(s *model.Service) { s.InternalLocal = true }),
+			[]model.EndpointSlice{states("leaving", "ready", "ready")},
+			false,
+			[]string{
+				"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 local node-port *:30080 -> 10.1.2.3:8080 (of 10.1.2.2) -> 10.1.3.2:8080 (local)",
+				"10.1.1.2: it is terminating, and others are ready",
+			},
+		},
+		{
+			"those that leave elsewhere", with(func(s *model.Service) { s.InternalLocal = true }),
+			[]model.EndpointSlice{states("ready", "leaving", "starting")},
+			false,
+			[]string{
+				"service shop/web:http TCP IPv4 cluster 10.96.0.10:80 local node-port *:30080 -> 10.1.1.2:8080 (local)",
+				"10.1.2.3: it is terminating, and others are ready", "10.1.3.2: it is not ready",
+			},
+		},
+		{
 			"an endpoint in two slices", with(func(*model.Service) {}),
 			[]model.EndpointSlice{states("starting"), slice("here")},
 			false,

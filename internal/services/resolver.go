@@ -258,7 +258,7 @@ func (r *resolver) compare(c *change, ref model.ServiceRef, made []desired.Servi
 // sameInOrder compares two services that were resolved, whose order is fixed: that
 // is cheaper than Equal where they differ.
 func sameInOrder(a, b desired.Service) bool {
-	return a.Affinity == b.Affinity && slices.Equal(a.Backends, b.Backends) &&
+	return a.Affinity == b.Affinity && slices.Equal(a.Backends, b.Backends) && slices.Equal(a.Leaving, b.Leaving) &&
 		slices.EqualFunc(a.Frontends, b.Frontends, func(f, g desired.Frontend) bool { return f.Compare(g) == 0 })
 }
 

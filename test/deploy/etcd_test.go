@@ -6,6 +6,7 @@ package deploy_test
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -180,9 +181,7 @@ func TestOverlayWithEtcd(t *testing.T) {
 	all := kustomize(t, "linux-etcd")
 	const config, agent = "ConfigMap " + namespace + "/polynic-agent", "DaemonSet " + namespace + "/polynic-agent"
 	want := kustomize(t, "linux")
-	for key, object := range build(t, "etcd") {
-		want[key] = object
-	}
+	maps.Copy(want, build(t, "etcd"))
 	text := as[corev1.ConfigMap](t, want, config).Data["agent.yaml"]
 	if got := as[corev1.ConfigMap](t, all, config).Data["agent.yaml"]; !strings.HasPrefix(got, text+"etcd:\n") {
 		t.Errorf("the agents' configuration is that of the overlay linux no more (-linux +linux-etcd):\n%s", cmp.Diff(text, got))

@@ -41,7 +41,7 @@ func (b *serviceBench) variety() []desired.Service {
 		long.Key.Service.Namespace, long.Key.Service.Name, long.Key.Port = letters(63), letters(63), letters(15)
 		stickyNone := b.service(model.SCTP, family)
 		stickyNone.Affinity = 60
-		list = append(list, none, sticky, stickyNone, unnamed, long)
+		list = append(list, none, sticky, stickyNone, unnamed, long, b.left(family, 0), b.left(family, 60))
 	}
 	return list
 }
@@ -75,6 +75,14 @@ func (b *serviceBench) rich(p model.Protocol, family int) desired.Service {
 	return s
 }
 
+// left is a service of which the last backends on this node are on their way out.
+func (b *serviceBench) left(family, affinity int) desired.Service {
+	s := b.rich(model.UDP, family)
+	s.Affinity = affinity
+	s.Backends, s.Leaving = []desired.Backend{s.Backends[1]}, []desired.Backend{s.Backends[2], s.Backends[0]}
+	return s
+}
+
 // address is one of a pod that need not be.
 func address(family, n int) netip.Addr {
 	if family == 1 {
@@ -85,6 +93,11 @@ func address(family, n int) netip.Addr {
 
 func backend(family, n int, port uint16) desired.Backend {
 	return desired.Backend{Address: address(family, n), Port: port}
+}
+
+func local(e desired.Backend) desired.Backend {
+	e.Local = true
+	return e
 }
 
 func putAndObserve(b *serviceBench) {
@@ -111,7 +124,15 @@ func changeServices(b *serviceBench) {
 		func() { s.Backends = []desired.Backend{backend(0, 9, 1), backend(0, 2, 8080), backend(0, 10, 2)} },
 		func() { s.Backends[1].Local = true },
 		func() { s.Backends[1].Main = address(0, 11) },
+		func() { s.Backends, s.Leaving = s.Backends[2:], s.Backends[1:2] },
 		func() { s.Affinity = 60 },
+		func() { s.Backends, s.Leaving = append(s.Backends, s.Leaving...), nil },
+		func() { s.Backends, s.Leaving = s.Backends[:1], s.Backends[1:] },
+		func() { s.Leaving[0].Port = 99 },
+		func() { s.Leaving = append(s.Leaving, local(backend(0, 12, 99))) },
+		func() { s.Leaving = s.Leaving[1:] },
+		func() { s.Leaving = nil },
+		func() { s.Backends = append(s.Backends, backend(0, 13, 100)) },
 		func() { s.Affinity = 61 },
 		func() { s.Affinity = 0 },
 		func() { s.Frontends[0].Local = false },

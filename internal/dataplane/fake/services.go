@@ -77,7 +77,7 @@ func (d *Driver) ApplyServices(ctx context.Context, put []desired.Service, gone 
 			refused[s.Key] = reason
 			continue
 		}
-		s.Frontends, s.Backends = slices.Clone(s.Frontends), slices.Clone(s.Backends)
+		s.Frontends, s.Backends, s.Leaving = slices.Clone(s.Frontends), slices.Clone(s.Backends), slices.Clone(s.Leaving)
 		d.services.made[s.Key] = s
 	}
 	d.services.applies = append(d.services.applies, ServiceApply{Put: put, Gone: gone})

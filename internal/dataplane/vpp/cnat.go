@@ -65,12 +65,13 @@ func translations(s desired.Service) map[vip][]netip.AddrPort {
 		}
 		// Who asks here is a pod of this node, for whom policies of what comes from
 		// outside do not count.
-		localOnly := f.Local && f.Kind == desired.FrontendCluster
+		serving := s.Backends
+		if f.Local && f.Kind == desired.FrontendCluster {
+			serving = s.OnNode()
+		}
 		var backends []netip.AddrPort
-		for _, b := range s.Backends {
-			if b.Local || !localOnly {
-				backends = append(backends, netip.AddrPortFrom(b.Address, b.Port))
-			}
+		for _, b := range serving {
+			backends = append(backends, netip.AddrPortFrom(b.Address, b.Port))
 		}
 		slices.SortFunc(backends, netip.AddrPort.Compare)
 		if len(backends) > 0 {

@@ -204,19 +204,34 @@ func parseBackend(value, comment string) (desired.Backend, bool) {
 	return e, errors.Join(addrErr, portErr, mainErr) == nil
 }
 
-// difference compares two lists, both in order, of which each has everything once.
-func difference(before, after []desired.Backend) (gone, come []desired.Backend) {
-	for len(before) > 0 && len(after) > 0 {
-		switch c := before[0].Compare(after[0]); {
-		case c < 0:
-			gone, before = append(gone, before[0]), before[1:]
-		case c > 0:
-			come, after = append(come, after[0]), after[1:]
-		default:
-			before, after = before[1:], after[1:]
+// difference compares two lists of which each has everything once. What they have in
+// common at their ends costs no more than a look: of ten thousand backends few change
+// at a time, and the others stay in their order.
+func difference(before, after []desired.Backend) moved {
+	for len(before) > 0 && len(after) > 0 && before[0] == after[0] {
+		before, after = before[1:], after[1:]
+	}
+	for len(before) > 0 && len(after) > 0 && before[len(before)-1] == after[len(after)-1] {
+		before, after = before[:len(before)-1], after[:len(after)-1]
+	}
+	stays := make(map[desired.Backend]bool, len(before))
+	for _, b := range before {
+		stays[b] = false
+	}
+	var m moved
+	for _, b := range after {
+		if _, was := stays[b]; was {
+			stays[b] = true
+		} else {
+			m.come = append(m.come, b)
 		}
 	}
-	return append(gone, before...), append(come, after...)
+	for _, b := range before {
+		if !stays[b] {
+			m.gone = append(m.gone, b)
+		}
+	}
+	return m
 }
 
 func inOrder(list []desired.Backend) []desired.Backend {

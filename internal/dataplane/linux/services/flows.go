@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -38,9 +39,10 @@ func (f *flows) service(was, is desired.Service) {
 	if is.Key.Protocol != model.UDP {
 		return
 	}
-	gone, _ := difference(was.Backends, is.Backends)
+	gone := slices.Concat(difference(was.Backends, is.Backends).gone, difference(was.Leaving, is.Leaving).gone)
 	stays := map[frontendKey]bool{}
-	now := serving(is.Backends)
+	// What leaves keeps what it has, at whichever frontend.
+	now := serving(is.Backends, is.Leaving)
 	for _, front := range is.Frontends {
 		stays[keyOfFrontend(front, is.Key)] = true
 	}
@@ -50,7 +52,7 @@ func (f *flows) service(was, is desired.Service) {
 		had[k] = true
 		switch {
 		case !stays[k]:
-			f.stale(k, nil, serving(was.Backends))
+			f.stale(k, nil, serving(was.Backends, was.Leaving))
 		case len(gone) > 0:
 			f.stale(k, now, serving(gone))
 		}
@@ -95,10 +97,12 @@ func (f *flows) merge(later flows) {
 	f.has4, f.has6 = f.has4 || later.has4, f.has6 || later.has6
 }
 
-func serving(list []desired.Backend) map[netip.AddrPort]bool {
-	set := make(map[netip.AddrPort]bool, len(list))
-	for _, e := range list {
-		set[netip.AddrPortFrom(e.Address, e.Port)] = true
+func serving(lists ...[]desired.Backend) map[netip.AddrPort]bool {
+	set := make(map[netip.AddrPort]bool, len(lists[0]))
+	for _, list := range lists {
+		for _, e := range list {
+			set[netip.AddrPortFrom(e.Address, e.Port)] = true
+		}
 	}
 	return set
 }

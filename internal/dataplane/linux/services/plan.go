@@ -16,7 +16,7 @@ import (
 // entry is a service as the table has it. What that has of it is not kept but
 // rendered anew when it is needed: there may be ten thousand.
 type entry struct {
-	service    desired.Service // its backends in order
+	service    desired.Service
 	all, local *block
 }
 
@@ -134,6 +134,7 @@ func (t *Table) discard(c *change, k desired.ServiceKey, before map[hairpin]int)
 		t.numbers.release(b)
 	}
 	t.pair(e.service.Backends, before, -1)
+	t.pair(e.service.Leaving, before, -1)
 	t.count(e.service, desired.Service{})
 	c.flows.service(e.service, desired.Service{Key: k})
 }
@@ -160,17 +161,20 @@ func (t *Table) set(c *change, s desired.Service, before map[hairpin]int) error 
 	was := e.service
 	e.service = s
 	e.service.Frontends = slices.Clone(s.Frontends)
-	e.service.Backends = inOrder(s.Backends)
+	e.service.Backends, e.service.Leaving = slices.Clone(s.Backends), slices.Clone(s.Leaving)
 	t.count(was, e.service)
-	gone, come := difference(was.Backends, e.service.Backends)
-	t.pair(gone, before, -1)
-	t.pair(come, before, +1)
-	if err := t.setBlocks(c, e, was, moved{gone, come}); err != nil {
+	all, leaving := difference(was.Backends, e.service.Backends), difference(was.Leaving, e.service.Leaving)
+	for _, m := range []moved{all, leaving} {
+		t.pair(m.gone, before, -1)
+		t.pair(m.come, before, +1)
+	}
+	parts := map[string]moved{"": all, onlyLocal: e.localDifference(was)}
+	if err := t.setBlocks(c, e, parts); err != nil {
 		return err
 	}
 	wanted := e.contents()
 	c.replace(old, wanted)
-	e.members(c, old, wanted, moved{gone, come})
+	e.members(c, old, wanted, parts)
 	c.flows.service(was, e.service)
 	return nil
 }
@@ -191,14 +195,10 @@ func check(k desired.ServiceKey) error {
 
 // setBlocks changes the numbers of backends: those of all, and where a frontend asks
 // for them those of the ones on this node.
-func (t *Table) setBlocks(c *change, e *entry, was desired.Service, all moved) error {
+func (t *Table) setBlocks(c *change, e *entry, parts map[string]moved) error {
 	backends := familyOf(e.service.Key.IPv6).backends(e.service.Key.Protocol)
-	local := e.localDifference(was, all)
-	for _, part := range []struct {
-		*block
-		moved
-	}{{e.all, all}, {e.local, local}} {
-		m, err := part.change(part.gone, part.come, &t.numbers)
+	for of, b := range map[string]*block{"": e.all, onlyLocal: e.local} {
+		m, err := b.change(parts[of].gone, parts[of].come, &t.numbers)
 		if err != nil {
 			return err
 		}
@@ -214,55 +214,44 @@ func (t *Table) setBlocks(c *change, e *entry, was desired.Service, all moved) e
 
 // localDifference compares the backends on this node that have numbers of their own
 // with those that should have.
-func (e *entry) localDifference(was desired.Service, all moved) moved {
-	switch did, does := usesLocal(was), usesLocal(e.service); {
-	case did && does:
-		return moved{locals(all.gone), locals(all.come)}
-	case did:
-		return moved{gone: slices.Clone(e.local.slots)}
-	case does:
-		return moved{come: locals(e.service.Backends)}
-	default:
-		return moved{}
+func (e *entry) localDifference(was desired.Service) moved {
+	var before, after []desired.Backend
+	if was.HasLocal() {
+		before = was.OnNode()
 	}
+	if e.service.HasLocal() {
+		after = e.service.OnNode()
+	}
+	return difference(before, after)
 }
 
-// usesLocal reports whether a frontend leads to backends on this node alone.
-func usesLocal(s desired.Service) bool {
-	return slices.ContainsFunc(s.Frontends, func(f desired.Frontend) bool { return f.Local })
-}
-
-func locals(list []desired.Backend) []desired.Backend {
-	var out []desired.Backend
-	for _, e := range list {
-		if e.Local {
-			out = append(out, e)
-		}
+// backendsOf lists those of a service, or what serves on this node alone.
+func backendsOf(s desired.Service, of string) []desired.Backend {
+	if of == onlyLocal {
+		return s.OnNode()
 	}
-	return out
+	return s.Backends
 }
 
 // members keeps the sets of backends that clients may be held to, where the service
 // has affinity.
-func (e *entry) members(c *change, old, wanted contents, m moved) {
+func (e *entry) members(c *change, old, wanted contents, parts map[string]moved) {
 	n := namesOf(e.service.Key)
-	for of, filter := range map[string]func([]desired.Backend) []desired.Backend{
-		"": func(l []desired.Backend) []desired.Backend { return l }, onlyLocal: locals,
-	} {
+	for of, m := range parts {
 		set := n.of(membersOf(of))
 		if _, is := wanted.sets[set]; !is {
 			continue
 		}
 		if _, was := old.sets[set]; !was {
-			for _, b := range filter(e.service.Backends) {
+			for _, b := range backendsOf(e.service, of) {
 				c.add[elementKey{set, target(b)}] = element{}
 			}
 			continue
 		}
-		for _, b := range filter(m.gone) {
+		for _, b := range m.gone {
 			c.dropElement(elementKey{set, target(b)})
 		}
-		for _, b := range filter(m.come) {
+		for _, b := range m.come {
 			c.add[elementKey{set, target(b)}] = element{}
 		}
 		c.left = append(c.left, n.leaving(e, old, of, without(m.gone, m.come))...)
@@ -315,6 +304,11 @@ func hairpins(list []desired.Backend) []hairpin {
 		}
 	}
 	return pairs
+}
+
+// hairpins are the pairs of the service.
+func (e *entry) hairpins() []hairpin {
+	return append(hairpins(e.service.Backends), hairpins(e.service.Leaving)...)
 }
 
 // pairUp changes the set of pairs by what their counts were.

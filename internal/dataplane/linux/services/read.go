@@ -51,6 +51,7 @@ func (t *Table) read(ctx context.Context) (map[desired.ServiceKey]desired.Servic
 			t.numbers.found(b)
 		}
 		t.pair(e.service.Backends, map[hairpin]int{}, +1)
+		t.pair(e.service.Leaving, map[hairpin]int{}, +1)
 	}
 	if !t.isNew {
 		t.sweep(l)
@@ -127,6 +128,9 @@ func (l *listing) services() map[desired.ServiceKey]*found {
 			_, _ = fmt.Sscanf(c, "no backend for %d s", &s.Affinity)
 		}
 		s.Backends = inOrder(s.all.slots)
+		if len(s.OnNode()) == 0 {
+			s.Leaving = inOrder(s.local.slots)
+		}
 		all[k] = s
 		byName[n.suffix+"/"+n.service] = s
 	}
@@ -205,7 +209,7 @@ func (l *listing) entry(s *found) (*entry, bool) {
 	}
 	e := &entry{service: s.Service, all: s.all, local: s.local}
 	parts := e.contents()
-	if usesLocal(s.Service) && !slices.Equal(inOrder(s.local.slots), locals(s.Backends)) {
+	if s.HasLocal() && !slices.Equal(inOrder(s.local.slots), s.OnNode()) {
 		return nil, false
 	}
 	for name, rules := range parts.chains {
@@ -228,7 +232,7 @@ func (l *listing) entry(s *found) (*entry, bool) {
 			return nil, false
 		}
 	}
-	for _, p := range hairpins(e.service.Backends) {
+	for _, p := range e.hairpins() {
 		k := p.element()
 		if _, is := l.elements[k.set][k.key]; !is {
 			return nil, false
@@ -271,7 +275,7 @@ func (t *Table) sweep(l *listing) {
 				known.elements[elementKey{backends, number(b.offset + uint32(i))}] = element{}
 			}
 		}
-		for _, p := range hairpins(e.service.Backends) {
+		for _, p := range e.hairpins() {
 			known.elements[p.element()] = element{}
 		}
 	}
@@ -313,10 +317,10 @@ func (e *entry) memberKeys() map[elementKey]element {
 		return keys
 	}
 	n := namesOf(e.service.Key)
-	for of, list := range map[string][]desired.Backend{"": e.service.Backends, onlyLocal: locals(e.service.Backends)} {
+	for _, of := range []string{"", onlyLocal} {
 		set := n.of(membersOf(of))
-		if of == "" || usesLocal(e.service) {
-			for _, b := range list {
+		if of == "" || e.service.HasLocal() {
+			for _, b := range backendsOf(e.service, of) {
 				keys[elementKey{set, target(b)}] = element{}
 			}
 		}

@@ -86,12 +86,12 @@ func render(s desired.Service, all, local *block) contents {
 	c := newContents()
 	n := namesOf(s.Key)
 	c.chains[n.of(anyChain)] = pick(n, s, all, "")
-	if usesLocal(s) {
+	if s.HasLocal() {
 		c.chains[n.of(localChain)] = pick(n, s, local, onlyLocal)
 	}
 	if s.Affinity > 0 {
 		n.keep(c, s, anyChain)
-		if usesLocal(s) {
+		if s.HasLocal() {
 			n.keep(c, s, localChain)
 		}
 	}
@@ -116,15 +116,31 @@ func pick(n names, s desired.Service, b *block, of string) []rule {
 			})
 		}
 	}
+	how := fmt.Sprintf("numgen random mod %d", b.count())
+	comment := fmt.Sprintf("%d from %d", b.count(), b.offset)
+	if byClient(s, of) {
+		how = fmt.Sprintf("jhash %s saddr . udp sport mod %d seed %#x", n.word, b.count(), clientSeed)
+		comment += " by client"
+	}
 	return append(list, rule{
-		translate + fmt.Sprintf("numgen random mod %d offset %d map @%s", b.count(), b.offset, n.backends(s.Key.Protocol)),
-		fmt.Sprintf("%d from %d", b.count(), b.offset),
+		translate + fmt.Sprintf("%s offset %d map @%s", how, b.offset, n.backends(s.Key.Protocol)), comment,
 	}, rule{
 		// A packet that is on its way while nftables commits may see the old rules, and
 		// no more an element that goes. It is sent again; let through, its connection
 		// would be taken for one that nobody translates, and stay so.
 		"drop", "its number went meanwhile",
 	})
+}
+
+// clientSeed is any number. It stays: with another one flows would change their backends.
+const clientSeed = 0x706f6c79
+
+// byClient reports whether a flow is to come to the same backend should it be
+// forgotten. kube-proxy has UDP flows forgotten, at any time, that go to an address
+// which is in none of its EndpointSlices, as those of custom interfaces are.
+func byClient(s desired.Service, of string) bool {
+	return s.Key.Protocol == model.UDP &&
+		slices.ContainsFunc(backendsOf(s, of), func(b desired.Backend) bool { return b.Main.IsValid() })
 }
 
 func membersOf(of string) string { return memberSet + of }
@@ -136,8 +152,8 @@ func (n names) kept(of string, port uint16) string {
 // portsOf lists the ports of a service's backends, or of those on this node.
 func portsOf(s desired.Service, of string) []uint16 {
 	var ports []uint16
-	for _, e := range s.Backends {
-		if (of == "" || e.Local) && !slices.Contains(ports, e.Port) {
+	for _, e := range backendsOf(s, of) {
+		if !slices.Contains(ports, e.Port) {
 			ports = append(ports, e.Port)
 		}
 	}
