@@ -228,7 +228,7 @@ func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
 func (p *Publisher) doubtAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.prune = p.restored
+	p.prune = p.prune || p.restored
 	for _, e := range p.entries {
 		if e.wanted && e.todo == nothing {
 			e.todo, e.since = look, time.Now()
