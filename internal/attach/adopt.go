@@ -131,7 +131,7 @@ func (a *Attacher) identify(ctx context.Context, att *model.Attachment, addresse
 		order(att, pod)
 	}
 	if att.NameOnly = !isIts; att.NameOnly {
-		a.config.Log.WarnContext(ctx, "nothing new is published for a sandbox: "+errNameOnly.Error(),
+		a.config.Log.WarnContext(ctx, "nothing new is published for a sandbox that may be of another pod than has its name now",
 			slog.String("sandbox", att.ID.String()), slog.String("pod", att.Pod.String()), slog.Any("error", err))
 		return
 	}
