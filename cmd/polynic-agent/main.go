@@ -68,7 +68,8 @@ func command() *cobra.Command {
 		Use:   "remove",
 		Short: "Take away everything that polynic made on this node, while no agent runs",
 		Long: `Take away everything that polynic made on this node, while no agent runs and the relay does. Pods that
-run lose their network; polynic uninstall asks before, and removes the CNI plugin as well.`,
+run lose their network; polynic uninstall asks before, and removes the CNI plugin as well. Where the
+configuration has an etcd, what pods of this node have there goes, too, if etcd answers within 10 seconds.`,
 		Example: "  polynic-agent remove --config /etc/polynic/agent.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -76,7 +77,7 @@ run lose their network; polynic uninstall asks before, and removes the CNI plugi
 			if err != nil {
 				return err
 			}
-			return agent.Remove(cmd.Context(), options)
+			return agent.Remove(cmd.Context(), options, cmd.OutOrStdout())
 		},
 	})
 	return root

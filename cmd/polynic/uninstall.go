@@ -18,6 +18,7 @@ func newUninstall() *cobra.Command {
 		Long: `Take everything of polynic away from this node, while no agent runs on it: first the CNI configuration,
 so that no pod comes any more; then links, routes, rules, settings and state; last the plugin. It may be
 repeated. Pods that run keep it from doing anything, unless it is forced: then they stay without network.
+What pods of this node have in etcd goes as well, where the agent's configuration has an etcd and it answers.
 
 In a cluster deploy/uninstall.yaml runs it on every node.`,
 		Example: "  sudo polynic uninstall\n  sudo polynic uninstall --force",

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -25,9 +26,10 @@ type remover interface {
 }
 
 // Remove takes away everything that polynic made on the node and in its pods:
-// links, routes, rules, the nftables table, settings, and the agent's own state.
-// The relay runs, where there are taps; an agent may not.
-func Remove(ctx context.Context, o Options) error {
+// links, routes, rules, the nftables table, settings, and the agent's own state; and
+// the node's keys in etcd, of which w is told. The relay runs, where there are taps;
+// an agent may not.
+func Remove(ctx context.Context, o Options, w io.Writer) error {
 	if err := netns.Privileged(); err != nil {
 		return err
 	}
@@ -52,7 +54,7 @@ func Remove(ctx context.Context, o Options) error {
 	if err := driver.RemoveAll(ctx, known); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()), os.RemoveAll(o.Config.MemifDir()),
+	return errors.Join(unpublish(ctx, o.Config, w), os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()), os.RemoveAll(o.Config.MemifDir()),
 		os.RemoveAll(memifdir.Dir(o.Config.MemifDir()).Given()),
 		deviceplugin.RemoveSocket(o.Config.Memif.KubeletDir))
 }

@@ -30,13 +30,15 @@ import (
 // mainIfName is what a runtime calls a pod's main interface.
 const mainIfName = "eth0"
 
-// Explainer explains for one node.
+// Explainer explains for one node. It is for one goroutine: what one document takes
+// another one does not get.
 type Explainer struct {
 	config   config.Config
 	mainType podif.Type
 	form     ligato.Form // of keys in etcd
 	ranges   []netip.Prefix
 	node     plan.Node
+	labelled map[string]manifest.Document // the pod that has a microservice label
 }
 
 // New makes an explainer for the node of an agent's configuration.
@@ -49,7 +51,7 @@ func New(c config.Config) (*Explainer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("etcd.keyForm: %w", err)
 	}
-	e := &Explainer{config: c, mainType: mainType, form: form}
+	e := &Explainer{config: c, mainType: mainType, form: form, labelled: map[string]manifest.Document{}}
 	for _, s := range c.Network.Subnets {
 		share, err := ipam.NodeRange(s.CIDR, s.NodePrefixLen, c.NodeID)
 		if err != nil {
@@ -82,6 +84,9 @@ func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
 		var told podif.Problems
 		dealt, told = memifs(pod.Request, d.Pod, uint32(e.config.Memif.FirstID))
 		problems = slices.Concat(problems, told, offered(d.Pod, e.config.Memif.Devices))
+	}
+	if problems.Err() == nil && !d.Pod.Spec.HostNetwork {
+		problems = append(problems, e.takeLabel(d, attach.LabelOf(pod))...)
 	}
 	if d.Pod.Spec.HostNetwork {
 		problems = append(problems, problem(podif.Warning, "the pod is in the node's own network (hostNetwork), and gets no interfaces"))

@@ -4,6 +4,7 @@
 package explain
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -72,6 +73,31 @@ func TestMemifLimits(t *testing.T) {
 		served, err := e.Pod(&b, documents[0])
 		if err != nil || served != test.served || !strings.Contains(b.String(), test.want) {
 			t.Errorf("%s: served %t, %v, want %t and %q:\n%s", test.spec, served, err, test.served, test.want, b.String())
+		}
+	}
+}
+
+// One pod has a label, as in etcd: also of two namespaces. A pod that gets no
+// interfaces, or would be refused, has none.
+func TestOneLabelForTwoPods(t *testing.T) {
+	const pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: %s, namespace: %s, annotations: {contivpp.io/custom-if: %s, contivpp.io/microservice-label: vnf1}}\nspec: {hostNetwork: %t}\n---\n"
+	text := fmt.Sprintf(pod, "none", "default", "''", false) + fmt.Sprintf(pod, "wrong", "default", "tap1/tun", false) +
+		fmt.Sprintf(pod, "outside", "default", "tap1/tap", true) + fmt.Sprintf(pod, "first", "default", "tap1/tap", false) +
+		fmt.Sprintf(pod, "second", "other", "tap1/tap", false)
+	documents, err := manifest.Read(strings.NewReader(text), "pods.yaml")
+	if err != nil || len(documents) != 5 {
+		t.Fatalf("%d documents, %v", len(documents), err)
+	}
+	e := explainer(t, func(c *config.Config) { c.Etcd.Endpoints = []string{"http://etcd:2379"} })
+	for n, wanted := range []bool{true, false, true, true, false} {
+		var b strings.Builder
+		served, err := e.Pod(&b, documents[n])
+		if err != nil || served != wanted {
+			t.Errorf("document %d: served %t, %v, want %t:\n%s", n, served, err, wanted, b.String())
+		}
+		const both = `error: contivpp.io/microservice-label: the microservice label "vnf1" of pod other/second is that of pod default/first (pods.yaml:`
+		if isLast := n == 4; strings.Contains(b.String(), both) != isLast {
+			t.Errorf("document %d:\n%s", n, b.String())
 		}
 	}
 }

@@ -8,10 +8,30 @@ import (
 	"io"
 	"strings"
 
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/attach"
+	"github.com/polynic/polynic/internal/manifest"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/publish/ligato"
+	"github.com/polynic/polynic/internal/watch"
 )
+
+// takeLabel gives a document's pod its microservice label, which one pod has: it is
+// a problem where that is another document's. Of two, in a cluster the one that
+// starts first has it.
+func (e *Explainer) takeLabel(d manifest.Document, label string) podif.Problems {
+	if label == "" {
+		return nil
+	}
+	has, isTaken := e.labelled[label]
+	if !isTaken {
+		e.labelled[label] = d
+		return nil
+	}
+	return podif.Problems{{Severity: podif.Error, Key: podif.MicroserviceLabelAnnotation, Reason: fmt.Sprintf(
+		"the microservice label %q of pod %s is that of pod %s (%s) already; give one of them another label",
+		label, watch.ModelPod(d.Pod).Ref, watch.ModelPod(has.Pod).Ref, has.Position)}}
+}
 
 // published writes what would be put into etcd for the agent in the pod, with
 // addresses, and MACs, of an empty node's first sandbox.

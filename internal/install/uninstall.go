@@ -92,9 +92,9 @@ func (r Removal) removeMade(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.agent(ctx, "remove")
+	said, err := r.agent(ctx, "remove")
 	if err == nil {
-		fmt.Fprintln(w, "links, routes, rules and settings removed")
+		fmt.Fprintf(w, "links, routes, rules and settings removed\n%s", said)
 	}
 	return errors.Join(err, stop())
 }

@@ -4,6 +4,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -154,6 +155,18 @@ func (s Settings) checkHostLink(n config.Network) error {
 
 // runsVPP reports whether VPP is one of the lab's own programs.
 func (s Settings) runsVPP() bool { return s.Dataplane == config.DataplaneVPP && s.VPPAPI == "" }
+
+// EtcdAbsence says why the lab has no etcd, and what to do; nil where it has one.
+func (s Settings) EtcdAbsence() error {
+	switch {
+	case s.servesEtcd():
+		return nil
+	case s.NoEtcd:
+		return errors.New("the lab was started with --no-etcd (take it down, and up without)")
+	default:
+		return errors.New("the lab was started with --vpp-api (on a node that is others' as well it serves none)")
+	}
+}
 
 // servesEtcd reports whether the lab has an etcd: not where the node is a
 // namespace that others use, whose ports are theirs.

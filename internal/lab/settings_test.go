@@ -87,18 +87,22 @@ func TestSocketsOfVPP(t *testing.T) {
 // others.
 func TestEtcdOfTheLab(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(*Settings)
-		want   int
+		change  func(*Settings)
+		want    int
+		because string
 	}{
-		"by itself":        {func(*Settings) {}, 1},
-		"not wanted":       {func(s *Settings) { s.NoEtcd = true }, 0},
-		"with VPP":         {func(s *Settings) { s.Dataplane = "vpp" }, 1},
-		"at somebody else": {func(s *Settings) { s.Dataplane, s.VPPAPI = "vpp", "/run/vpp/api.sock" }, 0},
+		"by itself":        {func(*Settings) {}, 1, ""},
+		"not wanted":       {func(s *Settings) { s.NoEtcd = true }, 0, "--no-etcd"},
+		"with VPP":         {func(s *Settings) { s.Dataplane = "vpp" }, 1, ""},
+		"at somebody else": {func(s *Settings) { s.Dataplane, s.VPPAPI = "vpp", "/run/vpp/api.sock" }, 0, "--vpp-api"},
 	} {
 		s := DefaultSettings()
 		c.change(&s)
 		if got, err := s.Config("/lab"); err != nil || len(got.Etcd.Endpoints) != c.want {
 			t.Errorf("%s: %v, %v, want %d", name, got.Etcd.Endpoints, err, c.want)
+		}
+		if err := s.EtcdAbsence(); (err == nil) != (c.want > 0) || err != nil && !strings.Contains(err.Error(), c.because) {
+			t.Errorf("%s: %v, want %q", name, err, c.because)
 		}
 	}
 }

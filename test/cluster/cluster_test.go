@@ -13,6 +13,7 @@ import (
 
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/test/controlplane"
+	"github.com/polynic/polynic/test/kubebin"
 	"github.com/polynic/polynic/test/kubenode"
 	"github.com/polynic/polynic/test/need"
 	"github.com/polynic/polynic/test/registry"
@@ -58,6 +59,8 @@ func (c *cluster) addImages() {
 		"docker.io/ligato/vpp-agent:v2.1.1", "docker.io/library/debian:bookworm")
 	c.images.Add(registry.Image{Files: append(vnfagentFiles(c.t), busybox...), Entrypoint: []string{"/usr/bin/vnfagent"}},
 		"docker.io/ligato/vpp-agent:latest")
+	etcd := append(registry.Program(c.t, need.Command(c.t, need.Cluster, "etcdctl")), registry.File{Path: "/usr/bin/etcd", From: kubebin.Need(c.t, "etcd")})
+	c.images.Add(registry.Image{Files: etcd}, "docker.io/library/etcd:v3.6.8")
 }
 
 // testpmdFiles are DPDK's test application with what it loads when it runs.

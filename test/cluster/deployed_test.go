@@ -27,6 +27,7 @@ func TestDeployed(t *testing.T) {
 	c := startCluster(t)
 	c.addProduct()
 	c.deploy()
+	c.startDNS()
 	for _, part := range []struct {
 		name string
 		try  func(suite)
@@ -34,6 +35,7 @@ func TestDeployed(t *testing.T) {
 		{"multi-if-pod", suite.multiInterface},
 		{"vnf-pod", suite.memif},
 		{"walkthrough", suite.walkthrough},
+		{"etcd", suite.deployedEtcd},
 		{"host port", suite.hostPort},
 		{"service endpoints", suite.serviceEndpoints},
 		{"refused at apply", suite.refusedAtApply},
@@ -67,10 +69,14 @@ func (c *cluster) addProduct() {
 func (c *cluster) deploy() {
 	c.t.Helper()
 	begin := time.Now()
-	c.Kubectl("apply", "-f", "../../deploy/polynic.yaml")
-	for _, name := range []string{"relay", "agent", "controller"} {
-		c.waitPods(1, "-n", "polynic-system", "-l", "app.kubernetes.io/component="+name)
+	s := suite{cluster: c}
+	for _, line := range []string{
+		"kubectl apply -f deploy/polynic.yaml\n", "kubectl -n polynic-system rollout status ds/polynic-agent\n",
+		"kubectl -n polynic-system wait --for=condition=Ready pod -l app.kubernetes.io/component=relay\n",
+	} {
+		s.documented("install.md", line)
 	}
+	c.waitPods(1, "-n", "polynic-system", "-l", "app.kubernetes.io/component=controller")
 	c.node.WaitReady()
 	c.t.Logf("installed and ready after %s", time.Since(begin).Round(10*time.Millisecond))
 }

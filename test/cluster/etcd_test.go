@@ -18,19 +18,16 @@ import (
 	"github.com/polynic/polynic/test/controlplane"
 	"github.com/polynic/polynic/test/harness"
 	"github.com/polynic/polynic/test/kubebin"
+	"github.com/polynic/polynic/test/kubenode"
 	"github.com/polynic/polynic/test/registry"
 )
 
 // etcdAddress is where the documents have the etcd that pods' own agents read.
-const etcdAddress = "192.168.56.101:32379"
+const etcdAddress = kubenode.DocumentsAddress + ":32379"
 
 // startEtcd starts the documents' etcd on the node's machine.
 func startEtcd(t *testing.T) {
 	t.Helper()
-	host, _, _ := strings.Cut(etcdAddress, ":")
-	if out, err := exec.Command("ip", "address", "add", host+"/32", "dev", "lo").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
 	dir, url := t.TempDir(), "http://"+etcdAddress
 	const peers = "http://127.0.0.1:32380"
 	harness.Program{Path: kubebin.Need(t, "etcd"), Log: filepath.Join(dir, "etcd.log"), Args: []string{

@@ -6,13 +6,7 @@ package cluster
 import (
 	"flag"
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
-	"time"
-
-	"github.com/polynic/polynic/test/controlplane"
-	"github.com/polynic/polynic/test/kubebin"
 )
 
 // printWalkthrough has the transcript printed, for whoever is outside the suite's
@@ -30,18 +24,23 @@ polynic is installed by %s. The containers' images stand in for those of the
 documents: they have a shell, the command ip, and DPDK's testpmd.
 `
 
-// walkthrough runs the commands of the documents, by their words, and keeps what
-// they print.
-func (s suite) walkthrough() {
-	var page strings.Builder
-	version := strings.Fields(s.Kubectl("get", "node", s.node.Name, "-o",
-		"jsonpath={.status.nodeInfo.kubeletVersion} {.status.nodeInfo.containerRuntimeVersion}"))
-	fmt.Fprintf(&page, walkthroughHead, "kubelet "+version[0]+", "+version[1], "`kubectl apply -f deploy/polynic.yaml`")
-	for _, chapter := range []struct {
-		title, manifest string
-		commands        []string
-	}{
-		{"Taps and veths", "multi-if-pod.yaml", []string{
+const autoConfigured = `
+VPP and its agent are a stand-in here, which does with the keys in etcd what they do, and tells what that is. etcd runs
+in the cluster, in plain text as the documents have it ([etcd](etcd.md)); 192.168.56.101 is an address of the node.
+`
+
+// memif1 stands for the address of the interface of that name in a command.
+const memif1 = "ADDRESS"
+
+// chapter is one of the documents': its manifest, and what is typed.
+type chapter struct {
+	title, says, manifest string
+	commands              []string
+}
+
+func chapters() []chapter {
+	return []chapter{
+		{"Taps and veths", "", "multi-if-pod.yaml", []string{
 			"kubectl apply -f multi-if-pod.yaml",
 			"kubectl wait --for=condition=Ready pod/multi-if-pod",
 			"kubectl exec multi-if-pod -- ip addr",
@@ -49,7 +48,7 @@ func (s suite) walkthrough() {
 			"kubectl get pod multi-if-pod -o '" + networkStatus + "'",
 			"kubectl delete pod multi-if-pod",
 		}},
-		{"Memif interfaces", "vnf-pod.yaml", []string{
+		{"Memif interfaces", "", "vnf-pod.yaml", []string{
 			"kubectl apply -f vnf-pod.yaml",
 			"kubectl wait --for=condition=Ready pod/vnf-pod",
 			"kubectl exec vnf-pod -- env | grep MEMIF",
@@ -58,39 +57,43 @@ func (s suite) walkthrough() {
 				" --vdev=net_memif0,role=client,id=0,socket-abstract=no,socket=$MEMIF_SOCKET,secret=$MEMIF_SECRET -- -i --total-num-mbufs=8192' | grep 'Link s'",
 			"kubectl delete pod vnf-pod",
 		}},
-	} {
-		fmt.Fprintf(&page, "\n## %s\n\n`%s`:\n\n```yaml\n%s```\n\n```console\n", chapter.title, chapter.manifest, manifest(s.t, chapter.manifest))
-		for _, command := range chapter.commands {
+		{"Memif pod auto-configuration", autoConfigured, "vnf-etcd-pod.yaml", []string{
+			"kubectl apply -k deploy/overlays/linux-etcd-plain",
+			"kubectl -n polynic-system rollout restart ds/polynic-agent deployment/polynic-controller",
+			"kubectl -n polynic-system rollout status ds/polynic-agent",
+			"kubectl -n polynic-system rollout status deployment/polynic-etcd",
+			"kubectl apply -f vnf-etcd-pod.yaml",
+			"kubectl wait --for=condition=Ready pod/vnf-pod",
+			"etcdctl --endpoints=192.168.56.101:32379 get --prefix /vnf-agent/vnf1/",
+			"kubectl run client --image=nginx",
+			"kubectl wait --for=condition=Ready pod/client",
+			"kubectl exec client -- ping -c 2 " + memif1,
+			"kubectl logs vnf-pod",
+			"kubectl delete pod vnf-pod client",
+		}},
+	}
+}
+
+// walkthrough runs the commands of the documents, by their words, and keeps what
+// they print.
+func (s suite) walkthrough() {
+	var page strings.Builder
+	version := strings.Fields(s.Kubectl("get", "node", s.node.Name, "-o",
+		"jsonpath={.status.nodeInfo.kubeletVersion} {.status.nodeInfo.containerRuntimeVersion}"))
+	fmt.Fprintf(&page, walkthroughHead, "kubelet "+version[0]+", "+version[1], "`kubectl apply -f deploy/polynic.yaml`")
+	for _, c := range chapters() {
+		fmt.Fprintf(&page, "\n## %s\n%s\n`%s`:\n\n```yaml\n%s```\n\n```console\n", c.title, c.says, c.manifest, manifest(s.t, c.manifest))
+		for _, command := range c.commands {
+			if strings.Contains(command, memif1) {
+				command = strings.ReplaceAll(command, memif1, s.address("vnf-pod", "memif1"))
+			}
 			fmt.Fprintf(&page, "$ %s\n%s", command, s.typed(command))
 		}
 		page.WriteString("```\n")
 	}
+	s.expectNoKeys("etcdctl --endpoints=" + etcdAddress)
 	if *printWalkthrough {
 		fmt.Printf("<!-- walkthrough -->\n%s<!-- end -->\n", page.String())
 	}
 	s.t.Logf("the transcript has %d lines", strings.Count(page.String(), "\n"))
-}
-
-// typed is what a command line prints that a user types beside the manifests.
-func (s suite) typed(line string) string {
-	s.t.Helper()
-	dir, err := kubebin.Dir()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var out []byte
-	err = controlplane.Poll(5*time.Second, func() error {
-		cmd := exec.Command("sh", "-c", line)
-		cmd.Dir = "testdata"
-		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "KUBECONFIG="+s.Kubeconfig("admin"), "HOME="+s.Dir)
-		out, err = cmd.CombinedOutput()
-		if err != nil || len(out) == 0 {
-			err = fmt.Errorf("%s: %w: %s", line, err, out)
-		}
-		return err
-	})
-	if err != nil {
-		s.t.Error(err)
-	}
-	return strings.TrimSuffix(string(out), "\n") + "\n"
 }

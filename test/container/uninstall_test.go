@@ -4,6 +4,7 @@
 package container_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,14 +15,20 @@ import (
 
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/install"
+	"github.com/polynic/polynic/test/etcd"
 	"github.com/polynic/polynic/test/harness"
 )
 
 // TestUninstall takes polynic off a node in a container with the capabilities
 // that deploy/uninstall.yaml has: not while a pod is there, unless it is forced;
-// then nothing is left, in the pod either, and a second time is no error.
+// then nothing is left, in the pod and in etcd either, and a second time is no error,
+// also where etcd is gone.
 func TestUninstall(t *testing.T) {
-	n := harness.NewNode(t, func(c *config.Config) { c.Memif.KubeletDir = filepath.Dir(c.StateDir) })
+	server := etcd.Start(t)
+	n := harness.NewNode(t, func(c *config.Config) {
+		c.Memif.KubeletDir = filepath.Dir(c.StateDir)
+		c.Etcd.Endpoints = []string{server.Endpoint()}
+	})
 	n.Contain(capabilities(t, agentManifest), capabilities(t, relayManifest))
 	node := install.Node{
 		CNIBinDir: filepath.Join(n.Dir, "opt"), CNIConfDir: filepath.Join(n.Dir, "etc"),
@@ -35,7 +42,7 @@ func TestUninstall(t *testing.T) {
 	n.StartRelay()
 	n.StartAgent()
 	n.WaitReady()
-	p := n.Pod(everything)
+	p := labelledPod(n, everything)
 	pod := stock(t, p.Netns)
 	p.MustAdd()
 	n.Agent.Stop()
@@ -59,11 +66,22 @@ func TestUninstall(t *testing.T) {
 	if _, err := os.Stat(node.ConflistFile()); err != nil {
 		t.Errorf("a refused uninstall took something away: %v", err)
 	}
-	for _, time := range []string{"first", "second"} {
-		if out, err := uninstall("--force"); err != nil {
-			t.Fatalf("forced, for the %s time: %v: %s", time, err, out)
+	client := etcd.Dial(t, server)
+	if keys, _ := etcd.Everything(t, client); len(keys) < 2 {
+		t.Errorf("of the pod there is in etcd %v", keys)
+	}
+	forced := func(says string) {
+		t.Helper()
+		if out, err := uninstall("--force"); err != nil || !strings.Contains(out, says) {
+			t.Fatalf("forced: %v, want %q: %s", err, says, out)
 		}
 	}
+	forced("\nkeys of the microservice label vnf1 removed from etcd\n")
+	if keys, _ := etcd.Everything(t, client); len(keys) > 0 {
+		t.Errorf("in etcd there are still %v", keys)
+	}
+	server.Stop()
+	forced("stay in etcd: ")
 	if diff := cmp.Diff(before, stock(t, "")); diff != "" {
 		t.Errorf("the node (-before +after):\n%s", diff)
 	}
@@ -80,6 +98,17 @@ func TestUninstall(t *testing.T) {
 			t.Errorf("%s is there still: %v", dir, err)
 		}
 	}
+}
+
+// labelledPod is one that is told by etcd, for the label vnf1.
+func labelledPod(n *harness.Node, annotation string) *harness.Pod {
+	n.TB.Helper()
+	manifest := fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"labelled","namespace":"default","uid":"uid-labelled",`+
+		`"annotations":{"contivpp.io/custom-if":%q,"contivpp.io/microservice-label":"vnf1"}},"spec":{"containers":[{"name":"main","image":"none"}]}}`, annotation)
+	if err := os.WriteFile(filepath.Join(n.PodDir(), "labelled.json"), manifest, 0o600); err != nil {
+		n.TB.Fatal(err)
+	}
+	return n.Sandbox("labelled", "uid-labelled")
 }
 
 func flags(n install.Node) []string {

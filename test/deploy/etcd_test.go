@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"maps"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -50,6 +51,11 @@ func etcdPod(t *testing.T, all map[string]map[string]any) (corev1.PodTemplateSpe
 	return d.Spec.Template, d.Spec.Template.Spec.Containers[0]
 }
 
+// isMounted reports whether a path is directly in a volume of the container.
+func isMounted(c corev1.Container, name string) bool {
+	return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == path.Dir(name) })
+}
+
 // With TLS nobody is served without a certificate; in plain text there is none to
 // mount. Else both are the same.
 func TestEtcd(t *testing.T) {
@@ -57,7 +63,7 @@ func TestEtcd(t *testing.T) {
 		folder, scheme string
 		volumes        []string
 	}{
-		{"etcd", "https", []string{"data", "certificates"}},
+		{"etcd", "https", []string{"data", "certificates", "client"}},
 		{"overlays/etcd-plain", "http", []string{"data"}},
 	} {
 		t.Run(c.folder, func(t *testing.T) {
@@ -79,6 +85,15 @@ func TestEtcd(t *testing.T) {
 			secure := slices.ContainsFunc(container.Args, func(a string) bool { return a == "--client-cert-auth" })
 			if secure != (c.scheme == "https") || !slices.Contains(container.Args, "--listen-client-urls="+c.scheme+"://0.0.0.0:2379") {
 				t.Errorf("arguments %v", container.Args)
+			}
+			// Whoever runs etcdctl in there need not say where and who.
+			if (len(container.Env) > 0) != secure {
+				t.Errorf("environment %v", container.Env)
+			}
+			for _, e := range container.Env {
+				if e.Name != "ETCDCTL_ENDPOINTS" && !isMounted(container, e.Value) {
+					t.Errorf("%s=%s is not mounted", e.Name, e.Value)
+				}
 			}
 			s := container.SecurityContext
 			if *s.AllowPrivilegeEscalation || !*s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) ||
@@ -122,9 +137,11 @@ func TestEtcdSecrets(t *testing.T) {
 	template, _ := etcdPod(t, all)
 	mounted := template.Spec.Volumes[1].Secret
 	server := as[corev1.Secret](t, secrets, "Secret "+namespace+"/"+mounted.SecretName)
-	if *mounted.DefaultMode != 0o440 {
-		t.Errorf("mode of the mounted key: %o", *mounted.DefaultMode)
+	own := template.Spec.Volumes[2].Secret
+	if *mounted.DefaultMode != 0o440 || *own.DefaultMode != 0o440 {
+		t.Errorf("modes of the mounted keys: %o, %o", *mounted.DefaultMode, *own.DefaultMode)
 	}
+	as[corev1.Secret](t, secrets, "Secret "+namespace+"/"+own.SecretName)
 	agent := as[appsv1.DaemonSet](t, all, "DaemonSet "+namespace+"/polynic-agent").Spec.Template.Spec
 	at := slices.IndexFunc(agent.Volumes, func(v corev1.Volume) bool { return v.Name == "etcd" })
 	if at < 0 || !*agent.Volumes[at].Secret.Optional {
@@ -212,5 +229,25 @@ func TestOverlayWithEtcd(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, all); diff != "" {
 		t.Errorf("everything else (-linux and etcd +linux-etcd):\n%s", diff)
+	}
+}
+
+// In plain text it is the overlay linux, etcd in plain text, and the agents' setting.
+func TestOverlayWithPlainEtcd(t *testing.T) {
+	all, want := kustomize(t, "linux-etcd-plain"), kustomize(t, "linux")
+	maps.Copy(want, kustomize(t, "etcd-plain"))
+	const config = "ConfigMap " + namespace + "/polynic-agent"
+	text := as[corev1.ConfigMap](t, want, config).Data["agent.yaml"]
+	if got := as[corev1.ConfigMap](t, all, config).Data["agent.yaml"]; !strings.HasPrefix(got, text+"etcd:\n") {
+		t.Errorf("the agents' configuration is that of the overlay linux no more (-linux +linux-etcd-plain):\n%s", cmp.Diff(text, got))
+	}
+	etcd := agentEtcd(t, all)
+	if !slices.Equal(etcd.Endpoints, []string{"http://polynic-etcd." + namespace + ".svc:2379"}) || etcd.TLS != nil {
+		t.Errorf("agents use %+v", etcd)
+	}
+	delete(all, config)
+	delete(want, config)
+	if diff := cmp.Diff(want, all); diff != "" {
+		t.Errorf("everything else (-linux and etcd-plain +linux-etcd-plain):\n%s", diff)
 	}
 }

@@ -17,6 +17,7 @@ mode: nftables
 clientConnection: {kubeconfig: %q}
 hostnameOverride: %s
 clusterCIDR: %s
+nodePortAddresses: [` + UplinkAddress + `/32, "` + UplinkAddress6 + `/128", ` + DocumentsAddress + `/32]
 healthzBindAddress: ""
 metricsBindAddress: ""
 # The limits are the machine's, not the namespace's.

@@ -15,6 +15,8 @@ const (
 	UplinkAddress6  = "fd10:30::2"
 	OutsideAddress  = "172.30.0.1"
 	OutsideAddress6 = "fd10:30::1"
+	// DocumentsAddress is one more of the node's: the one that the documents have.
+	DocumentsAddress = "192.168.56.101"
 )
 
 // Uplink joins the network namespace of the test, the node's, with another one
@@ -31,6 +33,8 @@ func Uplink(t testing.TB) (outside *netns.Handle) {
 		"ip -n outside addr add " + OutsideAddress6 + "/64 dev node nodad",
 		"ip -n outside link set node up",
 		"ip -n outside link set lo up",
+		"ip addr add " + DocumentsAddress + "/32 dev lo",
+		"ip -n outside route add " + DocumentsAddress + " via " + UplinkAddress,
 		"ip route add default via " + OutsideAddress,
 		"ip route add default via " + OutsideAddress6,
 	} {

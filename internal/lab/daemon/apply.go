@@ -98,6 +98,9 @@ func (d *Daemon) applyPod(ctx context.Context, name lab.Name, manifest *corev1.P
 	if err := podspec.Check(manifest, lab.NodeName); err != nil {
 		return "", err
 	}
+	if err := d.checkEtcd(manifest); err != nil {
+		return "", err
+	}
 	record := &lab.Pod{Manifest: manifest, Step: lab.Starting, Sandbox: sandbox.NewID()}
 	spec, err := d.spec(record)
 	if err == nil {

@@ -107,8 +107,8 @@ func holdings(ctx context.Context, s *store.Store, owner store.Owner) (map[strin
 // withStore does something, which may be begun anew, with the lab's etcd. One that
 // is about to serve is waited for while ctx lives.
 func (d *Daemon) withStore(ctx context.Context, work func(*store.Store) error) error {
-	if !d.agent.Etcd.Enabled() {
-		return errors.New("the lab has no etcd (--no-etcd)")
+	if err := d.settings.EtcdAbsence(); err != nil {
+		return fmt.Errorf("there is no etcd to write to: %w", err)
 	}
 	retry := time.NewTicker(etcdRetry)
 	defer retry.Stop()

@@ -13,6 +13,9 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/polynic/polynic/api/podif"
 	"github.com/polynic/polynic/internal/lab"
 	"github.com/polynic/polynic/internal/lab/node"
 )
@@ -71,4 +74,15 @@ func (d *Daemon) etcdServes(ctx context.Context) error {
 		return err
 	}
 	return conn.Close()
+}
+
+// checkEtcd refuses a pod whose own agent is to be told by an etcd that the lab has
+// not. The node's agent would, too, but how a lab gets one it does not know.
+func (d *Daemon) checkEtcd(manifest *corev1.Pod) error {
+	request, _ := podif.Parse(manifest.Annotations[podif.CustomIfAnnotation])
+	err := d.settings.EtcdAbsence()
+	if err == nil || len(request) == 0 || manifest.Annotations[podif.MicroserviceLabelAnnotation] == "" {
+		return nil
+	}
+	return fmt.Errorf("annotation %s asks for configuration through etcd, and there is none: %w", podif.MicroserviceLabelAnnotation, err)
 }
