@@ -99,7 +99,7 @@ func layers() []layer {
 		},
 		{"internal/publish/custom", []string{"api/v1", "internal/publish/ligato"}, "what an object means for etcd is computed of it alone"},
 		{"internal/publish/ligato", []string{"api/podif", "internal/model"}, "what an agent in a pod is told is computed from nouns alone"},
-		{"internal/publish/etcdconf", nil, "how etcd is reached depends on settings, and on nothing that is put there"},
+		{"internal/publish/etcdconf", []string{"internal/config"}, "how etcd is reached depends on settings, and on nothing that is put there"},
 		{"internal/publish/store", []string{"api/podif", "internal/model", "internal/publish/ligato"}, "who owns a key of etcd depends on no pod path, and on no loop"},
 		{"internal/publish", []string{"internal/model", "internal/publish/ligato", "internal/publish/store"}, "the publisher writes what it is told to, whoever tells it"},
 		{"internal/reconcile", []string{"internal/dataplane", "internal/desired", "internal/model"}, "the reconciler drives any dataplane by its contract"},

@@ -102,11 +102,7 @@ func (o options) read() (controller.Config, error) {
 // open makes a client of etcd. It fails where a file is not there yet, or, with a
 // name to log in with, while etcd is away.
 func open(e config.Etcd) (*store.Store, func() error, error) {
-	connection, err := etcdconf.New(etcdconf.Settings{
-		Endpoints: e.Endpoints, ConfigFile: e.ConfigFile, SecretDir: e.SecretDir,
-		CAFile: e.TLS.CAFile, CertFile: e.TLS.CertFile, KeyFile: e.TLS.KeyFile,
-		Username: e.Username, PasswordFile: e.PasswordFile,
-	}, os.LookupEnv)
+	connection, err := etcdconf.New(etcdconf.SettingsOf(e), os.LookupEnv)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/polynic/polynic/internal/attach"
-	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/publish"
 	"github.com/polynic/polynic/internal/publish/etcdconf"
@@ -44,11 +43,11 @@ type published struct {
 	loop   *publish.Publisher
 	// claims are those of sandboxes, and those that were withdrawn and of which
 	// there may be something still.
-	claims   map[model.AttachmentID]claimed
-	said     uint64 // how many claims there were
+	claims map[model.AttachmentID]claimed
+	said   uint64 // how many claims there were
+	// kept are sandboxes whose claims of before are not known, and why.
+	kept     map[model.AttachmentID]error
 	restored bool
-	// incomplete is set where a claim of before could not be made.
-	incomplete bool
 }
 
 type claimed struct {
@@ -65,16 +64,8 @@ func (a *agent) newPublished() *published {
 	}
 	return &published{
 		config:   publish.Config{Log: a.Log, Kind: store.Pod, Node: a.Config.NodeName, IsAlive: a.isAlive, Problem: a.unpublished},
-		settings: etcdSettings(c), form: ligato.Form(c.KeyForm), reopen: reopenInterval,
-		tried: make(chan struct{}), claims: map[model.AttachmentID]claimed{},
-	}
-}
-
-func etcdSettings(c config.Etcd) etcdconf.Settings {
-	return etcdconf.Settings{
-		Endpoints: c.Endpoints, ConfigFile: c.ConfigFile, SecretDir: c.SecretDir,
-		CAFile: c.TLS.CAFile, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile,
-		Username: c.Username, PasswordFile: c.PasswordFile,
+		settings: etcdconf.SettingsOf(c), form: ligato.Form(c.KeyForm), reopen: reopenInterval,
+		tried: make(chan struct{}), claims: map[model.AttachmentID]claimed{}, kept: map[model.AttachmentID]error{},
 	}
 }
 
@@ -153,6 +144,9 @@ func (p *published) open() (done func() error, err error) {
 			p.loop.Withdraw(one.Ref())
 		}
 	}
+	for id, why := range p.kept {
+		p.loop.Keep(store.PodRef(id), why)
+	}
 	if p.restored {
 		p.loop.Restored()
 	}
@@ -170,7 +164,7 @@ func (p *published) claim(pub attach.Publication) (store.Claim, error) {
 	}, err
 }
 
-// Publish implements attach.Publisher, as do the next three.
+// Publish implements attach.Publisher, as do the next four.
 func (p *published) Publish(ctx context.Context, pub attach.Publication) error {
 	claim, err := p.claim(pub)
 	if err != nil {
@@ -182,7 +176,7 @@ func (p *published) Publish(ctx context.Context, pub attach.Publication) error {
 		return err
 	}
 	p.mu.Lock()
-	p.keep(claim)
+	p.add(claim)
 	p.mu.Unlock()
 	err = p.loop.Publish(ctx, claim)
 	if errors.Is(err, store.ErrTaken) || errors.Is(err, store.ErrTooLarge) || errors.Is(err, store.ErrInvalid) {
@@ -207,36 +201,44 @@ func (p *published) awaitOpen(ctx context.Context) error {
 func (p *published) Set(pub attach.Publication) {
 	claim, err := p.claim(pub)
 	if err != nil {
-		p.config.Log.Error("cannot publish on for a sandbox of the journal: what etcd has of it stays, and of others that are gone",
+		p.config.Log.Error("cannot publish on for a sandbox of the journal: what etcd has of it stays as it is",
 			slog.String("sandbox", pub.ID.String()), slog.Any("error", err))
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.incomplete = true
+		p.Keep(pub.ID, err)
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.keep(claim)
+	p.add(claim)
 	if p.loop != nil {
 		p.loop.Set(claim)
 	}
 }
 
-// keep keeps a claim for a loop that is yet to come. The caller holds p.mu.
-func (p *published) keep(claim store.Claim) {
+// add adds a claim, also for a loop that is yet to come. The caller holds p.mu.
+func (p *published) add(claim store.Claim) {
+	id := claim.Owner.Attachment
 	p.said++
-	p.claims[claim.Owner.Attachment] = claimed{Claim: claim, said: p.said}
+	p.claims[id] = claimed{Claim: claim, said: p.said}
+	delete(p.kept, id)
+}
+
+func (p *published) Keep(id model.AttachmentID, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept[id] = why
+	if p.loop != nil {
+		p.loop.Keep(store.PodRef(id), why)
+	}
 }
 
 func (p *published) Withdraw(id model.AttachmentID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	one, ok := p.claims[id]
-	if !ok {
-		return
+	delete(p.kept, id)
+	if one, ok := p.claims[id]; ok {
+		one.withdrawn, one.Items = true, nil
+		p.claims[id] = one
 	}
-	one.withdrawn, one.Items = true, nil
-	p.claims[id] = one
 	if p.loop != nil {
 		p.loop.Withdraw(store.PodRef(id))
 	}
@@ -246,9 +248,6 @@ func (p *published) Withdraw(id model.AttachmentID) {
 func (p *published) Restored() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.incomplete {
-		return // what was not claimed would be taken for nobody's
-	}
 	p.restored = true
 	if p.loop != nil {
 		p.loop.Restored()

@@ -6,8 +6,10 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/publish/ligato"
+	"github.com/polynic/polynic/internal/publish/store"
 	"github.com/polynic/polynic/test/etcd"
 )
 
@@ -146,16 +149,50 @@ func TestLastSandboxIsPublishedAfterARestart(t *testing.T) {
 	}
 }
 
-// What this version cannot say of a pod that lives stays as an earlier one said it.
-func TestWhatCannotBeSaidAnyMoreStays(t *testing.T) {
+// What this version cannot say of a pod that lives stays as an earlier one said it,
+// and goes with the pod; what is left of others goes at once.
+func TestWhatCannotBeSaidAnyMore(t *testing.T) {
 	s := etcd.Start(t)
+	client := etcd.Dial(t, s)
+	there := func() string {
+		all, _ := etcd.Everything(t, client)
+		labels := map[string]bool{}
+		for key := range all {
+			labels[strings.Split(strings.TrimPrefix(strings.TrimPrefix(key, "/polynic/v1/published/"), "/vnf-agent/"), "/")[0]] = true
+		}
+		return strings.Join(slices.Sorted(maps.Keys(labels)), " ")
+	}
+	unspeakable := stubs("a", "of-a", "two/elements")
 	p := publishing(t, s, func(p *published) {
-		p.Set(stubs("a", "of-a", "two/elements"))
+		for _, name := range []string{"a", "b", "gone"} {
+			claim, err := p.claim(stubs(name, "of-"+name, "tap1"))
+			if err == nil {
+				_, err = store.New(client).Put(t.Context(), claim, nil)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.Set(unspeakable)
 		p.Set(stubs("b", "of-b", "tap1"))
 		p.Restored()
 	})
 	mustBePublished(t, p, stubs("b", "of-b", "tap1"))
-	if p.restored {
-		t.Error("what etcd has of the other pod is taken for nobody's")
+	mustBe := func(want string) {
+		t.Helper()
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for deadline := time.Now().Add(10 * time.Second); there() != want; <-tick.C {
+			if time.Now().After(deadline) {
+				t.Fatalf("etcd has %s, want %s", there(), want)
+			}
+		}
 	}
+	mustBe("vnf-a vnf-b")
+	shown := p.of(model.Attachment{ID: unspeakable.ID, MicroserviceLabel: "vnf-a"})
+	if shown.State != "failing" || !strings.Contains(shown.Reason, "two/elements") {
+		t.Errorf("it is %+v", shown)
+	}
+	p.Withdraw(unspeakable.ID)
+	mustBe("vnf-b")
 }

@@ -44,7 +44,7 @@ func unpublish(ctx context.Context, c config.Config, w io.Writer) error {
 // dropOwned gives the labels of which the node's keys are gone, and why there may be
 // keys still.
 func dropOwned(ctx context.Context, c config.Config) (labels []string, err error) {
-	connection, err := etcdconf.New(etcdSettings(c.Etcd), os.LookupEnv)
+	connection, err := etcdconf.New(etcdconf.SettingsOf(c.Etcd), os.LookupEnv)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ package attach
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -21,7 +22,8 @@ import (
 // not among the known, because the journal was damaged or went, and writes them
 // down. It comes before Restore. What cannot be made out, because its namespace
 // is not found, is left out, and removed by the reconciler like any stray; its
-// addresses are given to nobody before.
+// addresses are given to nobody before. For those of the known of which an earlier
+// Adopt could not find out whether the pod is theirs it tries again, in place.
 func (a *Attacher) Adopt(ctx context.Context, found desired.Set, known []model.Attachment) []model.Attachment {
 	owners := map[model.AttachmentID][]desired.Object{}
 	for _, o := range found.Sorted() {
@@ -30,24 +32,43 @@ func (a *Attacher) Adopt(ctx context.Context, found desired.Set, known []model.A
 			owners[owner] = append(owners[owner], o)
 		}
 	}
-	var adopted []model.Attachment
+	var lost []model.Attachment
 	for owner, objects := range owners {
-		att := attachmentOf(owner, objects)
+		lost = append(lost, attachmentOf(owner, objects))
+	}
+	// A pod's addresses are its container's: any attachment of that has them.
+	addresses := map[string][]netip.Addr{}
+	for _, att := range slices.Concat(known, lost) {
+		id := att.ID.ContainerID
+		addresses[id] = append(addresses[id], att.Addresses()...)
+	}
+	for n := range known {
+		if att := &known[n]; att.NameOnly && !att.Leaving {
+			if a.identify(ctx, att, addresses[att.ID.ContainerID]); !att.NameOnly {
+				a.writeDown(ctx, *att)
+			}
+		}
+	}
+	var adopted []model.Attachment
+	for _, att := range lost {
+		log := a.config.Log.With(slog.String("sandbox", att.ID.String()), slog.String("pod", att.Pod.String()))
 		if att.Netns.Path == "" {
-			a.config.Log.WarnContext(ctx, "removing what the journal does not know: its network namespace is not found",
-				slog.String("sandbox", owner.String()), slog.String("pod", att.Pod.String()))
+			log.WarnContext(ctx, "removing what the journal does not know: its network namespace is not found")
 			a.hold(att)
 			continue
 		}
-		a.order(ctx, &att)
-		a.config.Log.InfoContext(ctx, "taking up a sandbox that the journal lost",
-			slog.String("sandbox", owner.String()), slog.String("pod", att.Pod.String()))
-		if err := a.config.Journal.Put(att); err != nil {
-			a.config.Log.WarnContext(ctx, "cannot write down a sandbox", slog.Any("error", err))
-		}
+		log.InfoContext(ctx, "taking up a sandbox that the journal lost")
+		a.identify(ctx, &att, addresses[att.ID.ContainerID])
+		a.writeDown(ctx, att)
 		adopted = append(adopted, att)
 	}
 	return adopted
+}
+
+func (a *Attacher) writeDown(ctx context.Context, att model.Attachment) {
+	if err := a.config.Journal.Put(att); err != nil {
+		a.config.Log.WarnContext(ctx, "cannot write down a sandbox", slog.String("sandbox", att.ID.String()), slog.Any("error", err))
+	}
 }
 
 func attachmentOf(owner model.AttachmentID, objects []desired.Object) model.Attachment {
@@ -92,25 +113,44 @@ func hosts(prefixes []netip.Prefix) []netip.Addr {
 	return list
 }
 
+// errNameOnly is why it is not known what is published for a sandbox.
+var errNameOnly = errors.New("it is not known whether the pod of its name is its own")
+
+// identify finds the pod of a sandbox, of which the dataplane tells the name alone:
+// another pod may have that by now, with the label that this one had. It is the
+// sandbox's where the cluster says that it has an address of the sandbox's container;
+// where pods have no UID, the name is all there is. What its label is, and at which
+// interface its services are served, follows from that, and is not guessed.
+func (a *Attacher) identify(ctx context.Context, att *model.Attachment, addresses []netip.Addr) {
+	pod, found, err := a.config.Pods.Get(ctx, att.Pod)
+	if !found || err != nil {
+		found, pod = false, model.Pod{}
+	}
+	isIts := found && (pod.Ref.UID == "" || slices.ContainsFunc(addresses, func(x netip.Addr) bool { return slices.Contains(pod.Addresses, x) }))
+	if isIts || !att.NameOnly { // else an earlier one did what it could
+		order(att, pod)
+	}
+	if att.NameOnly = !isIts; att.NameOnly {
+		a.config.Log.WarnContext(ctx, "nothing new is published for a sandbox that may be of another pod than has its name now",
+			slog.String("sandbox", att.ID.String()), slog.String("pod", att.Pod.String()), slog.Any("error", err))
+		return
+	}
+	att.Pod.UID = pod.Ref.UID
+	if att.ID.Main() || len(att.Interfaces) > 1 {
+		att.MicroserviceLabel = LabelOf(pod)
+	}
+	for n := range att.Interfaces {
+		i := &att.Interfaces[n]
+		i.ServiceEndpoint = pod.ServiceEndpointIf == i.Name && i.Network == model.DefaultNetwork
+	}
+}
+
 // order brings the interfaces into the order that ADD had: the main one, and
-// the custom ones as the pod's annotation lists them. The pod's label is found on
-// the way, and at which of them the pod's services are served.
-func (a *Attacher) order(ctx context.Context, att *model.Attachment) {
+// the custom ones as the pod's annotation lists them.
+func order(att *model.Attachment, pod model.Pod) {
 	rank := map[string]int{att.ID.IfName: -1}
-	pod, ok, err := a.config.Pods.Get(ctx, att.Pod)
-	a.labelsLost = a.labelsLost || err != nil
-	if err == nil && ok {
-		att.Pod.UID = pod.Ref.UID
-		if att.ID.Main() || len(att.Interfaces) > 1 {
-			att.MicroserviceLabel = LabelOf(pod)
-		}
-		for n, i := range pod.Request {
-			rank[i.Name] = n
-		}
-		for n := range att.Interfaces {
-			i := &att.Interfaces[n]
-			i.ServiceEndpoint = pod.ServiceEndpointIf == i.Name && i.Network == model.DefaultNetwork
-		}
+	for n, i := range pod.Request {
+		rank[i.Name] = n
 	}
 	slices.SortStableFunc(att.Interfaces, func(x, y model.Interface) int {
 		return cmp.Or(cmp.Compare(rank[x.Name], rank[y.Name]), cmp.Compare(x.Name, y.Name))

@@ -74,9 +74,6 @@ type Attacher struct {
 	// held are the addresses of sandboxes that are no attachments and have links
 	// still; Gone frees them.
 	held map[model.AttachmentID][]netip.Addr
-	// labelsLost is set where a sandbox was taken up whose pod could not be read: it
-	// is not known then whether something is published for it.
-	labelsLost bool
 	// remembered are pods of the journal, for as long as the source has not told of
 	// all there are.
 	remembered map[model.PodRef]model.Pod

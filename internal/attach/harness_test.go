@@ -142,6 +142,14 @@ func (s *podSource) Get(_ context.Context, ref model.PodRef) (model.Pod, bool, e
 	return pod, ok, s.err
 }
 
+// has makes the cluster say that a pod has the addresses of a sandbox.
+func (s *podSource) has(name string, known *inventory.Inventory, sandbox model.AttachmentID) {
+	pod := s.pods[name]
+	att, _ := known.Attachment(sandbox)
+	pod.Addresses = att.Interfaces[0].Addresses
+	s.pods[name] = pod
+}
+
 // start runs the pod path with room for the given pod range.
 func start(t *testing.T, pods string) *bench {
 	t.Helper()

@@ -26,10 +26,13 @@ type Publisher interface {
 	Publish(ctx context.Context, p Publication) error
 	// Set is Publish without waiting, for what was published before.
 	Set(p Publication)
+	// Keep is Set for a sandbox of which it is not known what was published, and why:
+	// that stays as it is until it is withdrawn.
+	Keep(id model.AttachmentID, why error)
 	// Withdraw gives up what was published for a sandbox, and does not wait.
 	Withdraw(id model.AttachmentID)
-	// Restored says that everything of before was Set: what else is there of this
-	// node belongs to nobody.
+	// Restored says that everything of before was Set or Kept: what else is there of
+	// this node belongs to nobody.
 	Restored()
 }
 
@@ -136,31 +139,29 @@ func (a *Attacher) republish(attachments []model.Attachment) {
 	if a.config.Publisher == nil {
 		return
 	}
-	isWhole := true
 	for _, att := range attachments {
 		p, isWanted, err := a.publication(att)
-		if err != nil {
-			isWhole = false
-			a.config.Log.Warn("what is published for a pod stays as it is, and nothing that is left of others is looked for",
+		switch {
+		case att.NameOnly && !att.Leaving:
+			a.config.Publisher.Keep(att.ID, errNameOnly)
+		case err != nil && att.Leaving: // by what is there of it, it is found
+		case err != nil:
+			a.config.Log.Warn("what is published for a pod stays as it is",
 				slog.String("sandbox", att.ID.String()), slog.String("pod", att.Pod.String()), slog.Any("error", err))
-			continue
-		}
-		if !isWanted {
-			continue
-		}
-		a.config.Publisher.Set(p)
-		if att.Leaving {
-			a.config.Publisher.Withdraw(att.ID)
+			a.config.Publisher.Keep(att.ID, err)
+		case isWanted:
+			a.config.Publisher.Set(p)
+			if att.Leaving {
+				a.config.Publisher.Withdraw(att.ID)
+			}
 		}
 	}
-	if isWhole && !a.labelsLost {
-		a.config.Publisher.Restored()
-	}
+	a.config.Publisher.Restored()
 }
 
 // withdraw gives up what is published for an attachment on its way out.
 func (a *Attacher) withdraw(att model.Attachment) {
-	if att.MicroserviceLabel != "" && a.config.Publisher != nil {
+	if a.config.Publisher != nil {
 		a.config.Publisher.Withdraw(att.ID)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -43,6 +44,12 @@ func (e *etcd) Set(p attach.Publication) {
 	defer e.mu.Unlock()
 	e.there[p.ID] = p
 	e.asked = append(e.asked, "set "+p.ID.ContainerID)
+}
+
+func (e *etcd) Keep(id model.AttachmentID, why error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.asked = append(e.asked, "keep "+id.ContainerID+": "+why.Error())
 }
 
 func (e *etcd) Withdraw(id model.AttachmentID) {
@@ -216,21 +223,77 @@ func TestPublishingGoesOn(t *testing.T) {
 	}
 }
 
+// Of a pod whose secret is lost it is not known any more what was published: that
+// stays, and goes with the pod. Of others nothing is withheld by that.
+func TestWhatIsNotKnownAnyMoreStaysUntilThePodGoes(t *testing.T) {
+	former := start(t, "10.1.1.0/24")
+	var known []model.Attachment
+	for _, name := range []string{"stays", "leaves"} {
+		pod := former.labelled(name, "memif1/memif", "label-"+name)
+		former.give(pod, 1)
+		r := former.request(pod)
+		former.mustAdd(r)
+		att, _ := former.inventory.Attachment(r.ID)
+		att.Interfaces = slices.Clone(att.Interfaces)
+		memif := *att.Interfaces[1].Memif
+		memif.Secret = model.Secret{}
+		att.Interfaces[1].Memif, att.Leaving = &memif, name == "leaves"
+		known = append(known, att)
+	}
+	b := prepare(t, "10.1.1.0/24")
+	b.run(known)
+	stays := known[0].ID
+	want := []string{"keep " + stays.ContainerID + ": interface memif1: the secret of its memif is not known", "restored"}
+	if diff := cmp.Diff(want, b.etcd.told()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := b.attacher.Del(t.Context(), attach.Request{ID: stays}); err != nil {
+		t.Fatal(err)
+	}
+	if last := "withdraw " + stays.ContainerID; !slices.Contains(b.etcd.told(), last) {
+		t.Errorf("after the DEL asked was %v, want %s", b.etcd.told(), last)
+	}
+}
+
 // Of a sandbox that the journal lost the pod's label is asked for. Where nobody
-// says, what there is in etcd is nobody's to remove.
+// says, or another pod has the name by now, what there is in etcd of it stays until it
+// goes, and the label is not its own. Another start asks again.
 func TestPublishingGoesOnWithoutJournal(t *testing.T) {
+	const keep = "keep c1: it is not known whether the pod of its name is its own"
 	for _, c := range []struct {
 		name  string
+		alter func(pods map[string]model.Pod)
 		away  error
 		asked []string
-		there int
 	}{
-		{"the pod is known", nil, []string{"set c1", "restored"}, 1},
-		{"the source is away", errors.New("away"), nil, 0},
+		{"the pod is known", nil, nil, []string{"set c1", "restored"}},
+		{"the source is away", nil, errors.New("away"), []string{keep, "restored"}},
+		{"the pod is gone", func(pods map[string]model.Pod) { delete(pods, "vnf") }, nil, []string{keep, "restored"}},
+		{"another pod has the name", func(pods map[string]model.Pod) {
+			pod := pods["vnf"]
+			pod.Ref.UID, pod.Addresses = "another", []netip.Addr{netip.MustParseAddr("10.1.1.99")}
+			pods["vnf"] = pod
+		}, nil, []string{keep, "restored"}},
+		{"another pod has the name, and no address yet", func(pods map[string]model.Pod) {
+			pod := pods["vnf"]
+			pod.Ref.UID, pod.Addresses = "another", nil
+			pods["vnf"] = pod
+		}, nil, []string{keep, "restored"}},
+		{"a source of names alone", func(pods map[string]model.Pod) {
+			pod := pods["vnf"]
+			pod.Ref.UID, pod.Addresses = "", nil
+			pods["vnf"] = pod
+		}, nil, []string{"set c1", "restored"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			former := start(t, "10.1.1.0/24")
-			former.mustAdd(former.request(former.labelled("vnf", "tap1/tap", "vnf1")))
+			r := former.request(former.labelled("vnf", "tap1/tap", "vnf1"))
+			former.mustAdd(r)
+			former.pods.has("vnf", former.inventory, r.ID)
+			its := former.pods.pods["vnf"]
+			if c.alter != nil {
+				c.alter(former.pods.pods)
+			}
 			b := prepare(t, "10.1.1.0/24")
 			b.remake(func(c *attach.Config) { c.Reconciler, c.Pods = former.reconciler, former.pods })
 			former.pods.err = c.away
@@ -238,12 +301,66 @@ func TestPublishingGoesOnWithoutJournal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := b.attacher.Restore(b.attacher.Adopt(t.Context(), found, nil)); err != nil {
+			adopted := b.attacher.Adopt(t.Context(), found, nil)
+			if err := b.attacher.Restore(adopted); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.asked, b.etcd.told()); diff != "" || len(b.etcd.labels()) != c.there {
-				t.Errorf("there is %v; asked was (-want +got):\n%s", b.etcd.labels(), diff)
+			if diff := cmp.Diff(c.asked, b.etcd.told()); diff != "" {
+				t.Errorf("asked was (-want +got):\n%s", diff)
+			}
+			if c.asked[0] != keep {
+				return
+			}
+			if uid := adopted[0].Pod.UID; uid != "" {
+				t.Errorf("its pod's UID is %q", uid)
+			}
+			former.pods.err, former.pods.pods["vnf"] = nil, its
+			next := prepare(t, "10.1.1.0/24")
+			next.remake(func(c *attach.Config) { c.Reconciler, c.Pods = former.reconciler, former.pods })
+			known := []model.Attachment{b.journal.kept[r.ID]}
+			if err := next.attacher.Restore(append(known, next.attacher.Adopt(t.Context(), found, known)...)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"set c1", "restored"}, next.etcd.told()); diff != "" || next.journal.kept[r.ID].Pod != its.Ref {
+				t.Errorf("the next one has %v; asked was (-want +got):\n%s", next.journal.kept[r.ID], diff)
 			}
 		})
 	}
+}
+
+// A pod's sandbox lingers after its journal was lost, and the next pod of the name has
+// a sandbox: both keep what is theirs.
+func TestAnOldSandboxDoesNotTakeTheNextPodsLabel(t *testing.T) {
+	former := start(t, "10.1.1.0/24")
+	old := former.request(former.labelled("db-0", "tap1/tap", "vnf1"))
+	former.mustAdd(old)
+	pod := former.pods.pods["db-0"]
+	pod.Ref.UID = "the next"
+	former.pods.pods["db-0"] = pod
+	young := former.request(pod.Ref)
+	former.mustAdd(young)
+	former.pods.has("db-0", former.inventory, young.ID)
+
+	b := prepare(t, "10.1.1.0/24")
+	objects, _ := former.driver.State()
+	for _, o := range objects {
+		b.driver.Put(o)
+	}
+	b.remake(func(c *attach.Config) { c.Pods = former.pods })
+	b.run(nil)
+	if diff := cmp.Diff([]string{"vnf1 default/db-0 tap1"}, b.etcd.labels()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if _, isYoung := b.etcd.there[young.ID]; !isYoung || b.etcd.there[young.ID].Pod.UID != "the next" {
+		t.Errorf("published is %v", b.etcd.there)
+	}
+	for _, id := range []model.AttachmentID{old.ID, young.ID} {
+		if err := b.attacher.Del(t.Context(), attach.Request{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		if want := "withdraw " + id.ContainerID; !slices.Contains(b.etcd.told(), want) {
+			t.Errorf("asked was %v, want %s", b.etcd.told(), want)
+		}
+	}
+	b.expectEmpty()
 }

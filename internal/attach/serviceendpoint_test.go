@@ -58,6 +58,7 @@ func TestServiceEndpointIsKept(t *testing.T) {
 		again.driver.Put(o)
 	}
 	again.annotated("web", "tap1/tap, veth1/veth", "veth1")
+	again.pods.has("web", b.inventory, r.ID)
 	again.run(nil)
 	if got := again.endpointOf(r.ID); got != "veth1" {
 		t.Errorf("with the journal lost services are served at %q, want veth1", got)

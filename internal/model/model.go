@@ -64,6 +64,9 @@ type Pod struct {
 	// NetworkStatus is of the annotation that lists the interfaces that it has, as
 	// the cluster knows it.
 	NetworkStatus Digest
+	// Addresses are those that the cluster says it has. They are told where one pod is
+	// asked for, and not where pods are followed.
+	Addresses []netip.Addr
 }
 
 // Node is what the cluster says of the node that an agent is on.
@@ -141,6 +144,10 @@ type Attachment struct {
 	// MicroserviceLabel is that of the pod's own agent, for which the custom
 	// interfaces are published in etcd; empty where they are not.
 	MicroserviceLabel string `json:"microserviceLabel,omitempty"`
+	// NameOnly is set where the sandbox was read off the dataplane and nothing shows
+	// that it is the pod's that has the name now: neither that one's UID nor its label
+	// is the sandbox's.
+	NameOnly bool `json:"nameOnly,omitempty"`
 	// Leaving is set once DEL was accepted: the addresses stay taken until the
 	// last link is gone.
 	Leaving bool `json:"leaving,omitempty"`

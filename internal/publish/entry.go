@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/polynic/polynic/internal/publish/ligato"
 	"github.com/polynic/polynic/internal/publish/store"
 )
 
@@ -27,7 +28,7 @@ type entry struct {
 	values map[string][]byte // the claim's, by key
 	wanted bool
 	// leave are labels that the owner, as it was then, is to have no keys of.
-	leave map[string]store.Owner
+	leave map[string]left
 	todo  todo
 	busy  bool // it is worked on
 	// asked counts what was said about the claim, and since is when that was last.
@@ -48,6 +49,12 @@ type entry struct {
 	unwatch  context.CancelFunc
 	repairs  int // in a row, with less than steady in between
 	repaired time.Time
+}
+
+// left is who had keys of a label, and what it claimed, if that is known.
+type left struct {
+	owner store.Owner
+	items []ligato.Item
 }
 
 // waiter waits for the attempt that begins with the asked-th word or a later one.
@@ -74,8 +81,9 @@ type problem struct {
 // set takes a claim up. The caller holds p.mu.
 func (p *Publisher) set(c store.Claim) *entry {
 	e := p.entry(c.Ref())
+	delete(p.kept, e.ref)
 	if e.wanted && e.claim.Label != c.Label {
-		e.leave[e.claim.Label] = e.claim.Owner
+		e.leave[e.claim.Label] = left{e.claim.Owner, e.claim.Items}
 		e.stopWatch()
 	}
 	delete(e.leave, c.Label)
@@ -96,7 +104,7 @@ func (p *Publisher) set(c store.Claim) *entry {
 func (p *Publisher) entry(ref store.Ref) *entry {
 	e := p.entries[ref]
 	if e == nil {
-		e = &entry{ref: ref, leave: map[string]store.Owner{}}
+		e = &entry{ref: ref, leave: map[string]left{}}
 		p.entries[ref] = e
 	}
 	return e
@@ -108,7 +116,7 @@ func (p *Publisher) giveUp(e *entry, why error) {
 		return
 	}
 	e.wanted, e.todo, e.mark, e.told = false, nothing, nil, ""
-	e.leave[e.claim.Label] = e.claim.Owner
+	e.leave[e.claim.Label] = left{e.claim.Owner, e.claim.Items}
 	e.stopWatch()
 	e.say()
 	e.answer(why, e.asked)
@@ -122,8 +130,10 @@ func (p *Publisher) giveUp(e *entry, why error) {
 const maxLeaving = 1024
 
 // forget lets go of an entry that was given up, where there are too many. What etcd
-// may have of it is found by its record, as that of an earlier process is. The
-// caller holds p.mu.
+// may have of it is found by its record, as that of an earlier process is: once
+// Restored, for nothing is looked for before. What goes before that needs no bound:
+// an agent has no new sandboxes until it said Restored, and what a controller
+// watches people make. The caller holds p.mu.
 func (p *Publisher) forget(e *entry) {
 	if e.wanted || e.busy || len(e.leave) == 0 || len(e.gone) > 0 || !p.restored {
 		return

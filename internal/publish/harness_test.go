@@ -67,7 +67,10 @@ func (a *agent) problem(o store.Owner, err error) {
 	a.mu.Lock()
 	a.problems = append(a.problems, fmt.Sprint(o.Name, ": ", err))
 	a.mu.Unlock()
-	a.told <- struct{}{}
+	select {
+	case a.told <- struct{}{}:
+	default: // nobody hears
+	}
 }
 
 // heard waits for the next problem.
@@ -86,16 +89,20 @@ func (a *agent) heard(t *testing.T) string {
 // run runs an agent of a node until the test ends, or stop is called.
 func run(t *testing.T, node string, client *clientv3.Client, isAlive store.Alive) *agent {
 	t.Helper()
-	a := &agent{told: make(chan struct{}, 64)}
 	kind := store.Pod
 	if node == "" {
 		kind = store.Custom
 	}
-	a.Publisher = publish.New(publish.Config{
-		Log:   slog.New(slog.NewTextHandler(a, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Store: store.New(client), Kind: kind, Node: node, IsAlive: isAlive, Problem: a.problem,
-		LookInterval: 200 * time.Millisecond,
-	})
+	return runAs(t, publish.Config{Store: store.New(client), Kind: kind, Node: node, IsAlive: isAlive, LookInterval: 200 * time.Millisecond})
+}
+
+// runAs is run with a configuration of the test's, but for who hears of things.
+func runAs(t *testing.T, c publish.Config) *agent {
+	t.Helper()
+	a := &agent{told: make(chan struct{}, 64)}
+	c.Log = slog.New(slog.NewTextHandler(a, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c.Problem = a.problem
+	a.Publisher = publish.New(c)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
@@ -181,9 +188,14 @@ func converges(t *testing.T, client *clientv3.Client, claims ...store.Claim) {
 
 func eventually(t *testing.T, is func() bool, otherwise func() string) {
 	t.Helper()
+	eventuallyWithin(t, patience, is, otherwise)
+}
+
+func eventuallyWithin(t *testing.T, limit time.Duration, is func() bool, otherwise func() string) {
+	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(patience); !is(); <-tick.C {
+	for end := time.Now().Add(limit); !is(); <-tick.C {
 		if time.Now().After(end) {
 			t.Fatal(otherwise())
 		}

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -42,10 +43,11 @@ func (p *Publisher) alive(ctx context.Context, o store.Owner) (bool, error) {
 func (p *Publisher) knows(o store.Owner) (lives, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e := p.entries[store.PodRef(o.Attachment)]; e != nil {
+	ref := store.PodRef(o.Attachment)
+	if e := p.entries[ref]; e != nil {
 		return e.wanted, true
 	}
-	return false, p.restored
+	return false, p.restored && p.kept[ref] == nil
 }
 
 // lost takes note that etcd does not answer, as an attempt showed that began at a
@@ -133,7 +135,7 @@ func (p *Publisher) look(ctx context.Context) error {
 	same, err := p.config.Store.Unchanged(limited, marks)
 	var all []store.Holding
 	if err == nil && (prune || !same) {
-		all, _, err = p.config.Store.Owned(limited, p.config.Kind, p.config.Node)
+		all, _, err = p.config.Store.All(limited)
 	}
 	if ctx.Err() != nil {
 		return nil
@@ -193,26 +195,40 @@ func (p *Publisher) recover(ctx context.Context, looked []store.Mark) {
 // removeStrays removes what nobody claims, by entries that want nothing. The caller
 // holds p.mu.
 func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
+	var broken []error
 	for _, h := range all {
+		if h.Broken != nil { // it may be anybody's
+			broken = append(broken, h.Broken)
+			continue
+		}
+		if h.Owner.Kind != p.config.Kind || h.Owner.Node != p.config.Node {
+			continue
+		}
 		ref := store.Claim{Owner: h.Owner, Label: h.Label}.Ref()
 		e := p.entries[ref]
-		if e != nil && (e.wanted && e.claim.Label == h.Label || !e.wanted && len(e.leave) > 0) {
+		if p.kept[ref] != nil || e != nil && (e.wanted && e.claim.Label == h.Label || !e.wanted && len(e.leave) > 0) {
 			continue
 		}
 		p.config.Log.InfoContext(ctx, "removing from etcd what nobody claims", slog.String("owner", h.Owner.String()), slog.String("label", h.Label))
 		e = p.entry(ref)
-		e.leave[h.Label] = h.Owner
+		e.leave[h.Label] = left{owner: h.Owner}
 		if e.say(); e.wanted {
 			e.todo = max(e.todo, look)
 		}
 	}
 	notify(p.wake)
+	if text := fmt.Sprint(broken); len(broken) > 0 && text != p.broken {
+		p.broken = text
+		p.config.Log.WarnContext(ctx, "it cannot be told whether etcd has something beside what is claimed", slog.Any("error", errors.Join(broken...)))
+	}
 }
 
-// doubtAll has every claim compared.
+// doubtAll has every claim compared, and what is there beside looked for: an etcd that
+// came back with older data may have all of the claims as they were written, and more.
 func (p *Publisher) doubtAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.prune = p.prune || p.restored
 	for _, e := range p.entries {
 		if e.wanted && e.todo == nothing {
 			e.todo, e.since = look, time.Now()

@@ -71,8 +71,11 @@ type Publisher struct {
 
 	mu      sync.Mutex
 	entries map[store.Ref]*entry
-	busy    int // how many are worked on
-	away    away
+	// kept are owners that live and of which it is not known what they claim, and why:
+	// what etcd has of them is not touched.
+	kept map[store.Ref]error
+	busy int // how many are worked on
+	away away
 	// watchDue is when those that are written and not watched will be; zero while
 	// there are none.
 	watchDue time.Time
@@ -80,6 +83,7 @@ type Publisher struct {
 	// restored is set once every claim is known; prune while it is to be looked what
 	// etcd has beside.
 	restored, prune bool
+	broken          string // what was said last of records that cannot be read
 	stopped         bool
 }
 
@@ -97,6 +101,7 @@ func New(config Config) *Publisher {
 		glance:  make(chan struct{}, 1),
 		tell:    make(chan struct{}, 1),
 		entries: map[store.Ref]*entry{},
+		kept:    map[store.Ref]error{},
 	}
 }
 
@@ -150,8 +155,17 @@ func (p *Publisher) Set(c store.Claim) {
 	notify(p.wake)
 }
 
-// Restored says that every claim of before the start was Set, or is gone: what
-// etcd has of this kind and node beside is removed, as soon as etcd is there.
+// Keep says at start that somebody lives who claimed something before, and why it
+// is not known any more what: what etcd has of it stays as it is until it is
+// withdrawn. A claim of the same Ref replaces that.
+func (p *Publisher) Keep(ref store.Ref, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept[ref] = why
+}
+
+// Restored says that every claim of before the start was Set or Kept, or is gone:
+// what etcd has of this kind and node beside is removed, as soon as etcd is there.
 func (p *Publisher) Restored() {
 	p.mu.Lock()
 	p.restored, p.prune = true, true
@@ -166,6 +180,11 @@ func (p *Publisher) Withdraw(ref store.Ref) {
 	p.mu.Lock()
 	if e := p.entries[ref]; e != nil {
 		p.giveUp(e, ErrWithdrawn)
+	}
+	if p.kept[ref] != nil {
+		delete(p.kept, ref)
+		p.prune = true // by its record it is found
+		notify(p.glance)
 	}
 	p.mu.Unlock()
 	notify(p.wake)
@@ -207,6 +226,8 @@ func (p *Publisher) State(ref store.Ref) (State, error) {
 	defer p.mu.Unlock()
 	e := p.entries[ref]
 	switch {
+	case e == nil && p.kept[ref] != nil:
+		return Failing, p.kept[ref]
 	case e == nil:
 		return Absent, nil
 	case !e.wanted:

@@ -221,3 +221,62 @@ func TestDeadPodBeforeAllAreKnown(t *testing.T) {
 	run(t, "n1", client, nobody).mustPublish(t, heir)
 	converges(t, client, heir)
 }
+
+// Of a pod that lives it is not known any more what it claims: what etcd has of it
+// stays as it is, is nobody else's, and goes when the pod goes; or it is known again.
+func TestKept(t *testing.T) {
+	_, client := world(t)
+	before := run(t, "n1", client, nil)
+	claims := many("n1", 4)
+	before.mustPublish(t, claims...)
+	before.stop()
+	after := run(t, "n1", client, alive)
+	unknown := errors.New("its secret is not known")
+	after.Keep(claims[0].Ref(), unknown)
+	after.Keep(claims[1].Ref(), unknown)
+	after.Set(claims[2])
+	after.Restored()
+	converges(t, client, claims[:3]...)
+	if state, err := after.State(claims[0].Ref()); state != publish.Failing || !errors.Is(err, unknown) {
+		t.Errorf("it is %s, %v", state, err)
+	}
+	heir := claim(pod("heir", "n1"), claims[0].Label, "x=1")
+	if err := after.Publish(t.Context(), heir); !errors.Is(err, store.ErrUnsure) || !strings.Contains(err.Error(), "n1-0") {
+		t.Errorf("another pod with its label is told %v", err)
+	}
+	after.mustBeGone(t, heir)
+	again := claim(claims[1].Owner, claims[1].Label, "x=again")
+	after.mustPublish(t, again)
+	converges(t, client, claims[0], again, claims[2])
+	after.Withdraw(claims[0].Ref())
+	converges(t, client, again, claims[2])
+	if state, err := after.State(claims[0].Ref()); state != publish.Absent || err != nil {
+		t.Errorf("once it is gone it is %s, %v", state, err)
+	}
+}
+
+// A record that somebody made unreadable keeps nothing else from being removed, and is
+// told of, also by the next agent.
+func TestBrokenRecord(t *testing.T) {
+	_, client := world(t)
+	a := run(t, "n1", client, nil)
+	claims := many("n1", 3)
+	a.mustPublish(t, claims...)
+	const record = "/polynic/v1/published/vnfn10/pod"
+	if _, err := client.Put(t.Context(), record, "[]"); err != nil {
+		t.Fatal(err)
+	}
+	a.mustBeGone(t, claims[:2]...)
+	if all, _ := etcd.Everything(t, client); len(all) != 4 || all[record] != "[]" {
+		t.Errorf("left is %v", all)
+	}
+	a.stop()
+	next := run(t, "n1", client, nil)
+	next.Restored()
+	eventually(t, func() bool { all, _ := etcd.Everything(t, client); return len(all) == 1 }, next.text)
+	for _, log := range []string{a.text(), next.text()} {
+		if !strings.Contains(log, "level=WARN") || !strings.Contains(log, record) {
+			t.Errorf("the record is not told of:\n%s", log)
+		}
+	}
+}

@@ -124,7 +124,7 @@ type attempt struct {
 	asked uint64
 	began time.Time
 	claim store.Claim
-	leave map[string]store.Owner
+	leave map[string]left
 	todo  todo
 	// written is what became of it.
 	written store.Written
@@ -132,7 +132,7 @@ type attempt struct {
 
 func (p *Publisher) work(ctx context.Context, e *entry) {
 	p.mu.Lock()
-	a := attempt{asked: e.asked, began: time.Now(), claim: e.claim, todo: e.todo, leave: map[string]store.Owner{}}
+	a := attempt{asked: e.asked, began: time.Now(), claim: e.claim, todo: e.todo, leave: map[string]left{}}
 	e.todo = nothing // what is heard from now on comes after it
 	maps.Copy(a.leave, e.leave)
 	p.mu.Unlock()
@@ -169,16 +169,22 @@ func (p *Publisher) work(ctx context.Context, e *entry) {
 
 // try asks the store, first for what is to go.
 func (p *Publisher) try(ctx context.Context, e *entry, a *attempt) error {
-	for label, o := range a.leave {
-		if err := p.config.Store.Drop(ctx, label, o); err != nil {
+	for label, l := range a.leave {
+		err := p.config.Store.Drop(ctx, label, l.owner, l.items...)
+		if err != nil && !errors.Is(err, store.ErrInvalid) { // which another attempt does not change
 			return err
 		}
 		p.mu.Lock()
-		if e.leave[label] == o {
+		if e.leave[label].owner == l.owner {
 			delete(e.leave, label)
 		}
 		p.mu.Unlock()
-		p.config.Log.InfoContext(ctx, "withdrawn from etcd", slog.String("owner", o.String()), slog.String("label", label))
+		log := p.config.Log.With(slog.String("owner", l.owner.String()), slog.String("label", label))
+		if err != nil {
+			log.WarnContext(ctx, "withdrawn from etcd as far as can be told what there is", slog.Any("error", err))
+		} else {
+			log.InfoContext(ctx, "withdrawn from etcd")
+		}
 	}
 	var err error
 	switch a.todo {

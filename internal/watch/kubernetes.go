@@ -55,7 +55,7 @@ func (k *Kubernetes) Get(ctx context.Context, ref model.PodRef) (model.Pod, bool
 	if !found {
 		return model.Pod{}, false, nil
 	}
-	known := ModelPod(pod)
+	known := asked(pod)
 	if ref.UID != "" && ref.UID != known.Ref.UID {
 		return model.Pod{}, false, nil
 	}

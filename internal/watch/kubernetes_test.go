@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -156,7 +157,7 @@ func TestGetReadsThePodAsItIs(t *testing.T) {
 	// Only kubelet makes mirrors.
 	a.Put("namespaces/default/pods/plain", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: "own", Annotations: map[string]string{
 		"kubernetes.io/config.hash": "hash",
-	}}})
+	}}, Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIPs: []corev1.PodIP{{IP: "10.1.1.2"}, {IP: "fd00::2"}}}})
 	for _, test := range []struct {
 		name, uid string
 		want      string // UID, "" for not found
@@ -175,6 +176,13 @@ func TestGetReadsThePodAsItIs(t *testing.T) {
 		}
 		if isMirror := test.want == "hash"; (got.ObjectUID == "mirror") != isMirror || (got.NetworkStatus == model.DigestOf("[]")) != isMirror {
 			t.Errorf("%s %s: the API has it as %q, or other annotations are known", test.name, test.uid, got.ObjectUID)
+		}
+		want := []netip.Addr(nil)
+		if test.name == "plain" {
+			want = addresses("10.1.1.2", "fd00::2")
+		}
+		if !slices.Equal(got.Addresses, want) {
+			t.Errorf("%s %s has %v, want %v", test.name, test.uid, got.Addresses, want)
 		}
 	}
 	a.Stop()

@@ -156,6 +156,23 @@ func (s *Server) Wipe(t testing.TB) {
 	}
 }
 
+// Save keeps the data of a server that does not run. What it returns puts that back,
+// in place of the data of then; the server does not run then either.
+func (s *Server) Save(t testing.TB) (putBack func()) {
+	t.Helper()
+	kept := t.TempDir()
+	if err := os.CopyFS(kept, os.DirFS(s.config.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		s.Wipe(t)
+		if err := os.CopyFS(s.config.Dir, os.DirFS(kept)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Leads reports whether the server is its cluster's leader.
 func (s *Server) Leads() bool { return s.running.Server.Leader() == s.running.Server.MemberID() }
 

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/polynic/polynic/internal/config"
 )
 
 // Settings say where etcd is and who asks. All paths may be of files in a mounted
@@ -29,6 +31,15 @@ type Settings struct {
 	SecretDir string
 	// Username and PasswordFile are for an etcd that asks who is there.
 	Username, PasswordFile string
+}
+
+// SettingsOf are those of the configuration.
+func SettingsOf(c config.Etcd) Settings {
+	return Settings{
+		Endpoints: c.Endpoints, ConfigFile: c.ConfigFile, SecretDir: c.SecretDir,
+		CAFile: c.TLS.CAFile, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile,
+		Username: c.Username, PasswordFile: c.PasswordFile,
+	}
 }
 
 // Environment looks a variable up, as os.LookupEnv does.

@@ -12,12 +12,15 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/polynic/polynic/api/podif"
+	"github.com/polynic/polynic/internal/publish/ligato"
 )
 
 // Drop removes what an owner has under a label, and its record. What belongs to
 // another owner by now, another sandbox of the same pod among them, stays; that
-// there is nothing is no error. Errors are ErrAway, ErrInvalid and ctx's.
-func (s *Store) Drop(ctx context.Context, label string, o Owner) error {
+// there is nothing is no error. Where the record cannot be read, the known items, which
+// the owner claimed, go all the same if they are as it claimed them; the record stays,
+// and the error, ErrInvalid, names it. Other errors are ErrAway and ctx's.
+func (s *Store) Drop(ctx context.Context, label string, o Owner, known ...ligato.Item) error {
 	if err := podif.ValidateLabel(label); err != nil {
 		return invalid("%v", err)
 	}
@@ -28,7 +31,11 @@ func (s *Store) Drop(ctx context.Context, label string, o Owner) error {
 		if err != nil {
 			return err
 		}
-		next, last, err := removal(viewOf(response), label, o)
+		v := viewOf(response)
+		if v.brokenAt(recordKey(label, o)) != nil {
+			return s.dropKnown(ctx, doing, Claim{o, label, known})
+		}
+		next, last, err := removal(v, label, o)
 		if err != nil || len(next.ops) == 0 {
 			return err
 		}
@@ -75,6 +82,41 @@ func removal(v *view, label string, o Owner) (t transaction, last bool, err erro
 	text, err := recordText(own.owner, rest)
 	t.ops = append(t.ops, clientv3.OpPut(place, text))
 	return t, false, err
+}
+
+// dropKnown removes of a claim what nobody else can have written, and then says why
+// its record cannot be read.
+func (s *Store) dropKnown(ctx context.Context, doing string, c Claim) error {
+	for tries := 0; tries < maxTries; {
+		v, err := s.read(ctx, c.Label)
+		if err != nil {
+			return err
+		}
+		broken := v.brokenAt(recordKey(c.Label, c.Owner))
+		t := transaction{compares: []clientv3.Cmp{unrecorded(c.Label, v.revision)}}
+		for _, item := range c.Items {
+			has, there := v.items[item.Key]
+			if !there || !bytes.Equal(has.bytes, item.Value) || len(t.ops) == maxTouched ||
+				slices.ContainsFunc(v.records, func(r record) bool { return r.has(item.Key) }) {
+				continue
+			}
+			t.compares, t.ops = append(t.compares, at(item.Key, has.revision)), append(t.ops, clientv3.OpDelete(item.Key))
+		}
+		switch {
+		case broken == nil: // somebody mended it, or removed it
+			return s.Drop(ctx, c.Label, c.Owner, c.Items...)
+		case len(t.ops) == 0:
+			return fmt.Errorf("%s: %w", doing, broken)
+		}
+		response, err := s.commit(ctx, doing, t)
+		if err != nil {
+			return err
+		}
+		if !response.Succeeded {
+			tries++
+		}
+	}
+	return fmt.Errorf("%s: %w", doing, errBusy)
 }
 
 // Check tells how etcd differs from a claim, and changes nothing. Errors are

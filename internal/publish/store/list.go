@@ -22,18 +22,21 @@ type Holding struct {
 	Owner Owner
 	Label string
 	Keys  []string
+	// Broken is why the record cannot be read, if so; then it says no owner and no
+	// keys.
+	Broken error
 }
 
 // Owned lists what the records say: of pods, all of a node; of
-// CustomConfigurations, whose node is empty, all. The revision is the one at which
+// CustomConfigurations, whose node is empty, all. What cannot be read is not among
+// them. The revision is the one at which
 // that was so.
 func (s *Store) Owned(ctx context.Context, kind Kind, node string) ([]Holding, int64, error) {
 	all, revision, err := s.All(ctx)
-	return slices.DeleteFunc(all, func(h Holding) bool { return h.Owner.Kind != kind || h.Owner.Node != node }), revision, err
+	return slices.DeleteFunc(all, func(h Holding) bool { return h.Broken != nil || h.Owner.Kind != kind || h.Owner.Node != node }), revision, err
 }
 
-// All lists what every record says. What is there and is no record is not in it.
-// Errors are ErrAway and ctx's.
+// All lists what every record says, those that cannot be read among them. Errors are ErrAway and ctx's.
 func (s *Store) All(ctx context.Context) ([]Holding, int64, error) {
 	var all []Holding
 	revision, from := int64(0), recordRoot
@@ -47,9 +50,11 @@ func (s *Store) All(ctx context.Context) ([]Holding, int64, error) {
 			revision = response.Header.Revision // the other pages are of the same one
 		}
 		for _, r := range recordsIn(response.Kvs) {
-			if r.broken == nil {
-				all = append(all, Holding{r.owner, r.label, r.keys})
+			h := Holding{r.owner, r.label, r.keys, r.broken}
+			if h.Broken != nil {
+				h.Owner, h.Keys = Owner{}, nil
 			}
+			all = append(all, h)
 			from = r.key + "\x00"
 		}
 		if !response.More {

@@ -247,22 +247,6 @@ func TestWhatIsNoClaim(t *testing.T) {
 	}
 }
 
-// A record that nobody can read is somebody's.
-func TestRecordThatIsNotOurs(t *testing.T) {
-	w := newWorld(t)
-	w.write(t, "/polynic/v1/published/vnf1/pod", "{")
-	w.write(t, "/polynic/v1/published/vnf1/later", "{}")
-	_, err := w.store.Put(t.Context(), claim(pod("a", "n1"), "vnf1", "memif0=1"), gone)
-	if !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "/polynic/v1/published/vnf1/pod") {
-		t.Errorf("got %v", err)
-	}
-	w.put(t, claim(custom("c"), "vnf1", "acl=1"), nil)
-	w.drop(t, "vnf1", pod("a", "n1"))
-	if all, _, err := w.store.All(t.Context()); err != nil || len(all) != 1 || all[0].Owner != custom("c") {
-		t.Errorf("the records are %v, %v", all, err)
-	}
-}
-
 // Of pods that claim a label at once one gets it, and all of it.
 func TestConcurrentPods(t *testing.T) {
 	w := newWorld(t)

@@ -22,6 +22,17 @@ type view struct {
 // blind reports whether the view is of before anybody looked.
 func (v *view) blind() bool { return v.revision == 0 }
 
+// brokenAt is why the record at a place cannot be read; nil where it can, or is not
+// there.
+func (v *view) brokenAt(place string) error {
+	for _, r := range v.records {
+		if r.key == place {
+			return r.broken
+		}
+	}
+	return nil
+}
+
 // value is a key's value and the revision at which it was written.
 type value struct {
 	bytes    []byte
