@@ -37,7 +37,7 @@ func unpublish(ctx context.Context, c config.Config, w io.Writer) error {
 	if failed == nil {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "keys of pods of node %s stay in etcd: %v (repeat this once etcd can be used, or delete them there)\n", c.NodeName, failed)
+	_, err := fmt.Fprintf(w, "keys of pods of node %s may stay in etcd: %v (repeat this once etcd can be used, or delete them there)\n", c.NodeName, failed)
 	return err
 }
 
@@ -54,12 +54,18 @@ func dropOwned(ctx context.Context, c config.Config) (labels []string, err error
 	}
 	defer func() { _ = client.Close() }() // nothing is done by it any more
 	s := store.New(client)
-	owned, _, err := s.Owned(ctx, store.Pod, c.NodeName)
+	all, _, err := s.All(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
-	for _, h := range owned {
+	for _, h := range all {
+		if h.Broken != nil { // it may be this node's
+			errs = append(errs, h.Broken)
+		}
+		if h.Owner.Kind != store.Pod || h.Owner.Node != c.NodeName {
+			continue
+		}
 		if err := s.Drop(ctx, h.Label, h.Owner); err != nil {
 			errs = append(errs, err)
 			continue

@@ -119,14 +119,15 @@ var errNameOnly = errors.New("it is not known whether the pod of its name is its
 // identify finds the pod of a sandbox, of which the dataplane tells the name alone:
 // another pod may have that by now, with the label that this one had. It is the
 // sandbox's where the cluster says that it has an address of the sandbox's container;
-// where pods have no UID, the name is all there is. What its label is, and at which
-// interface its services are served, follows from that, and is not guessed.
+// where a pod is a file, or has no UID, the name is all there is. What its label is,
+// and at which interface its services are served, follows from that, and is not
+// guessed.
 func (a *Attacher) identify(ctx context.Context, att *model.Attachment, addresses []netip.Addr) {
 	pod, found, err := a.config.Pods.Get(ctx, att.Pod)
 	if !found || err != nil {
 		found, pod = false, model.Pod{}
 	}
-	isIts := found && (pod.Ref.UID == "" || slices.ContainsFunc(addresses, func(x netip.Addr) bool { return slices.Contains(pod.Addresses, x) }))
+	isIts := found && (pod.OfFile || pod.Ref.UID == "" || slices.ContainsFunc(addresses, func(x netip.Addr) bool { return slices.Contains(pod.Addresses, x) }))
 	if isIts || !att.NameOnly { // else an earlier one did what it could
 		order(att, pod)
 	}

@@ -279,6 +279,11 @@ func TestPublishingGoesOnWithoutJournal(t *testing.T) {
 			pod.Ref.UID, pod.Addresses = "another", nil
 			pods["vnf"] = pod
 		}, nil, []string{keep, "restored"}},
+		{"a manifest is all there is", func(pods map[string]model.Pod) {
+			pod := pods["vnf"]
+			pod.Addresses, pod.OfFile = nil, true
+			pods["vnf"] = pod
+		}, nil, []string{"set c1", "restored"}},
 		{"a source of names alone", func(pods map[string]model.Pod) {
 			pod := pods["vnf"]
 			pod.Ref.UID, pod.Addresses = "", nil

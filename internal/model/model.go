@@ -67,6 +67,8 @@ type Pod struct {
 	// Addresses are those that the cluster says it has. They are told where one pod is
 	// asked for, and not where pods are followed.
 	Addresses []netip.Addr
+	// OfFile is set where a manifest is all that is known of it, which has no addresses.
+	OfFile bool
 }
 
 // Node is what the cluster says of the node that an agent is on.

@@ -34,8 +34,8 @@ func trials() []trial {
 			"veth pairs", "the kernel makes them", "load the module veth (modprobe veth; for good: a line in /etc/modules-load.d)", makeVeth,
 		},
 		{
-			"nf_tables", "nft makes tables with fib and masquerade",
-			"load the modules nf_tables, nft_fib_inet and nft_masq; where there is no nft, that of the image is used", makeTable,
+			"nf_tables", "nft makes tables with fib, masquerade, numgen and jhash",
+			"load the modules nf_tables, nft_fib_inet, nft_masq, nft_numgen and nft_hash; where there is no nft, that of the image is used", makeTable,
 		},
 	}
 }
@@ -119,6 +119,10 @@ func makeVeth(_ context.Context, ns *netns.Handle) error {
 const ruleset = `table inet try {
 	chain guard { type filter hook prerouting priority -150; fib saddr . iif oif missing drop; }
 	chain outbound { type nat hook postrouting priority 100; masquerade; }
+	chain services {
+		numgen random mod 2 vmap { 0 : accept, 1 : accept }
+		jhash ip saddr . udp sport mod 2 seed 0x1 vmap { 0 : accept, 1 : accept }
+	}
 }`
 
 func makeTable(ctx context.Context, _ *netns.Handle) error {

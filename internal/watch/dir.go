@@ -120,7 +120,9 @@ func (d *Dir) getFrom(file string, ref model.PodRef) (model.Pod, bool, error) {
 	}
 	for _, document := range documents {
 		if document.Pod != nil && document.Pod.Namespace == ref.Namespace && document.Pod.Name == ref.Name {
-			return asked(document.Pod), true, nil
+			pod := ModelPod(document.Pod)
+			pod.OfFile = true
+			return pod, true, nil
 		}
 	}
 	return model.Pod{}, false, nil

@@ -87,7 +87,7 @@ func TestGetReadsTheFolderAsItIs(t *testing.T) {
 		{model.PodRef{Namespace: "default", Name: "old"}, ""},
 	} {
 		got, found, err := source.Get(t.Context(), test.ref)
-		if err != nil || found != (test.want != "") || got.Request.String() != test.want {
+		if err != nil || found != (test.want != "") || got.Request.String() != test.want || got.OfFile != found {
 			t.Errorf("%+v: %s, %t, %v; want %q", test.ref, got.Request, found, err, test.want)
 		}
 	}

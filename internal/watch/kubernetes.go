@@ -55,7 +55,8 @@ func (k *Kubernetes) Get(ctx context.Context, ref model.PodRef) (model.Pod, bool
 	if !found {
 		return model.Pod{}, false, nil
 	}
-	known := asked(pod)
+	known := ModelPod(pod)
+	known.Addresses = candidateOf(pod).addresses
 	if ref.UID != "" && ref.UID != known.Ref.UID {
 		return model.Pod{}, false, nil
 	}

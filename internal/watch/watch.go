@@ -39,13 +39,6 @@ const (
 // knows the pod by; that of a mirror pod in the API is another.
 func ModelPod(pod *corev1.Pod) model.Pod { return modelPod(&pod.ObjectMeta) }
 
-// asked is a pod that was asked for.
-func asked(pod *corev1.Pod) model.Pod {
-	m := ModelPod(pod)
-	m.Addresses = candidateOf(pod).addresses
-	return m
-}
-
 func modelPod(pod *metav1.ObjectMeta) model.Pod {
 	a, problems := podif.FromAnnotations(pod.Annotations)
 	uid, objectUID := string(pod.UID), ""

@@ -197,8 +197,11 @@ func check(k desired.ServiceKey) error {
 // for them those of the ones on this node.
 func (t *Table) setBlocks(c *change, e *entry, parts map[string]moved) error {
 	backends := familyOf(e.service.Key.IPv6).backends(e.service.Key.Protocol)
-	for of, b := range map[string]*block{"": e.all, onlyLocal: e.local} {
-		m, err := b.change(parts[of].gone, parts[of].come, &t.numbers)
+	for _, part := range []struct {
+		*block
+		moved
+	}{{e.all, parts[""]}, {e.local, parts[onlyLocal]}} {
+		m, err := part.change(part.gone, part.come, &t.numbers)
 		if err != nil {
 			return err
 		}
