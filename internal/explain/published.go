@@ -29,7 +29,7 @@ func (e *Explainer) takeLabel(d manifest.Document, label string) podif.Problems 
 		return nil
 	}
 	return podif.Problems{{Severity: podif.Error, Key: podif.MicroserviceLabelAnnotation, Reason: fmt.Sprintf(
-		"the microservice label %q of pod %s is that of pod %s (%s) already; give one of them another label",
+		"the microservice label %q of pod %s is that of pod %s (%s) already, and the one that is attached later is refused; give one of them another label",
 		label, watch.ModelPod(d.Pod).Ref, watch.ModelPod(has.Pod).Ref, has.Position)}}
 }
 
