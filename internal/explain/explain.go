@@ -91,6 +91,12 @@ func (e *Explainer) Pod(w io.Writer, d manifest.Document) (bool, error) {
 	if d.Pod.Spec.HostNetwork {
 		problems = append(problems, problem(podif.Warning, "the pod is in the node's own network (hostNetwork), and gets no interfaces"))
 	}
+	if pod.ServiceEndpointIf != "" && e.config.ServiceMode() == config.ServicesOff {
+		problems = append(problems, podif.Problem{
+			Severity: podif.Warning, Key: podif.ServiceEndpointIfAnnotation,
+			Reason: "it has no effect: no services are served (services.mode is off)",
+		})
+	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "pod %s (%s)", pod.Ref, d.Position)
 	isRefused := problems.Err() != nil
@@ -166,7 +172,7 @@ func (e *Explainer) interfaces(w io.Writer, pod model.Pod, memifs []model.Memif)
 		}
 		fmt.Fprintf(rows, "  %s\t%s\t%s\t%s\t%d\t%s\n", i.Name, i.Type, i.Network, e.addresses(port), port.MTU, leads)
 	}
-	if pod.ServiceEndpointIf != "" {
+	if pod.ServiceEndpointIf != "" && e.config.ServiceMode() != config.ServicesOff {
 		fmt.Fprintf(rows, "  services are served at %s\n", pod.ServiceEndpointIf)
 	}
 	if err := rows.Flush(); err != nil {

@@ -4,6 +4,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/netip"
@@ -92,11 +93,12 @@ func backends(s *corev1.Service, pods []*corev1.Pod, n int) string {
 			if p.Name != s.Spec.Ports[n].Name {
 				continue
 			}
-			at := watch.ModelPod(pod).ServiceEndpointIf
-			if at == "" {
-				at = mainIfName
+			m := watch.ModelPod(pod)
+			if m.Problems.Err() != nil {
+				word = pod.Name + ": would be refused"
+				continue
 			}
-			word = fmt.Sprintf("%s@%s:%d", pod.Name, at, p.Port)
+			word = fmt.Sprintf("%s@%s:%d", pod.Name, cmp.Or(m.ServiceEndpointIf, mainIfName), p.Port)
 		}
 		words = append(words, word)
 	}
