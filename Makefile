@@ -16,7 +16,7 @@ LDFLAGS   = -s -w -X main.version=$(VERSION)
 TAGS      = grpcnotrace
 TOOL      = go tool -modfile=tools/go.mod
 # How thoroughly "bench" and "bench-cluster" measure, quick or full: the one takes
-# two minutes or some ten, the other some five or fifteen.
+# two minutes or some ten, the other some five or half an hour.
 FIGURES  ?=
 # Architectures that package memif is compiled for, with 32 bits, with other byte
 # and memory orders.
@@ -132,7 +132,11 @@ bench-cluster: setup build ## the same in a Kubernetes cluster, beside Multus (F
 	test/cluster/build
 	echo "==> bench-cluster"
 	cd test/cluster
-	POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -timeout 29m -run TestFigures -figures $(or $(FIGURES),quick)
+	failed=0
+	for test in TestFigures TestFiguresOfServices; do
+		POLYNIC_TEST_BIN=$(abspath $(BIN)) timeout --foreground 30m go test -count=1 -timeout 29m -run "^$$test$$" -figures $(or $(FIGURES),quick) || failed=1
+	done
+	exit $$failed
 
 fuzz: ## the totals of hostile memif peers: 10^7 racing descriptors, 10^6 control sequences a role (some 15 minutes)
 	echo "==> fuzz: $(MUTATIONS) descriptors rewritten while they are read, in each role"

@@ -25,7 +25,8 @@ func newGetServices() *cobra.Command {
 		Long: `Show the services that the node of a lab knows, or a real one (--agent), a line for each port and family:
 where it is asked for, and who answers. A backend that is at a custom interface of its pod is shown as
 ADDRESS=POD@INTERFACE. The state is served, pending (the switch has not accepted it yet), left (to others, such as
-kube-proxy), refused (a part of it is not served) or failing; wide says why, and has a line for each endpoint, with the reason why one is no backend.
+kube-proxy), refused (a part of it is not served) or failing; wide says why, and has a line for each endpoint, with
+the reason why one is no backend.
 
 Where only services with pods at custom interfaces are resolved (services.mode: custom), nothing is known of
 services before there is such a pod.`,

@@ -100,6 +100,10 @@ func TestOneLabelForTwoPods(t *testing.T) {
 			t.Errorf("document %d:\n%s", n, b.String())
 		}
 	}
+	var again strings.Builder
+	if served, err := e.Pod(&again, documents[3]); err != nil || !served {
+		t.Errorf("the same pod once more: served %t, %v:\n%s", served, err, again.String())
+	}
 }
 
 func TestANodeThatCannotBe(t *testing.T) {

@@ -24,7 +24,7 @@ func (e *Explainer) takeLabel(d manifest.Document, label string) podif.Problems 
 		return nil
 	}
 	has, isTaken := e.labelled[label]
-	if !isTaken {
+	if !isTaken || watch.ModelPod(has.Pod).Ref.SameName(watch.ModelPod(d.Pod).Ref) {
 		e.labelled[label] = d
 		return nil
 	}

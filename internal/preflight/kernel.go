@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -22,20 +23,27 @@ import (
 // trial is something that the kernel is asked to do in a namespace of no use.
 type trial struct {
 	check, found, advice string
+	lack                 Level // what it is that the kernel cannot
 	do                   func(context.Context, *netns.Handle) error
 }
 
 func trials() []trial {
 	return []trial{
 		{
-			"tap devices", "/dev/net/tun makes taps", "load the module tun (modprobe tun; for good: a line in /etc/modules-load.d)", makeTap,
+			"tap devices", "/dev/net/tun makes taps", "load the module tun (modprobe tun; for good: a line in /etc/modules-load.d)", Missing, makeTap,
 		},
 		{
-			"veth pairs", "the kernel makes them", "load the module veth (modprobe veth; for good: a line in /etc/modules-load.d)", makeVeth,
+			"veth pairs", "the kernel makes them", "load the module veth (modprobe veth; for good: a line in /etc/modules-load.d)", Missing, makeVeth,
 		},
 		{
-			"nf_tables", "nft makes tables with fib, masquerade, numgen and jhash",
-			"load the modules nf_tables, nft_fib_inet, nft_masq, nft_numgen and nft_hash; where there is no nft, that of the image is used", makeTable,
+			"nf_tables", "nft makes tables with fib and masquerade",
+			"load the modules nf_tables, nft_fib_inet and nft_masq; where there is no nft, that of the image is used", Missing,
+			func(ctx context.Context, _ *netns.Handle) error { return makeTable(ctx, ruleset) },
+		},
+		{
+			"nf_tables for services", "nft makes rules with numgen and jhash",
+			"load the modules nft_numgen and nft_hash, or services that need them are refused", Warning,
+			func(ctx context.Context, _ *netns.Handle) error { return makeTable(ctx, serviceRuleset) },
 		},
 	}
 }
@@ -48,7 +56,7 @@ func kernel(ctx context.Context) []Finding {
 		for _, t := range trials() {
 			f := Finding{Check: t.check, Level: OK, Found: t.found}
 			if err := t.do(ctx, ns); err != nil {
-				f.Level, f.Found, f.Advice = Missing, err.Error(), t.advice
+				f.Level, f.Found, f.Advice = t.lack, err.Error(), t.advice
 				if errors.Is(err, exec.ErrNotFound) {
 					f.Level = Warning // the image has it
 				}
@@ -119,15 +127,19 @@ func makeVeth(_ context.Context, ns *netns.Handle) error {
 const ruleset = `table inet try {
 	chain guard { type filter hook prerouting priority -150; fib saddr . iif oif missing drop; }
 	chain outbound { type nat hook postrouting priority 100; masquerade; }
+}`
+
+// serviceRuleset has how services choose among their backends.
+const serviceRuleset = `table inet try {
 	chain services {
 		numgen random mod 2 vmap { 0 : accept, 1 : accept }
 		jhash ip saddr . udp sport mod 2 seed 0x1 vmap { 0 : accept, 1 : accept }
 	}
 }`
 
-func makeTable(ctx context.Context, _ *netns.Handle) error {
+func makeTable(ctx context.Context, ruleset string) error {
 	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
-	cmd.Stdin = bytes.NewReader([]byte(ruleset))
+	cmd.Stdin = strings.NewReader(ruleset)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("nft: %w: %s", err, firstLine(out))
 	}
