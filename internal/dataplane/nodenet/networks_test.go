@@ -22,6 +22,13 @@ func TestMain(m *testing.M) { os.Exit(isolate.Main(m)) }
 func TestInTheWay(t *testing.T) {
 	need.Root(t)
 	need.Command(t, need.Kernel, "ip")
+	t.Cleanup(func() {
+		for _, line := range []string{"link delete lan", "link delete vpp1", "route delete blackhole 10.9.0.0/24"} {
+			if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
+				t.Errorf("ip %s: %v: %s", line, err, out)
+			}
+		}
+	})
 	for _, line := range []string{
 		"link add lan type bridge", "link set lan up",
 		"addr add 192.168.7.9/16 dev lan", "addr add fd00:7::9/64 dev lan nodad",
