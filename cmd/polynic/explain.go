@@ -66,7 +66,7 @@ func explained(cmd *cobra.Command, e *explain.Explainer, d manifest.Document, al
 	case d.Custom != nil:
 		return e.Custom(cmd.OutOrStdout(), d)
 	case d.Service != nil:
-		return true, e.Service(cmd.OutOrStdout(), d, all)
+		return e.Service(cmd.OutOrStdout(), d, all)
 	default:
 		return true, nil
 	}
