@@ -91,11 +91,12 @@ func workerNote(p lab.Proc) string {
 	return "child of the relay; last started again " + p.LastRestart.Local().Format(time.DateTime)
 }
 
+// etcdNote says where etcd serves, for this machine and as the agent has it.
 func etcdNote(endpoint *string) string {
 	if endpoint == nil {
 		return "it has not served yet"
 	}
-	return *endpoint
+	return *endpoint + ", on the node " + lab.EtcdAtNode
 }
 
 func alive(p lab.Proc) string {
