@@ -56,6 +56,9 @@ func (p *Publisher) lost(ctx context.Context, err error, began time.Time) {
 	now := time.Now()
 	if p.away.reason == nil {
 		p.away.since = began
+	}
+	if !p.away.told && (p.answered || now.Sub(p.away.since) >= startGrace) {
+		p.away.told = true
 		p.config.Log.WarnContext(ctx, "what pods' agents must know does not reach etcd", slog.Any("error", err))
 	}
 	p.away.reason = err
@@ -79,10 +82,13 @@ func (p *Publisher) lost(ctx context.Context, err error, began time.Time) {
 
 // back takes note that etcd answers. The caller holds p.mu.
 func (p *Publisher) back(ctx context.Context) {
+	p.answered = true
 	if p.away.reason == nil {
 		return
 	}
-	p.config.Log.InfoContext(ctx, "etcd answers again", slog.Duration("away", time.Since(p.away.since)))
+	if p.away.told {
+		p.config.Log.InfoContext(ctx, "etcd answers again", slog.Duration("away", time.Since(p.away.since)))
+	}
 	p.away = away{}
 	for _, e := range p.entries {
 		if errors.Is(e.err, store.ErrAway) {
