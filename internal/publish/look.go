@@ -139,9 +139,9 @@ func (p *Publisher) look(ctx context.Context) error {
 		return nil // and nothing was asked
 	}
 	same, err := p.config.Store.Unchanged(limited, marks)
-	var all []store.Holding
+	var own []store.Holding
 	if err == nil && (prune || !same) {
-		all, _, err = p.config.Store.All(limited)
+		own, _, err = p.config.Store.Owned(limited, p.config.Kind, p.config.Node)
 	}
 	if ctx.Err() != nil {
 		return nil
@@ -155,7 +155,7 @@ func (p *Publisher) look(ctx context.Context) error {
 	}
 	p.back(ctx)
 	if p.restored {
-		p.removeStrays(ctx, all)
+		p.removeStrays(ctx, own)
 	}
 	if !same {
 		p.recover(ctx, marks)
@@ -200,14 +200,11 @@ func (p *Publisher) recover(ctx context.Context, looked []store.Mark) {
 
 // removeStrays removes what nobody claims, by entries that want nothing. The caller
 // holds p.mu.
-func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
+func (p *Publisher) removeStrays(ctx context.Context, own []store.Holding) {
 	var broken []error
-	for _, h := range all {
+	for _, h := range own {
 		if h.Broken != nil { // it may be anybody's
 			broken = append(broken, h.Broken)
-			continue
-		}
-		if h.Owner.Kind != p.config.Kind || h.Owner.Node != p.config.Node {
 			continue
 		}
 		ref := store.Claim{Owner: h.Owner, Label: h.Label}.Ref()
