@@ -31,9 +31,10 @@ func newGet() *cobra.Command {
 func newGetInterfaces() *cobra.Command {
 	v := newNodeView()
 	command := &cobra.Command{
-		Use:     "interfaces [POD]",
-		Aliases: []string{"interface", "if"},
-		Short:   "Show the interfaces of pods",
+		Use:        "interfaces [POD]",
+		Aliases:    []string{"interface", "if"},
+		SuggestFor: []string{"pods", "pod", "po"},
+		Short:      "Show the interfaces of pods",
 		Long: `Show the pod interfaces that exist on the node of a lab, or on a real one (--agent). The state is up,
 down (planned, but not wholly there) or leaving. Wide adds the node, the name of the switch's end, the packets
 from the pod (RX) and to it (TX), and why an interface is down, or what of its pod is not known; columns of which no interface has anything to

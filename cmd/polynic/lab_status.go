@@ -20,10 +20,11 @@ func newLabStatus() *cobra.Command {
 	var stateDir string
 	format := newFormat("json")
 	command := &cobra.Command{
-		Use:     "status",
-		Short:   "Show what there is of a lab, and what of it is alive",
-		Example: "  sudo polynic lab status\n  sudo nsenter --net=$(sudo polynic lab status -o json | jq -r .nodes[0].netns) ip route",
-		Args:    cobra.NoArgs,
+		Use:        "status",
+		SuggestFor: []string{"get", "ps", "pods"},
+		Short:      "Show what there is of a lab, and what of it is alive",
+		Example:    "  sudo polynic lab status\n  sudo nsenter --net=$(sudo polynic lab status -o json | jq -r .nodes[0].netns) ip route",
+		Args:       cobra.NoArgs,
 	}
 	stateFlag(command, &stateDir)
 	format.flag(command)
