@@ -58,16 +58,21 @@ ask for is put into the lab's etcd. Other kinds are named and skipped.`,
 		if len(request.Pods)+len(request.ConfigMaps)+len(request.Customs)+len(request.Services) == 0 {
 			return cmp.Or(readErr, nothing(files))
 		}
-		err := lab.Apply(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr()))
-		if readErr == nil {
-			return said(err)
-		}
-		if errors.Is(err, lab.ErrRefused) {
-			return readErr // of what was refused the events told
-		}
-		return errors.Join(readErr, err)
+		return besides(readErr, lab.Apply(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())))
 	})
 	return command
+}
+
+// besides is what to say of work on what could be read, beside what could not.
+func besides(readErr, err error) error {
+	switch {
+	case readErr == nil:
+		return said(err)
+	case errors.Is(err, lab.ErrRefused):
+		return readErr // of what was refused the events told
+	default:
+		return errors.Join(readErr, err)
+	}
 }
 
 func filesFlag(command *cobra.Command, files *[]string) {

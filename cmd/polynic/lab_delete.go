@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -40,15 +41,12 @@ services, config maps and CustomConfigurations of the manifests as well.`,
 		for _, pod := range args {
 			request.Pods = append(request.Pods, lab.Name{Namespace: namespace, Name: pod})
 		}
-		documents, err := readManifests(files, cmd.InOrStdin())
-		if err != nil {
-			return err
-		}
+		documents, readErr := readManifests(files, cmd.InOrStdin())
 		addNames(&request, documents)
 		if len(request.Pods)+len(request.ConfigMaps)+len(request.Customs)+len(request.Services) == 0 {
-			return nothing(files)
+			return cmp.Or(readErr, nothing(files))
 		}
-		return said(lab.Delete(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())))
+		return besides(readErr, lab.Delete(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())))
 	})
 	return command
 }
