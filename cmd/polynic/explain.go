@@ -26,7 +26,7 @@ code is 1 if anything would be refused.
 
 Ranges are those of a lab's node; the flags of polynic lab up change them as they would there.`,
 		Example: "  polynic explain -f pod.yaml\n  polynic explain -f pod.yaml --eth0 tap --ip-family ipv4",
-		Args:    cobra.NoArgs,
+		Args:    noFiles,
 	}
 	filesFlag(command, &files)
 	networkFlags(command.Flags(), &settings)

@@ -32,7 +32,7 @@ ask for is put into the lab's etcd. Other kinds are named and skipped.`,
 		Example: `  sudo polynic lab apply -f pod.yaml
   sudo polynic lab apply -f manifests/ -f more.yaml
   cat pod.yaml | sudo polynic lab apply -f -`,
-		Args: cobra.NoArgs,
+		Args: noFiles,
 	}
 	stateFlag(command, &stateDir)
 	filesFlag(command, &files)
@@ -73,6 +73,14 @@ func besides(readErr, err error) error {
 	default:
 		return errors.Join(readErr, err)
 	}
+}
+
+// noFiles has files given by their flag.
+func noFiles(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("give the file with -f: -f %s", args[0])
+	}
+	return nil
 }
 
 func filesFlag(command *cobra.Command, files *[]string) {
