@@ -18,6 +18,7 @@ import (
 
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/internal/relay/relaytest"
+	"github.com/polynic/polynic/test/busy"
 	"github.com/polynic/polynic/test/need"
 )
 
@@ -47,15 +48,7 @@ func TestTrafficSurvivesKilledWorkers(t *testing.T) {
 	exchange(t, conn)
 	before := configuration(t, pod) + configuration(t, own)
 	var took []time.Duration
-	soon := func() (kills int) {
-		for _, d := range took {
-			if d <= 500*time.Millisecond {
-				kills++
-			}
-		}
-		return kills
-	}
-	for soon() < 3 && len(took) < 9 { // a kill that the machine had no time for is made again
+	for soon := 0; soon < 3 && len(took) < 9; { // a kill that the machine had no time for is made again
 		worker := p.worker(t)
 		begin := time.Now()
 		if err := syscall.Kill(worker, syscall.SIGKILL); err != nil {
@@ -63,14 +56,16 @@ func TestTrafficSurvivesKilledWorkers(t *testing.T) {
 		}
 		exchange(t, conn)
 		took = append(took, time.Since(begin))
+		if took[len(took)-1] <= busy.Stretch(500*time.Millisecond) {
+			soon++
+		} else if len(took)-soon > 6 {
+			t.Errorf("traffic came back after %v, want 500ms at most", took)
+		}
 		if p.worker(t) == worker {
 			t.Errorf("worker %d was not replaced", worker)
 		}
 	}
 	t.Logf("after a kill there is an answer over the same TCP connection after %v", took)
-	if soon() < 3 {
-		t.Errorf("traffic came back after %v, want 500ms at most", took)
-	}
 	if diff := cmp.Diff(before, configuration(t, pod)+configuration(t, own)); diff != "" {
 		t.Errorf("configuration (-before +after):\n%s", diff)
 	}

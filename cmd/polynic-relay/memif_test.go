@@ -18,6 +18,7 @@ import (
 
 	"github.com/polynic/polynic/internal/relay/relayapi"
 	"github.com/polynic/polynic/memif"
+	"github.com/polynic/polynic/test/busy"
 )
 
 // TestMemifsSurviveKilledWorkers: 20 attachments, of which every two are
@@ -42,12 +43,13 @@ func TestMemifsSurviveKilledWorkers(t *testing.T) {
 		flows[i] = newFlow(t, filepath.Join(folder, "memif.sock"), uint32(2*i))
 	}
 	var p95s []time.Duration
-	for len(p95s) == 0 || slices.Min(p95s) > 500*time.Millisecond && len(p95s) < 8 { // the machine may have had no time
+	for range 4 { // the machine may have had no time
 		p95s = append(p95s, killWorkers(t, p, flows, kills))
+		if slices.Min(p95s) <= busy.Stretch(500*time.Millisecond) {
+			return
+		}
 	}
-	if slices.Min(p95s) > 500*time.Millisecond {
-		t.Errorf("95 of 100 are back after %v, want 500ms at most", p95s)
-	}
+	t.Errorf("95 of 100 are back after %v, want 500ms at most", p95s)
 }
 
 // killWorkers kills workers, and gives how long of 100 flows 95 are away at most.

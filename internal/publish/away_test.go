@@ -14,8 +14,8 @@ import (
 
 	"github.com/polynic/polynic/internal/publish"
 	"github.com/polynic/polynic/internal/publish/store"
+	"github.com/polynic/polynic/test/busy"
 	"github.com/polynic/polynic/test/etcd"
-	"github.com/polynic/polynic/test/harness"
 )
 
 func clientPrefix() clientv3.OpOption { return clientv3.WithPrefix() }
@@ -74,7 +74,7 @@ func TestPublishWhileAway(t *testing.T) {
 	}{{claims[1], 9 * time.Second}, {claims[2], 5 * time.Second}} {
 		began := time.Now()
 		err := a.Publish(t.Context(), test.claim)
-		if took := time.Since(began); took > harness.Patience(test.limit) || !errors.Is(err, store.ErrAway) || !strings.Contains(err.Error(), "connection refused") {
+		if took := time.Since(began); took > busy.Stretch(test.limit) || !errors.Is(err, store.ErrAway) || !strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("after %v: %v", took, err)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/polynic/polynic/internal/publish/store"
+	"github.com/polynic/polynic/test/busy"
 	"github.com/polynic/polynic/test/etcd"
-	"github.com/polynic/polynic/test/harness"
 )
 
 // longest is what a request may take, whatever is wrong.
@@ -53,7 +53,7 @@ func TestAway(t *testing.T) {
 			_, mend := s.Mend(t.Context(), c, nil)
 			began := time.Now()
 			drop := s.Drop(t.Context(), "vnf1", c.Owner)
-			if took := time.Since(began); took > harness.Patience(longest) {
+			if took := time.Since(began); took > busy.Stretch(longest) {
 				t.Errorf("took %v", took)
 			}
 			for _, err := range []error{put, mend, drop} {
