@@ -4,13 +4,13 @@
 package trials
 
 import (
-	"errors"
 	"testing"
 	"time"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/polynic/polynic/internal/inspect"
+	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -34,16 +34,12 @@ type pair struct {
 func newPair(n *harness.Node) pair {
 	p := pair{a: n.Pod(mixed), b: n.Pod(mixed)}
 	p.resultA, p.result = p.a.MustAdd(), p.b.MustAdd()
-	for _, pod := range []*harness.Pod{p.a, p.b} {
-		// The kernel goes on with the link-local addresses for a while.
-		harness.Eventually(n.TB, 10*time.Second, func() error {
-			out, err := pod.Output("ip", "-6", "addr", "show", "tentative")
-			if err == nil && out != "" {
-				err = errors.New(out)
-			}
-			return err
-		})
+	own, err := netns.Own()
+	if err != nil {
+		n.TB.Fatal(err)
 	}
+	defer own.Close()
+	harness.WaitCalm(n.TB, own, p.a.Netns, p.b.Netns)
 	return p
 }
 
