@@ -97,10 +97,14 @@ func startDrift(t *testing.T, pods int, interval time.Duration) *drift {
 			t.Fatal(err)
 		}
 	}
-	var err error
-	if d.well, err = d.look(); err != nil {
-		t.Fatal(err)
-	}
+	// The agent looks at what was done to the pods, for which it opens namespaces.
+	harness.Eventually(t, harness.Patience(10*time.Second), func() error {
+		now, err := d.look()
+		if err == nil && !slices.Equal(now, d.well) {
+			d.well, err = now, errors.New("things change")
+		}
+		return err
+	})
 	return d
 }
 
