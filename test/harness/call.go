@@ -64,7 +64,7 @@ func (p *Pod) Attachment() types.GCAttachment {
 
 // CNIStatus is CNI STATUS, which must answer within a second.
 func (n *Node) CNIStatus() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience(time.Second))
 	defer cancel()
 	return n.cni.GetStatusNetworkList(ctx, n.list)
 }

@@ -93,20 +93,21 @@ func mutations() []mutation {
 // and has CHECK wait for it to go on, so that CHECK looks before the agent's
 // repair, which waits a little for the event that may clear a suspicion. Where
 // the repair wins nevertheless, or CHECK looks into the midst of it, that is one
-// more attempt with another pod.
+// more attempt with another pod, ten times for a mutation.
 func TestCheckSeesMutations(t *testing.T) {
 	n := harness.Start(t, func(c *config.Config) { c.RepairInterval.Duration = time.Hour })
 	baseline := n.MustLook()
-	list, overtaken := mutations(), 0
+	list, overtaken, all := mutations(), 0, 0
 	for i := 0; i < len(list); i++ {
 		m, pod := list[i], n.Pod(mixed)
 		result := pod.MustAdd()
 		says := replacer(n, pod, result, m).Replace(m.says)
 		err := checkAfter(t, n, pod, script(n, pod, result, m))
 		if (err == nil || !strings.Contains(err.Error(), says)) && overtaken < 10 {
-			overtaken++
+			overtaken, all = overtaken+1, all+1
 			i--
 		} else {
+			overtaken = 0
 			expectRefused(t, err, cniwire.CodeMismatch, "default/"+pod.Name, ": "+m.iface+" ", says)
 			expectBrief(t, err)
 		}
@@ -117,7 +118,7 @@ func TestCheckSeesMutations(t *testing.T) {
 			t.Fatalf("%s in the %s", m.command, m.where)
 		}
 	}
-	t.Logf("mutations noticed: %d of %d; %d were being repaired before", len(list), len(list), overtaken)
+	t.Logf("mutations noticed: %d of %d; %d were being repaired before", len(list), len(list), all)
 }
 
 // checkAfter is CHECK right after a change.
@@ -195,6 +196,7 @@ func TestCheckSeesRelay(t *testing.T) {
 	expectRefused(t, err, cniwire.CodeMismatch, "default/"+pod.Name, ": tap1 is not held by the relay")
 	// The relay tells nobody of what it was asked to do: a comparison finds it.
 	n.RestartAgent()
+	harness.Eventually(t, harness.Patience(atOnce), pod.Check)
 	expectWired(t, pod, result)
 	pod.MustDel()
 	n.ExpectClean(baseline)
