@@ -132,8 +132,9 @@ func TestRelayKilledUnderTraffic(t *testing.T) {
 		for range 5 {
 			tap := p.udp(t, "tap3", tapRate)
 			n.KillRelayWorker()
-			harness.Eventually(t, relayBack, func() error {
-				return p.a.Run("ping", "-n", "-c", "1", "-W", "0.05", "-I", "tap1", harness.IP(p.result, "tap3", 0))
+			// How long it took the flow tells, which ran meanwhile.
+			harness.Eventually(t, 20*time.Second, func() error {
+				return p.a.Run("ping", "-n", "-c", "1", "-W", "0.2", "-I", "tap1", harness.IP(p.result, "tap3", 0))
 			})
 			r := tap.Stop()
 			blocked := time.Duration(r.Lost()) * time.Second / tapRate
