@@ -104,7 +104,7 @@ func TestAgentRestartsUnderTraffic(t *testing.T) {
 func expectUpFromTheFirst(n *harness.Node) {
 	n.TB.Helper()
 	var list []inspect.Interface
-	harness.Eventually(n.TB, 10*time.Second, func() (err error) {
+	harness.Eventually(n.TB, time.Minute, func() (err error) {
 		list, err = inspect.NewClient(n.Config.InspectSocket()).Interfaces(n.TB.Context())
 		return err
 	})
