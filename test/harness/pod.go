@@ -26,8 +26,8 @@ import (
 // NetworkName is the CNI network of the tests.
 const NetworkName = "polynic"
 
-// cniLimit bounds one execution of the CNI binary.
-const cniLimit = 30 * time.Second
+// cniLimit bounds one execution of the CNI binary; it is kubelet's.
+const cniLimit = 2 * time.Minute
 
 func (n *Node) prepareCNI() {
 	n.TB.Helper()
