@@ -32,9 +32,7 @@ const cniLimit = 2 * time.Minute
 func (n *Node) prepareCNI() {
 	n.TB.Helper()
 	n.list = n.Network(NetworkName)
-	// Left out, libcni makes one at the first call, and not safely for several.
-	executor := &invoke.DefaultExec{RawExec: &invoke.RawExec{Stderr: os.Stderr}}
-	n.cni = libcni.NewCNIConfigWithCacheDir(n.cniPath(), n.cniCache(), executor)
+	n.cni = libcni.NewCNIConfigWithCacheDir(n.cniPath(), n.cniCache(), executor{&invoke.DefaultExec{RawExec: &invoke.RawExec{}}})
 }
 
 func (n *Node) cniPath() []string { return []string{filepath.Dir(Bin("polynic-cni"))} }
