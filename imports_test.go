@@ -116,7 +116,7 @@ func layers() []layer {
 		{"internal/dataplane/drivertest", []string{"api/podif", "internal/dataplane", "internal/desired", "internal/model", "internal/plan", "test/..."}, "the suite knows the contract, not a driver"},
 		{"internal/dataplane/vpp/vpptest", []string{"internal/model", "internal/netns", "internal/nl", "test/need"}, "what stands in for VPP knows VPP's messages, and no driver of ours"},
 		{"internal/dataplane/linux/services", []string{"internal/dataplane", "internal/desired", "internal/model", "internal/netns", "internal/nl"}, "the table of services knows services, and no port"},
-		{"internal/dataplane/nodenet", []string{"internal/desired"}, "a node's rules and settings know no driver"},
+		{"internal/dataplane/nodenet", []string{"internal/desired", "internal/netns", "internal/nl"}, "a node's rules, settings and networks know no driver"},
 		{"internal/dataplane/vpp/vppapi", []string{"internal/dataplane", "internal/unixsock"}, "the connection to VPP knows messages, and not what they are for"},
 		{
 			"internal/dataplane/vpp",
@@ -153,7 +153,7 @@ func layers() []layer {
 		{"internal/netns", []string{"internal/model"}, "namespaces know their name and no more"},
 		{"internal/etcdcerts", nil, "certificates are made of random numbers alone"},
 		{"internal/install", []string{"internal/unixsock"}, "installing is files, and programs that are run"},
-		{"internal/preflight", []string{"internal/install", "internal/model", "internal/netns", "internal/nl", "internal/vppcli"}, "a look at a node knows what an installation needs, and changes nothing"},
+		{"internal/preflight", []string{"internal/dataplane/nodenet", "internal/install", "internal/model", "internal/netns", "internal/nl", "internal/vppcli"}, "a look at a node knows what an installation needs, and changes nothing"},
 		{"internal/vppcli", []string{"internal/unixsock"}, "what VPP tells people is text"},
 		{"internal/openfiles", nil, "a limit knows nobody who meets it"},
 		{"internal/release", nil, "a version is a word"},

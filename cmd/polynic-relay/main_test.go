@@ -78,7 +78,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 func (p *process) worker(t *testing.T) int {
 	t.Helper()
 	var pid int
-	relaytest.Eventually(t, "the relay has a worker", time.Second, func() bool {
+	relaytest.Eventually(t, "the relay has a worker", 20*time.Second, func() bool {
 		lists, err := filepath.Glob("/proc/" + strconv.Itoa(p.Process.Pid) + "/task/*/children")
 		if err != nil || len(lists) == 0 {
 			t.Fatalf("children of the relay: %v, %v", lists, err)
