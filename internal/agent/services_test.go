@@ -118,9 +118,19 @@ func TestServicesOfAttachments(t *testing.T) {
 		if len(shown) != 1 || shown[0].State != inspect.ServiceServed || shown[0].Ports[0].Endpoints[0].Interface != "tap1" {
 			t.Errorf("shown: %+v", shown)
 		}
+		drop := make(chan struct{})
+		driver.BeforeServices(func(context.Context) error {
+			<-drop
+			return nil
+		})
 		att.Leaving = true
 		a.inventory.PutAttachment(att)
 		a.inventory.DeleteAttachment(model.AttachmentID{ContainerID: "c-hash", IfName: "eth0"})
+		expect("10.2.0.1", "10.2.0.2")
+		if shown := a.Services(); shown[0].State != inspect.ServicePending || shown[0].Reason == "" {
+			t.Errorf("shown while the switch has it still: %+v", shown)
+		}
+		close(drop)
 		expect()
 		if shown := a.Services(); shown[0].State != inspect.ServiceLeft || shown[0].Reason == "" {
 			t.Errorf("shown: %+v", shown)
