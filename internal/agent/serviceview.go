@@ -33,11 +33,7 @@ func (a *agent) Services() []inspect.Service {
 			shown.State, shown.Reason = inspect.ServiceLeft, r.Left
 		case len(r.Refusals) > 0:
 			shown.State = inspect.ServiceRefused
-			var words []string
-			for _, refusal := range r.Refusals {
-				words = append(words, refusal.String())
-			}
-			shown.Reason = strings.Join(words, "; ")
+			shown.Reason = strings.Join(reasons(r.Refusals), "; ")
 		}
 		for _, p := range r.Ports {
 			shown.Ports = append(shown.Ports, portShown(p))

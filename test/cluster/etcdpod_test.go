@@ -48,9 +48,9 @@ func (s suite) deployedEtcd() {
 	s.uninstalledWithEtcd()
 	s.documented("etcd.md", "kubectl apply -k deploy/overlays/linux\n")
 	s.documented("install.md", "kubectl -n polynic-system rollout status ds/polynic-agent")
-	s.documented("etcd.md", "kubectl delete -k deploy/etcd\n")
-	s.documented("etcd.md", "kubectl delete secret -A -l app.kubernetes.io/name=polynic,app.kubernetes.io/component=etcd\n")
 	s.node.WaitReady()
+	s.deleted("etcd.md", "kubectl delete -k deploy/etcd\n")
+	s.documented("etcd.md", "kubectl delete secret -A -l app.kubernetes.io/name=polynic,app.kubernetes.io/component=etcd\n")
 	s.Kubectl("delete", "pod", "vnf1", "vnf2")
 }
 
@@ -82,7 +82,7 @@ func (s suite) uninstalledWithEtcd() {
 	if left := s.typed(insideEtcd + "etcdctl get --prefix --keys-only /"); strings.TrimSpace(left) != odd {
 		s.t.Errorf("in etcd there is still\n%s", left)
 	}
-	s.documented("install.md", "kubectl -n polynic-system delete ds,cm polynic-uninstall\n")
+	s.deleted("install.md", "kubectl -n polynic-system delete ds,cm polynic-uninstall\n")
 }
 
 // expectNoKeys waits until an etcdctl finds nothing of anybody's.
