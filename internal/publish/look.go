@@ -56,6 +56,9 @@ func (p *Publisher) lost(ctx context.Context, err error, began time.Time) {
 	now := time.Now()
 	if p.away.reason == nil {
 		p.away.since = began
+	}
+	if !p.away.told && (p.answered || now.Sub(p.away.since) >= startGrace) {
+		p.away.told = true
 		p.config.Log.WarnContext(ctx, "what pods' agents must know does not reach etcd", slog.Any("error", err))
 	}
 	p.away.reason = err
@@ -79,11 +82,14 @@ func (p *Publisher) lost(ctx context.Context, err error, began time.Time) {
 
 // back takes note that etcd answers. The caller holds p.mu.
 func (p *Publisher) back(ctx context.Context) {
+	p.answered = true
 	if p.away.reason == nil {
 		return
 	}
 	lasted := time.Since(p.away.since)
-	p.config.Log.InfoContext(ctx, "etcd answers again", slog.Duration("away", lasted))
+	if p.away.told {
+		p.config.Log.InfoContext(ctx, "etcd answers again", slog.Duration("away", lasted))
+	}
 	p.away = away{}
 	for _, e := range p.entries {
 		// One that answers to some and not to others is left the pauses of each.
@@ -136,9 +142,9 @@ func (p *Publisher) look(ctx context.Context) error {
 	}
 	same, err := p.config.Store.Unchanged(limited, marks)
 	lost := err == nil && !same
-	var all []store.Holding
+	var own []store.Holding
 	if err == nil && (prune || lost) {
-		all, _, err = p.config.Store.All(limited)
+		own, _, err = p.config.Store.Owned(limited, p.config.Kind, p.config.Node)
 	}
 	if ctx.Err() != nil {
 		return nil
@@ -155,7 +161,7 @@ func (p *Publisher) look(ctx context.Context) error {
 	case err != nil:
 		p.sayUnknown(ctx, 0, err)
 	case p.restored:
-		p.removeStrays(ctx, all)
+		p.removeStrays(ctx, own)
 	}
 	if lost {
 		p.recover(ctx, marks)
@@ -213,14 +219,11 @@ const maxTold = 3
 
 // removeStrays removes what nobody claims, by entries that want nothing. The caller
 // holds p.mu.
-func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
+func (p *Publisher) removeStrays(ctx context.Context, own []store.Holding) {
 	var broken []error
-	for _, h := range all {
+	for _, h := range own {
 		if h.Broken != nil { // it may be anybody's
 			broken = append(broken, h.Broken)
-			continue
-		}
-		if h.Owner.Kind != p.config.Kind || h.Owner.Node != p.config.Node {
 			continue
 		}
 		ref := store.Claim{Owner: h.Owner, Label: h.Label}.Ref()

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/polynic/polynic/internal/relay"
 	"github.com/polynic/polynic/internal/relay/relayapi"
@@ -74,6 +75,23 @@ func (r *running) state(t testing.TB, id string) relayapi.PortState {
 	}
 	t.Fatalf("port %s is not listed: %v", id, ports)
 	return relayapi.PortState{}
+}
+
+// counted waits until the port's counters are as wanted: a burst's frames are
+// with their receivers before they are counted.
+func (r *running) counted(t testing.TB, id string, ok func(relayapi.PortState) bool) relayapi.PortState {
+	t.Helper()
+	var s relayapi.PortState
+	limit := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for s = r.state(t, id); !ok(s); s = r.state(t, id) {
+		if time.Now().After(limit) {
+			t.Fatalf("counters of %s: %+v", id, s)
+		}
+		<-tick.C
+	}
+	return s
 }
 
 // records counts the port records in the relay's state folder.
