@@ -141,11 +141,11 @@ func TestUserErrors(t *testing.T) {
 		shell string // what precedes the program
 		want  string
 	}{
-		"unknown flag": {[]string{"--sockets", "x"}, "", "not defined: -sockets"},
+		"unknown flag": {[]string{"--sockets", "x"}, "", "not defined: -sockets; see `polynic-relay --help`"},
 		"bad level":    {append([]string{"--log-level", "loud"}, fine...), "", `"loud"`},
 		"no socket":    {[]string{"--state", dir}, "", "--socket is missing"},
 		"no state":     {[]string{"--socket", "s"}, "", "--state is missing"},
-		"argument":     {append(fine, "more"), "", `unexpected argument "more"`},
+		"argument":     {append(fine, "more"), "", "unexpected argument \"more\"; see `polynic-relay --help`"},
 		"socket in use": {
 			[]string{"--socket", running.socket, "--state", filepath.Join(dir, "state")},
 			"", "socket " + running.socket + ": somebody listens there already",

@@ -147,7 +147,7 @@ func TestResolve(t *testing.T) {
 			"headless", with(func(s *model.Service) { s.ClusterIPs = nil }),
 			[]model.EndpointSlice{slice("here")},
 			false,
-			[]string{"left: it is headless: clients ask its endpoints by themselves"},
+			[]string{"left: it has no address of its own (headless, or a name alone)"},
 		},
 		{
 			"no backend", with(func(*model.Service) {}), nil, false,
@@ -254,7 +254,7 @@ func TestResolveWhatIsTaken(t *testing.T) {
 	}
 }
 
-// What the switch cannot serve is refused in its words, and the rest is served.
+// What the switch cannot serve is refused in its words, once for both families, and the rest is served.
 func TestResolveWhatTheSwitchCannot(t *testing.T) {
 	facts := plan.ServiceFacts{Service: web(), Unserved: func(s desired.Service) error {
 		if s.Key.Protocol == model.UDP {
@@ -263,7 +263,7 @@ func TestResolveWhatTheSwitchCannot(t *testing.T) {
 		return nil
 	}}
 	r := plan.Services{All: true}.Resolve(facts)
-	if len(r.Made()) != 2 || len(r.Refusals) != 2 || r.Refusals[0].String() != "port dns (53/UDP): this switch serves TCP alone" {
+	if len(r.Made()) != 2 || len(r.Refusals) != 1 || r.Refusals[0].String() != "port dns (53/UDP): this switch serves TCP alone" {
 		t.Errorf("made %v, refused %v", r.Made(), r.Refusals)
 	}
 }

@@ -56,6 +56,9 @@ func (p *Publisher) lost(ctx context.Context, err error, began time.Time) {
 	now := time.Now()
 	if p.away.reason == nil {
 		p.away.since = began
+	}
+	if !p.away.told && (p.answered || now.Sub(p.away.since) >= startGrace) {
+		p.away.told = true
 		p.config.Log.WarnContext(ctx, "what pods' agents must know does not reach etcd", slog.Any("error", err))
 	}
 	p.away.reason = err
@@ -79,10 +82,13 @@ func (p *Publisher) lost(ctx context.Context, err error, began time.Time) {
 
 // back takes note that etcd answers. The caller holds p.mu.
 func (p *Publisher) back(ctx context.Context) {
+	p.answered = true
 	if p.away.reason == nil {
 		return
 	}
-	p.config.Log.InfoContext(ctx, "etcd answers again", slog.Duration("away", time.Since(p.away.since)))
+	if p.away.told {
+		p.config.Log.InfoContext(ctx, "etcd answers again", slog.Duration("away", time.Since(p.away.since)))
+	}
 	p.away = away{}
 	for _, e := range p.entries {
 		if errors.Is(e.err, store.ErrAway) {
@@ -133,9 +139,9 @@ func (p *Publisher) look(ctx context.Context) error {
 		return nil // and nothing was asked
 	}
 	same, err := p.config.Store.Unchanged(limited, marks)
-	var all []store.Holding
+	var own []store.Holding
 	if err == nil && (prune || !same) {
-		all, _, err = p.config.Store.All(limited)
+		own, _, err = p.config.Store.Owned(limited, p.config.Kind, p.config.Node)
 	}
 	if ctx.Err() != nil {
 		return nil
@@ -149,7 +155,7 @@ func (p *Publisher) look(ctx context.Context) error {
 	}
 	p.back(ctx)
 	if p.restored {
-		p.removeStrays(ctx, all)
+		p.removeStrays(ctx, own)
 	}
 	if !same {
 		p.recover(ctx, marks)
@@ -194,14 +200,11 @@ func (p *Publisher) recover(ctx context.Context, looked []store.Mark) {
 
 // removeStrays removes what nobody claims, by entries that want nothing. The caller
 // holds p.mu.
-func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
+func (p *Publisher) removeStrays(ctx context.Context, own []store.Holding) {
 	var broken []error
-	for _, h := range all {
+	for _, h := range own {
 		if h.Broken != nil { // it may be anybody's
 			broken = append(broken, h.Broken)
-			continue
-		}
-		if h.Owner.Kind != p.config.Kind || h.Owner.Node != p.config.Node {
 			continue
 		}
 		ref := store.Claim{Owner: h.Owner, Label: h.Label}.Ref()

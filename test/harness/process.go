@@ -160,7 +160,7 @@ func PollEvery(interval, limit time.Duration, condition func() error) error {
 // another at once.
 func (n *Node) KillRelayWorker() {
 	n.TB.Helper()
-	Eventually(n.TB, time.Second, func() error {
+	Eventually(n.TB, 10*time.Second, func() error {
 		worker, err := child(n.Relay.PID())
 		if err == nil {
 			err = unix.Kill(worker, unix.SIGKILL)
@@ -170,12 +170,12 @@ func (n *Node) KillRelayWorker() {
 }
 
 // RelayWorker is the process id of the relay's worker.
-func (n *Node) RelayWorker() int {
+func (n *Node) RelayWorker() (worker int) {
 	n.TB.Helper()
-	worker, err := child(n.Relay.PID())
-	if err != nil {
-		n.TB.Fatal(err)
-	}
+	Eventually(n.TB, 10*time.Second, func() (err error) {
+		worker, err = child(n.Relay.PID())
+		return err
+	})
 	return worker
 }
 
