@@ -143,7 +143,7 @@ func inParallel[T any](items []T, do func(T) error) error {
 // waitGone waits until only so many attachments are left.
 func (n *node) waitGone(left int) {
 	n.TB.Helper()
-	harness.Eventually(n.TB, 10*time.Second, func() error {
+	harness.Eventually(n.TB, time.Minute, func() error {
 		status, err := n.Status()
 		if err == nil && status.Counts.Attachments > left {
 			err = fmt.Errorf("%d attachments are left", status.Counts.Attachments)
@@ -158,7 +158,7 @@ func (n *node) agentTook(verb string, p *harness.Pod) time.Duration {
 	n.TB.Helper()
 	line := regexp.MustCompile(`msg="cni request" verb=` + verb + ` .*container=` + p.ContainerID[:12] + ` .*duration=(\S+)`)
 	var took time.Duration
-	harness.Eventually(n.TB, 5*time.Second, func() error {
+	harness.Eventually(n.TB, time.Minute, func() error {
 		log, err := os.ReadFile(filepath.Join(n.Dir, "agent.log"))
 		if err != nil {
 			return err
@@ -177,7 +177,7 @@ func (n *node) agentTook(verb string, p *harness.Pod) time.Duration {
 func expectAnswers(t *testing.T, ns *netns.Handle, gateways map[string]string) {
 	t.Helper()
 	for name, gateway := range gateways {
-		run(t, ns, "ping", "-n", "-q", "-c", "1", "-W", "1", "-I", name, gateway)
+		run(t, ns, "ping", "-n", "-q", "-c", "1", "-W", "10", "-I", name, gateway)
 	}
 }
 

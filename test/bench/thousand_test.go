@@ -57,6 +57,7 @@ func restart(t *testing.T, s *sheet, n *node, pods []*harness.Pod, built time.Du
 	t.Helper()
 	ready, dump := &figure.Arm{Name: "agent ready"}, &figure.Arm{Name: "dump"}
 	changes := 0
+	harness.WaitCalm(t, n.Inside, paths(pods, func(p *harness.Pod) string { return p.Netns })...)
 	for range s.restarts {
 		n.Agent.Kill()
 		seen := harness.Watch(t, n.Inside)

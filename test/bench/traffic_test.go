@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/polynic/polynic/test/figure"
 	"github.com/polynic/polynic/test/harness"
@@ -166,10 +167,19 @@ func (a *flowArm) udp(t *testing.T, s *sheet) float64 {
 
 func (a *flowArm) client(t *testing.T, s *sheet, more ...string) report {
 	t.Helper()
-	out := run(t, a.from.ns, "iperf3", append([]string{
+	args := append([]string{
 		"--client", a.to.address, "--bind", a.from.address, "--port", a.port, "--json",
 		"--time", strconv.Itoa(int(s.flow.Seconds())), "--affinity", fmt.Sprintf("0,%d", runtime.NumCPU()-1),
-	}, more...)...)
+	}, more...)
+	var out string
+	harness.Eventually(t, time.Minute, func() (err error) {
+		out, err = output(t.Context(), a.from.ns, "iperf3", args...)
+		// Its server has not heard of the end of the last run.
+		if err != nil && !strings.Contains(err.Error(), "busy running a test") {
+			t.Fatal(err)
+		}
+		return err
+	})
 	var r report
 	if err := json.Unmarshal([]byte(out), &r); err != nil || r.Error != "" {
 		t.Fatalf("iperf3 of %s: %v %s", a.Name, err, r.Error)

@@ -6,6 +6,7 @@ package churn
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -23,16 +24,16 @@ const (
 )
 
 // churnLinks makes and deletes pairs of links in the node's namespace until ctx
-// ends, so many links a second at most, and gives their number.
-func churnLinks(ctx context.Context, perSecond int) (links int, err error) {
+// ends, so many links a second at most, and counts them.
+func churnLinks(ctx context.Context, perSecond int, links *atomic.Int64) error {
 	ns, err := netns.Own()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer ns.Close()
 	handle, err := nl.Open(ns)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer handle.Close()
 	tick := time.NewTicker(time.Second / linkBatches)
@@ -42,17 +43,17 @@ func churnLinks(ctx context.Context, perSecond int) (links int, err error) {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name, attrs.Group = fmt.Sprintf("other%d", i), linkGroup
 			if err := handle.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: fmt.Sprintf("peer%d", i), PeerTxQLen: -1}); err != nil {
-				return links, fmt.Errorf("links of others: %w", err)
+				return fmt.Errorf("links of others: %w", err)
 			}
-			links += 2
+			links.Add(2)
 		}
 		if err := nl.DeleteGroup(ns, linkGroup); err != nil {
-			return links, err
+			return err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
 	}
-	return links, nil
+	return nil
 }

@@ -94,7 +94,7 @@ func (c *cluster) endProxy() {
 	c.Kubectl("set", "env", "-n", namespace, "daemonset", "polynic-agent", "-c", "agent",
 		"KUBERNETES_SERVICE_HOST="+server.Hostname(), "KUBERNETES_SERVICE_PORT="+server.Port())
 	c.Kubectl("rollout", "status", "-n", namespace, "daemonset", "polynic-agent", "--timeout=2m")
-	controlplane.Eventually(c.t, 20*time.Second, func() error {
+	controlplane.Eventually(c.t, time.Minute, func() error {
 		out, err := exec.Command("nft", "list", "table", "inet", "polynic-services").CombinedOutput()
 		if err == nil && !bytes.Contains(out, []byte(controlplane.ServerService+" . ")) {
 			err = fmt.Errorf("the service of the API server is not there:\n%s", out)

@@ -97,7 +97,7 @@ spec:
 func (s suite) hostPort() {
 	s.Apply(hostPortPod)
 	s.waitPods(1)
-	controlplane.Eventually(s.t, 10*time.Second, func() error {
+	controlplane.Eventually(s.t, time.Minute, func() error {
 		_, err := s.fromOutside("http://" + kubenode.UplinkAddress + ":8888")
 		return err
 	})
@@ -156,7 +156,7 @@ func (s suite) uninstalled() {
 // the cluster.
 func (s suite) expectRemoved() {
 	s.t.Helper()
-	controlplane.Eventually(s.t, 30*time.Second, func() error { // pods follow their DaemonSet
+	controlplane.Eventually(s.t, time.Minute, func() error { // pods follow their DaemonSet
 		left, err := s.TryKubectl("get", "daemonsets,pods,configmaps,serviceaccounts,clusterroles,clusterrolebindings,"+
 			"validatingadmissionpolicies,validatingadmissionpolicybindings", "-A", "-l", "app.kubernetes.io/name=polynic", "-o", "name")
 		if err == nil && left != "" {

@@ -72,12 +72,18 @@ func (s suite) serviceEndpoints() {
 	s.expectServed("a pod, the API server", "forbidden", s.fromClient("-k", "https://"+controlplane.ServerService))
 
 	// Others learn by slices of polynic's own; Kubernetes' say what they said.
-	own := s.Kubectl("get", "endpointslices", "-l", "contivpp.io/service-redirect", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}")
-	theirs := s.Kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}")
 	for pod, name := range map[string]string{"web-tap": "tap1", "web-veth": "veth1", "memif-web": "memif1"} {
 		custom := s.address(pod, name)
-		if !slices.Contains(strings.Fields(own), custom) || slices.Contains(strings.Fields(theirs), custom) {
-			s.t.Errorf("%s of %s has %s; published are %s, endpoints %s", name, pod, custom, own, theirs)
+		s.eventually("slices", func() error {
+			own, err := s.TryKubectl("get", "endpointslices", "-l", "contivpp.io/service-redirect", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}")
+			if err == nil && !slices.Contains(strings.Fields(own), custom) {
+				err = fmt.Errorf("%s of %s has %s; published are %s", name, pod, custom, own)
+			}
+			return err
+		})
+		theirs := s.Kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name", "-o", "jsonpath={.items[*].endpoints[*].addresses[*]}")
+		if slices.Contains(strings.Fields(theirs), custom) {
+			s.t.Errorf("%s of %s has %s, which is among the endpoints %s", name, pod, custom, theirs)
 		}
 	}
 
@@ -143,7 +149,7 @@ func (s suite) fromClient(curl ...string) func() (string, error) {
 // eventually tries until it succeeds.
 func (s suite) eventually(what string, try func() error) {
 	s.t.Helper()
-	if err := controlplane.Poll(20*time.Second, try); err != nil {
+	if err := controlplane.Poll(time.Minute, try); err != nil {
 		s.t.Errorf("%s: %v", what, err)
 	}
 }

@@ -51,13 +51,12 @@ func (s suite) etcd() {
 	s.Apply(shellPod("ping-pod", ""))
 	s.waitPods(2)
 	address := s.address("vnf-pod", "memif1")
-	controlplane.Eventually(s.t, 30*time.Second, func() error {
+	controlplane.Eventually(s.t, time.Minute, func() error {
 		_, err := s.TryKubectl("exec", "ping-pod", "--", "ping", "-c", "1", "-W", "1", address)
 		return err
 	})
-	if said := s.Kubectl("logs", "vnf-pod"); !strings.Contains(said, "memif1: memif0/0, ["+address+"/32") || !strings.Contains(said, "memif1: connected") {
-		s.t.Errorf("the stand-in says %s", said)
-	}
+	s.expectLog("vnf-pod", "memif1: memif0/0, ["+address+"/32", 1)
+	s.expectLog("vnf-pod", "memif1: connected", 1)
 	client, err := store.Dial(clientv3.Config{Endpoints: []string{"http://" + etcdAddress}})
 	if err != nil {
 		s.t.Fatal(err)
@@ -65,7 +64,7 @@ func (s suite) etcd() {
 	defer client.Close()
 	s.keysAfterAgent(client, address)
 	s.Apply(strings.Replace(shellPod("twin", "tap1/tap"), "annotations: {", "annotations: {contivpp.io/microservice-label: vnf1, ", 1))
-	controlplane.Eventually(s.t, 30*time.Second, func() error {
+	controlplane.Eventually(s.t, time.Minute, func() error {
 		events, err := s.TryKubectl("get", "events", "--field-selector", "involvedObject.name=twin", "-o", "jsonpath={.items[*].message}")
 		if err == nil && (!strings.Contains(events, "default/twin") || !strings.Contains(events, "default/vnf-pod")) {
 			err = fmt.Errorf("events: %s", events)
@@ -75,7 +74,7 @@ func (s suite) etcd() {
 	s.Kubectl("delete", "pod", "vnf-pod", "ping-pod")
 	s.waitPods(1) // twin's turn
 	s.Kubectl("delete", "pod", "twin", "--grace-period=1")
-	controlplane.Eventually(s.t, 10*time.Second, func() error {
+	controlplane.Eventually(s.t, time.Minute, func() error {
 		left, err := client.Get(context.Background(), "/", clientv3.WithPrefix(), clientv3.WithKeysOnly())
 		if err == nil && len(left.Kvs) > 0 {
 			err = fmt.Errorf("%d keys are left, %s is the first", len(left.Kvs), left.Kvs[0].Key)
@@ -110,7 +109,7 @@ func (s suite) keysAfterAgent(client *clientv3.Client, address string) {
 // expectLog waits until a pod has said something as often as that.
 func (s suite) expectLog(pod, text string, times int) {
 	s.t.Helper()
-	controlplane.Eventually(s.t, 30*time.Second, func() error {
+	controlplane.Eventually(s.t, time.Minute, func() error {
 		said, err := s.TryKubectl("logs", pod)
 		if n := strings.Count(said, text); err == nil && n != times {
 			err = fmt.Errorf("%q is said %d times, not %d, in %s", text, n, times, said)

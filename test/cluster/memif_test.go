@@ -65,7 +65,7 @@ func (s suite) expectPings(address string, command ...string) {
 	s.t.Helper()
 	stop := s.background(s.Command(append([]string{"exec", "-i"}, command...)...))
 	defer stop()
-	controlplane.Eventually(s.t, 20*time.Second, func() error {
+	controlplane.Eventually(s.t, time.Minute, func() error {
 		_, err := s.TryKubectl("exec", "ping-pod", "--", "ping", "-c", "1", "-W", "1", address)
 		return err
 	})
@@ -86,7 +86,7 @@ func (s suite) agentBetween() {
 	s.install(plugin)
 	defer s.install(harness.Bin("polynic-cni"))
 	s.Apply(manifest(s.t, "vnf-pod.yaml") + "---" + shellPod("ping-pod", ""))
-	controlplane.Eventually(s.t, 20*time.Second, func() error {
+	controlplane.Eventually(s.t, time.Minute, func() error {
 		_, err := os.Stat(reached)
 		return err
 	})

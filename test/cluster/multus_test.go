@@ -73,7 +73,7 @@ func (s suite) underMultus() {
 
 	s.Kubectl("delete", "pod", "many")
 	s.Kubectl("delete", "network-attachment-definition", "polynic")
-	controlplane.Eventually(s.t, 10*time.Second, func() error {
+	controlplane.Eventually(s.t, time.Minute, func() error {
 		if left := s.interfaces(); len(left) > 0 {
 			return fmt.Errorf("there are interfaces: %v", left)
 		}
@@ -154,7 +154,7 @@ func (s suite) restartRuntime() {
 // onNode runs a command on the node.
 func (s suite) onNode(command ...string) {
 	s.t.Helper()
-	controlplane.Eventually(s.t, 5*time.Second, func() error {
+	controlplane.Eventually(s.t, time.Minute, func() error {
 		out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("%v: %w: %s", command, err, out)

@@ -47,7 +47,7 @@ func (s suite) scale() {
 	s.Kubectl("wait", "--for=delete", "pod", "-l", "app=many", "--timeout=2m")
 	s.t.Logf("they are gone after %s", time.Since(begin).Round(10*time.Millisecond))
 	s.expectClean(baseline)
-	controlplane.Eventually(s.t, 20*time.Second, func() error {
+	controlplane.Eventually(s.t, time.Minute, func() error {
 		if now := namespaces(); now != before {
 			return fmt.Errorf("the runtime's namespaces: %s, before %s", now, before)
 		}

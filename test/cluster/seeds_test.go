@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/polynic/polynic/test/controlplane"
+	"github.com/polynic/polynic/test/harness"
 	"github.com/polynic/polynic/test/kubenode"
 )
 
@@ -41,7 +42,7 @@ func (s suite) multiInterface() {
 	for _, name := range []string{"eth0", "veth1", "tap1"} {
 		s.exec("multi-if-pod", "ping", "-c", "1", "-W", "2", "-I", name, kubenode.UplinkAddress)
 	}
-	controlplane.Eventually(s.t, 5*time.Second, func() error {
+	controlplane.Eventually(s.t, harness.Patience(5*time.Second), func() error {
 		status, err := s.TryKubectl("get", "pod", "multi-if-pod", "-o", networkStatus)
 		for _, want := range []string{`"interface":"eth0"`, `"interface":"tap1"`, `"interface":"veth1"`, s.address("multi-if-pod", "tap1")} {
 			if err == nil && !strings.Contains(strings.ReplaceAll(status, `": "`, `":"`), want) {

@@ -93,7 +93,7 @@ func (s suite) expectService(t *testing.T) {
 			return s.fromOutside("http://" + net.JoinHostPort(kubenode.UplinkAddress6, "30080"))
 		},
 	} {
-		err := controlplane.Poll(5*time.Second, func() error {
+		err := controlplane.Poll(time.Minute, func() error {
 			out, err := get()
 			if err == nil && strings.TrimSpace(out) != "web" {
 				err = fmt.Errorf("answer %q", out)

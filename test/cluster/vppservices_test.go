@@ -207,7 +207,7 @@ func (s vppSuite) askOverUDP(service, at netip.AddrPort) (seen string) {
 		return err
 	})
 	defer client.Close()
-	controlplane.Eventually(s.t, 10*time.Second, func() error {
+	controlplane.Eventually(s.t, time.Minute, func() error {
 		if _, err := client.Write([]byte("who?")); err != nil {
 			return err
 		}

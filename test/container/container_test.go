@@ -68,7 +68,7 @@ func TestCapabilitiesSuffice(t *testing.T) {
 		t.Helper()
 		for _, name := range []string{"eth0", "tap1", "veth1"} {
 			for family := range 2 {
-				harness.Eventually(t, 5*time.Second, func() error {
+				harness.Eventually(t, 20*time.Second, func() error {
 					return first.Ping(harness.IP(result, name, family), harness.IP(other, "tap1", family))
 				})
 			}

@@ -33,7 +33,7 @@ const (
 func TestEachCapabilityIsNeeded(t *testing.T) {
 	agent, relay := capabilities(t, agentManifest), capabilities(t, relayManifest)
 	t.Run("none missing", func(t *testing.T) {
-		if err := try(t, agent, relay); err != nil {
+		if err := try(t, agent, relay, time.Minute); err != nil {
 			t.Error(err)
 		}
 	})
@@ -51,25 +51,27 @@ func without(all []string, missing string) []string {
 
 func lacks(t *testing.T, agent, relay []string) {
 	t.Helper()
-	if err := try(t, agent, relay); err == nil {
+	const inVain = 3 * time.Second // is waited for what does not come
+	if err := try(t, agent, relay, inVain); err == nil {
 		t.Error("everything works without it: take it out of the manifest")
 	} else {
 		t.Log(err)
 	}
 }
 
-// try does whatever needs a capability, and gives what goes wrong first.
-func try(t *testing.T, agent, relay []string) error {
+// try does whatever needs a capability, and gives what goes wrong first; limit bounds
+// each wait.
+func try(t *testing.T, agent, relay []string, limit time.Duration) error {
 	t.Helper()
 	n := harness.NewNode(t, nil)
 	n.Contain(agent, relay)
 	defer n.Contain(capabilities(t, agentManifest), capabilities(t, relayManifest)) // for what removes all
 	n.LaunchRelay()
-	if err := harness.Poll(2*time.Second, n.AskRelay); err != nil {
+	if err := harness.Poll(limit, n.AskRelay); err != nil {
 		return err
 	}
 	n.StartAgent()
-	err := harness.Poll(3*time.Second, func() error {
+	err := harness.Poll(limit, func() error {
 		status, err := n.Status()
 		if err == nil && !status.Ready {
 			err = fmt.Errorf("not ready: %v", status.Problems)
@@ -82,10 +84,11 @@ func try(t *testing.T, agent, relay []string) error {
 	if _, err := n.Pod(everything).Add(); err != nil {
 		return err
 	}
-	return errors.Join(connect(t, n), clear(t, agent), complaint(t, n))
+	return errors.Join(connect(t, n, limit), clear(t, agent), complaint(t, n))
 }
 
-// complaint is what the agent says that it may not do, though it goes on.
+// complaint is what the agent says that it may not do, though it goes on. That it
+// takes its time it says too, on a busy machine.
 func complaint(t *testing.T, n *harness.Node) error {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(n.Dir, "agent.log"))
@@ -93,7 +96,7 @@ func complaint(t *testing.T, n *harness.Node) error {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+		if strings.Contains(line, "operation not permitted") || strings.Contains(line, "permission denied") {
 			return errors.New(line)
 		}
 	}
@@ -101,7 +104,7 @@ func complaint(t *testing.T, n *harness.Node) error {
 }
 
 // connect has this process, an application in a pod, connect to a memif.
-func connect(t *testing.T, n *harness.Node) error {
+func connect(t *testing.T, n *harness.Node, limit time.Duration) error {
 	t.Helper()
 	own, err := netns.Own()
 	if err != nil {
@@ -130,7 +133,7 @@ func connect(t *testing.T, n *harness.Node) error {
 		return err
 	}
 	defer func() { _ = client.Detach(t.Context(), []string{port.ID}) }()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	application, err := memif.Dial(filepath.Join(folder, "memif.sock"), memif.Config{Secret: "secret"})
 	if err != nil {

@@ -4,12 +4,8 @@
 package harness
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os/exec"
 	"time"
 
 	"github.com/containernetworking/cni/libcni"
@@ -32,19 +28,8 @@ func (p *Pod) Call(command string, netConf []byte, settings ...string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cniLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, Bin("polynic-cni"))
-	cmd.Env = append(env, settings...)
-	cmd.Stdin = bytes.NewReader(netConf)
-	out, err := cmd.Output()
-	var failed *exec.ExitError
-	if !errors.As(err, &failed) {
-		return err
-	}
-	answer := &types.Error{}
-	if err := json.Unmarshal(out, answer); err != nil {
-		return fmt.Errorf("exit code %d: %q %q", failed.ExitCode(), out, failed.Stderr)
-	}
-	return answer
+	_, err := execute(ctx, Bin("polynic-cni"), netConf, append(env, settings...))
+	return err
 }
 
 // GC is CNI GC with the pods as the only valid attachments of the network; nil
@@ -64,7 +49,7 @@ func (p *Pod) Attachment() types.GCAttachment {
 
 // CNIStatus is CNI STATUS, which must answer within a second.
 func (n *Node) CNIStatus() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience(time.Second))
 	defer cancel()
 	return n.cni.GetStatusNetworkList(ctx, n.list)
 }

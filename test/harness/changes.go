@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	vnl "github.com/vishvananda/netlink/nl"
@@ -61,6 +63,26 @@ func Watch(t testing.TB, node *netns.Handle, pods ...string) *Changes {
 		unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE)
 	c.subscribe(unix.NETLINK_NETFILTER, c.markTables, unix.NFNLGRP_NFTABLES)
 	return c
+}
+
+// calm is longer than the kernel leaves a link alone before it goes on with it: a
+// carrier is told of within a second, and a link-local address is its own after two
+// at most.
+const calm = 3 * time.Second
+
+// WaitCalm waits until nothing has happened for a while in a node's namespace and in
+// those at the paths: the kernel goes on with new links by itself.
+func WaitCalm(t testing.TB, node *netns.Handle, pods ...string) {
+	t.Helper()
+	Eventually(t, time.Minute, func() error {
+		c := Watch(t, node, pods...)
+		<-time.After(calm)
+		c.End()
+		if len(c.Kinds) > 0 {
+			return fmt.Errorf("things change: messages by type %v", c.Kinds)
+		}
+		return nil
+	})
 }
 
 // subscribe reads groups of one protocol in the background. mark makes the last

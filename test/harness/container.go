@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -58,6 +59,7 @@ func (c Container) Command(program string, args ...string) (*exec.Cmd, error) {
 
 // becomeContainer is the role of the process that Command starts.
 func becomeContainer() error {
+	runtime.LockOSThread() // whose capabilities they are that the program begins without
 	var c Container
 	if err := json.Unmarshal([]byte(os.Getenv(containerEnv)), &c); err != nil {
 		return err

@@ -29,7 +29,7 @@ func (p *Process) Freeze() {
 // its child if it has one: on a busy machine some threads run on for a while.
 func (p *Process) WaitFrozen() {
 	p.t.Helper()
-	Eventually(p.t, 10*time.Second, func() error {
+	Eventually(p.t, time.Minute, func() error {
 		err := frozen(p.PID())
 		if worker, none := child(p.PID()); none == nil {
 			err = errors.Join(err, frozen(worker))
@@ -62,7 +62,7 @@ func (p *Process) Thaw() {
 // are not answered yet; a frozen agent has not seen all of them.
 func (n *Node) WaitRequests(count int) {
 	n.TB.Helper()
-	Eventually(n.TB, 10*time.Second, func() error {
+	Eventually(n.TB, time.Minute, func() error {
 		sockets, err := os.ReadFile("/proc/net/unix")
 		if err != nil {
 			return err

@@ -71,6 +71,21 @@ func (p *Pod) Look() (Leftovers, error) {
 	return Leftovers(volatile(out)), err
 }
 
+// MustLook is Look once the kernel is done with the pod's link-local addresses, which
+// it goes on with for some seconds after an ADD.
+func (p *Pod) MustLook() Leftovers {
+	p.node.TB.Helper()
+	var seen Leftovers
+	Eventually(p.node.TB, 20*time.Second, func() error {
+		now, err := p.Look()
+		if err == nil && (now != seen || strings.Contains(string(now), " tentative ")) {
+			seen, err = now, errors.New("things change")
+		}
+		return err
+	})
+	return seen
+}
+
 // stub lists the links of the stub network's namespace.
 func (n *Node) stub(b *strings.Builder) error {
 	if _, err := os.Stat(n.stubPath()); errors.Is(err, fs.ErrNotExist) {

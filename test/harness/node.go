@@ -125,7 +125,7 @@ func (n *Node) StartAgent() {
 func (n *Node) StartRelay() {
 	n.TB.Helper()
 	n.LaunchRelay()
-	Eventually(n.TB, 10*time.Second, n.AskRelay)
+	Eventually(n.TB, time.Minute, n.AskRelay)
 }
 
 // AskRelay reports that the relay does not answer.
@@ -171,7 +171,7 @@ func (n *Node) Remove() {
 // WaitReady waits until the agent says that it is ready.
 func (n *Node) WaitReady() {
 	n.TB.Helper()
-	Eventually(n.TB, 10*time.Second, func() error {
+	Eventually(n.TB, time.Minute, func() error {
 		select {
 		case <-n.Agent.Ended():
 			n.TB.Fatal("the agent ended")

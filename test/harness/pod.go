@@ -26,15 +26,13 @@ import (
 // NetworkName is the CNI network of the tests.
 const NetworkName = "polynic"
 
-// cniLimit bounds one execution of the CNI binary.
-const cniLimit = 30 * time.Second
+// cniLimit bounds one execution of the CNI binary; it is kubelet's.
+const cniLimit = 2 * time.Minute
 
 func (n *Node) prepareCNI() {
 	n.TB.Helper()
 	n.list = n.Network(NetworkName)
-	// Left out, libcni makes one at the first call, and not safely for several.
-	executor := &invoke.DefaultExec{RawExec: &invoke.RawExec{Stderr: os.Stderr}}
-	n.cni = libcni.NewCNIConfigWithCacheDir(n.cniPath(), n.cniCache(), executor)
+	n.cni = libcni.NewCNIConfigWithCacheDir(n.cniPath(), n.cniCache(), executor{&invoke.DefaultExec{RawExec: &invoke.RawExec{}}})
 }
 
 func (n *Node) cniPath() []string { return []string{filepath.Dir(Bin("polynic-cni"))} }

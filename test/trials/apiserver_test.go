@@ -62,7 +62,7 @@ func (n *apiNode) pod(name, uid, annotation string) *harness.Pod {
 
 func (n *apiNode) problem(words string) {
 	n.TB.Helper()
-	harness.Eventually(n.TB, 10*time.Second, func() error {
+	harness.Eventually(n.TB, time.Minute, func() error {
 		status, err := n.Status()
 		if err == nil && !strings.Contains(fmt.Sprint(status.Problems), words) {
 			err = fmt.Errorf("problems: %v, want %q", status.Problems, words)
@@ -124,13 +124,10 @@ func TestNumberedNode(t *testing.T) {
 // others are told to try again; and an agent that starts meanwhile is ready.
 func TestAPIServerIsAway(t *testing.T) {
 	n := newAPINode(t)
-	n.putNode(nil, ranges...)
-	n.WaitReady()
 	first, second := n.pod("first", "u1", "tap1/tap"), n.pod("second", "u2", "veth1/veth")
+	n.putNode(nil, ranges...)
+	n.WaitReady() // which it is when it has heard of both
 	result := first.MustAdd()
-	late := n.pod("late", "u3", "tap1/tap")
-	late.MustAdd() // so that the agent has heard of second
-	late.MustDel()
 	n.api.Stop()
 	n.problem("the API server has been away since")
 	second.MustAdd()
@@ -168,7 +165,7 @@ func TestAPIServerIsAway(t *testing.T) {
 
 	n.api.Start()
 	n.pod("new", "u5", "tap1/tap").MustAdd()
-	harness.Eventually(t, 20*time.Second, func() error {
+	harness.Eventually(t, time.Minute, func() error {
 		status, err := n.Status()
 		if err == nil && len(status.Problems) > 0 {
 			err = fmt.Errorf("problems: %v", status.Problems)
@@ -241,14 +238,14 @@ func TestRangesChange(t *testing.T) {
 	}
 	other.MustDel()
 	pod.MustDel()
-	harness.Eventually(t, waitForPod, func() error {
+	harness.Eventually(t, harness.Patience(waitForPod), func() error {
 		if left := n.Interfaces(); len(left) > 0 {
 			return fmt.Errorf("left: %v", left)
 		}
 		return nil
 	})
 	n.putNode(map[string]string{"any": "change"}, "10.244.9.0/24")
-	if !n.ReviveAgent(10 * time.Second) {
+	if !n.ReviveAgent(time.Minute) {
 		t.Fatal("the agent goes on with ranges that the cluster gave to others")
 	}
 	again := n.pod("again", "u3", "")

@@ -37,6 +37,9 @@ const (
 	inStub = "stub"
 )
 
+// upAgain has a renamed link up, if the agent has not removed it by then.
+const upAgain = "ip link set other up || ! ip link show other"
+
 // mutations alter one thing each.
 func mutations() []mutation {
 	var list []mutation
@@ -52,7 +55,7 @@ func mutations() []mutation {
 			mutation{i, inPod, "ip link set $IF mtu 1400", "has ends of different MTU"},
 			mutation{i, inPod, "ip link set $IF down", "is down"},
 			mutation{i, inPod, "ip link del $IF", "is missing"},
-			mutation{i, inPod, "ip link set $IF down; ip link set $IF name other; ip link set other up", "is missing"},
+			mutation{i, inPod, "ip link set $IF down; ip link set $IF name other; " + upAgain, "is missing"},
 			mutation{i, inNode, "ip neigh del $V4 dev $PORT", "lacks neighbor $V4 at the switch"},
 			mutation{i, inNode, "ip neigh change $V6 dev $PORT lladdr 02:00:00:00:00:01 nud permanent", "has MAC 02:00:00:00:00:01 for $V6 at the switch, not "},
 			mutation{i, inNode, "ip route del $V4/32", "lacks route $V4/32 at the switch"},
@@ -63,7 +66,7 @@ func mutations() []mutation {
 			mutation{i, inNode, "ip link set $PORT down", "is down at the switch"},
 			mutation{i, inNode, "ip link set $PORT group 0", "is not marked as this pod's at the switch"},
 			mutation{i, inNode, "ip link set $PORT alias other", "is not marked as this pod's at the switch"},
-			mutation{i, inNode, "ip link set $PORT down; ip link set $PORT name other; ip link set other up", "is missing"},
+			mutation{i, inNode, "ip link set $PORT down; ip link set $PORT name other; " + upAgain, "is missing"},
 			mutation{i, inNode, "ip link del $PORT", "is missing"},
 		)
 	}
@@ -79,8 +82,8 @@ func mutations() []mutation {
 		mutation{"tap1", inPod, "echo 1 >/proc/sys/net/ipv6/conf/tap1/disable_ipv6", "lacks address $V6/128"},
 		mutation{"tap2", inPod, "ip link set tap2 down", "is down"},
 		mutation{"veth2", inPod, "ip link del veth2", "is missing"},
-		mutation{"veth2", inPod, "ip link set veth2 down; ip link set veth2 name other; ip link set other up", "is missing"},
-		mutation{"tap2", inPod, "ip link set tap2 down; ip link set tap2 name other; ip link set other up", "is missing"},
+		mutation{"veth2", inPod, "ip link set veth2 down; ip link set veth2 name other; " + upAgain, "is missing"},
+		mutation{"tap2", inPod, "ip link set tap2 down; ip link set tap2 name other; " + upAgain, "is missing"},
 		mutation{"tap2", inStub, "ip link set $PORT mtu 1400", "has ends of different MTU"},
 		mutation{"veth2", inStub, "ip link del $PORT", "is missing"},
 	)
@@ -90,20 +93,21 @@ func mutations() []mutation {
 // and has CHECK wait for it to go on, so that CHECK looks before the agent's
 // repair, which waits a little for the event that may clear a suspicion. Where
 // the repair wins nevertheless, or CHECK looks into the midst of it, that is one
-// more attempt with another pod.
+// more attempt with another pod, ten times for a mutation.
 func TestCheckSeesMutations(t *testing.T) {
 	n := harness.Start(t, func(c *config.Config) { c.RepairInterval.Duration = time.Hour })
 	baseline := n.MustLook()
-	list, overtaken := mutations(), 0
+	list, overtaken, all := mutations(), 0, 0
 	for i := 0; i < len(list); i++ {
 		m, pod := list[i], n.Pod(mixed)
 		result := pod.MustAdd()
 		says := replacer(n, pod, result, m).Replace(m.says)
 		err := checkAfter(t, n, pod, script(n, pod, result, m))
 		if (err == nil || !strings.Contains(err.Error(), says)) && overtaken < 10 {
-			overtaken++
+			overtaken, all = overtaken+1, all+1
 			i--
 		} else {
+			overtaken = 0
 			expectRefused(t, err, cniwire.CodeMismatch, "default/"+pod.Name, ": "+m.iface+" ", says)
 			expectBrief(t, err)
 		}
@@ -114,7 +118,7 @@ func TestCheckSeesMutations(t *testing.T) {
 			t.Fatalf("%s in the %s", m.command, m.where)
 		}
 	}
-	t.Logf("mutations noticed: %d of %d; %d were being repaired before", len(list), len(list), overtaken)
+	t.Logf("mutations noticed: %d of %d; %d were being repaired before", len(list), len(list), all)
 }
 
 // checkAfter is CHECK right after a change.
@@ -192,6 +196,7 @@ func TestCheckSeesRelay(t *testing.T) {
 	expectRefused(t, err, cniwire.CodeMismatch, "default/"+pod.Name, ": tap1 is not held by the relay")
 	// The relay tells nobody of what it was asked to do: a comparison finds it.
 	n.RestartAgent()
+	harness.Eventually(t, harness.Patience(atOnce), pod.Check)
 	expectWired(t, pod, result)
 	pod.MustDel()
 	n.ExpectClean(baseline)

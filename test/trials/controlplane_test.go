@@ -71,7 +71,7 @@ func TestRealAPIServer(t *testing.T) {
 	uid := func(name string) string { return plane.Kubectl("get", "pod", name, "-o", "jsonpath={.metadata.uid}") }
 	a, b := n.Sandbox("a", uid("a")), n.Sandbox("b", uid("b"))
 	_, result := a.MustAdd(), b.MustAdd()
-	flow := harness.UDP(t, a.Netns, b.Netns, harness.IP(result, "tap1", 0), tapRate)
+	flow := harness.UDP(t, a.Netns, b.Netns, harness.IP(result, "tap1", 0), losslessRate)
 
 	plane.StopServer()
 	c := n.Sandbox("b", b.UID) // as after a crash of b's sandbox

@@ -90,7 +90,7 @@ func TestDamagedJournal(t *testing.T) {
 	live := flock{}
 	ends := live.add(n, 2, mixed)
 	veth := harness.UDP(t, ends[0].Netns, ends[1].Netns, harness.IP(live[ends[1]], "veth1", 0), 2000)
-	tap := harness.UDP(t, ends[0].Netns, ends[1].Netns, harness.IP(live[ends[1]], "tap1", 0), 2000)
+	tap := harness.UDP(t, ends[0].Netns, ends[1].Netns, harness.IP(live[ends[1]], "tap1", 0), losslessRate)
 	for range *rounds {
 		for _, d := range damages() {
 			passing := live.add(n, 2, pairOfTypes)

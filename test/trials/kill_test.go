@@ -171,7 +171,7 @@ func placesOf(t *testing.T, n *harness.Node, annotation string, act, undo func(*
 	act(pod)
 	if undo == nil {
 		// What follows a DEL passes places too.
-		harness.Eventually(t, 2*time.Second, func() error {
+		harness.Eventually(t, harness.Patience(waitForPod), func() error {
 			if len(n.Interfaces()) > 0 {
 				return os.ErrExist
 			}

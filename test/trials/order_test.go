@@ -31,12 +31,14 @@ func TestLateAddOfOldSandbox(t *testing.T) {
 	var left []*harness.Pod
 	for run := range *orders {
 		o := newOrder(n, run)
-		o.play()
+		if o.play(); o.failed != "" {
+			t.Fatalf("run %d: %s: %s", run, o, o.failed)
+		}
 		o.old.MustDel() // the runtime's last word on it
 		expectWired(t, o.young, o.result)
 		o.young.MustDel()
-		if o.failed != "" || t.Failed() {
-			t.Fatalf("run %d: %s: %s", run, o, o.failed)
+		if t.Failed() {
+			t.Fatalf("run %d: %s", run, o)
 		}
 		left = append(left, o.old, o.young)
 		if len(left) < 20 && run < *orders-1 {

@@ -39,7 +39,7 @@ func (n *apiNode) read(path string, into any) error {
 // expectStatus waits until a pod's annotation lists these interfaces.
 func (n *apiNode) expectStatus(pod, want string, limit time.Duration) {
 	n.TB.Helper()
-	harness.Eventually(n.TB, limit, func() error {
+	harness.Eventually(n.TB, harness.Patience(limit), func() error {
 		var object corev1.Pod
 		if err := n.read("namespaces/default/pods/"+pod, &object); err != nil {
 			return err
@@ -66,7 +66,7 @@ func (n *apiNode) expectStatus(pod, want string, limit time.Duration) {
 // expectEvents waits until these are a pod's Events.
 func (n *apiNode) expectEvents(pod string, want ...string) {
 	n.TB.Helper()
-	harness.Eventually(n.TB, soon, func() error {
+	harness.Eventually(n.TB, harness.Patience(soon), func() error {
 		var list corev1.EventList
 		if err := n.read("events", &list); err != nil {
 			return err
@@ -104,7 +104,7 @@ func TestUsersSeeWhatBecomesOfTheirPods(t *testing.T) {
 	const reason = `InterfaceRefused contivpp.io/custom-if: interface "tap1": type "Tap" is not known (want tap, veth or memif); did you mean "tap"?`
 	n.expectEvents("bad", reason)
 	good := n.pod("bad", "u2", "tap1/tap")
-	harness.Eventually(t, 15*time.Second, func() error {
+	harness.Eventually(t, time.Minute, func() error {
 		_, err := good.Add()
 		return err
 	})
@@ -119,15 +119,16 @@ func TestUsersSeeWhatBecomesOfTheirPods(t *testing.T) {
 // server was away longer than the agent.
 func TestTheNextAgentAnnotates(t *testing.T) {
 	n := newAPINode(t)
+	known, first := n.pod("web", "u1", "tap1/tap"), n.pod("first", "u2", "")
 	n.putNode(nil, "10.244.3.0/24")
-	n.WaitReady()
-	known := n.pod("web", "u1", "tap1/tap")
-	n.pod("first", "u2", "").MustAdd() // so that the agent has heard of web
+	n.WaitReady() // which it is when it has heard of both
+	first.MustAdd()
+	n.expectStatus("first", "polynic eth0 [10.244.3.2]", soon)
 	n.api.Stop()
 	known.MustAdd()
 	n.RestartAgent()
 	n.api.Start()
-	n.expectStatus("web", "polynic eth0 [10.244.3.3], polynic tap1 [10.244.3.4]", 30*time.Second)
+	n.expectStatus("web", "polynic eth0 [10.244.3.3], polynic tap1 [10.244.3.4]", time.Minute)
 	if patches := n.api.Requests("PATCH /api/v1/namespaces/default/pods/"); len(patches) > 2 {
 		t.Errorf("each pod is written once: %q", patches)
 	}

@@ -4,13 +4,13 @@
 package trials
 
 import (
-	"errors"
 	"testing"
 	"time"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/polynic/polynic/internal/inspect"
+	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/test/harness"
 )
 
@@ -34,16 +34,12 @@ type pair struct {
 func newPair(n *harness.Node) pair {
 	p := pair{a: n.Pod(mixed), b: n.Pod(mixed)}
 	p.resultA, p.result = p.a.MustAdd(), p.b.MustAdd()
-	for _, pod := range []*harness.Pod{p.a, p.b} {
-		// The kernel goes on with the link-local addresses for a while.
-		harness.Eventually(n.TB, 10*time.Second, func() error {
-			out, err := pod.Output("ip", "-6", "addr", "show", "tentative")
-			if err == nil && out != "" {
-				err = errors.New(out)
-			}
-			return err
-		})
+	own, err := netns.Own()
+	if err != nil {
+		n.TB.Fatal(err)
 	}
+	defer own.Close()
+	harness.WaitCalm(n.TB, own, p.a.Netns, p.b.Netns)
 	return p
 }
 
@@ -108,7 +104,7 @@ func TestAgentRestartsUnderTraffic(t *testing.T) {
 func expectUpFromTheFirst(n *harness.Node) {
 	n.TB.Helper()
 	var list []inspect.Interface
-	harness.Eventually(n.TB, 10*time.Second, func() (err error) {
+	harness.Eventually(n.TB, time.Minute, func() (err error) {
 		list, err = inspect.NewClient(n.Config.InspectSocket()).Interfaces(n.TB.Context())
 		return err
 	})
@@ -136,8 +132,9 @@ func TestRelayKilledUnderTraffic(t *testing.T) {
 		for range 5 {
 			tap := p.udp(t, "tap3", tapRate)
 			n.KillRelayWorker()
-			harness.Eventually(t, relayBack, func() error {
-				return p.a.Run("ping", "-n", "-c", "1", "-W", "0.05", "-I", "tap1", harness.IP(p.result, "tap3", 0))
+			// How long it took the flow tells, which ran meanwhile.
+			harness.Eventually(t, 20*time.Second, func() error {
+				return p.a.Run("ping", "-n", "-c", "1", "-W", "0.2", "-I", "tap1", harness.IP(p.result, "tap3", 0))
 			})
 			r := tap.Stop()
 			blocked := time.Duration(r.Lost()) * time.Second / tapRate

@@ -53,7 +53,7 @@ func TestAddWithoutFiles(t *testing.T) {
 // addWithin is ADD under a limit, which is lifted when it has ended, or waits.
 func addWithin(t *testing.T, pod *harness.Pod, lift func()) error {
 	t.Helper()
-	const patience = 500 * time.Millisecond
+	patience := harness.Patience(500 * time.Millisecond)
 	added := make(chan error, 1)
 	go func() {
 		_, err := pod.Add()

@@ -91,10 +91,7 @@ func TestSecondary(t *testing.T) {
 			if err != nil || (routes != "") != (first == "eth0") || strings.Contains(routes, "net") {
 				t.Errorf("default routes %q, %v", routes, err)
 			}
-			whole, err := p.Look()
-			if err != nil {
-				t.Fatal(err)
-			}
+			whole := p.MustLook()
 			n.Agent.Kill()
 			if err := os.Remove(n.Config.JournalFile()); err != nil {
 				t.Fatal(err)
@@ -126,7 +123,7 @@ func removeEach(t *testing.T, n *harness.Node, p *harness.Pod, names []string, b
 			}
 		}
 	}
-	harness.Eventually(t, waitForPod, func() error {
+	harness.Eventually(t, harness.Patience(waitForPod), func() error {
 		after, err := p.Look()
 		if err == nil && after != before {
 			err = fmt.Errorf("left in the pod:\n%s", cmp.Diff(strings.Split(string(before), "\n"), strings.Split(string(after), "\n")))

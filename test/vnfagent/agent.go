@@ -60,9 +60,9 @@ func (a *agent) resync(ctx context.Context, values map[string][]byte) {
 	w := a.read(values)
 	for name, p := range a.ports {
 		if i, ok := w.interfaces[name]; !ok || !reflect.DeepEqual(i, p.config) {
-			a.say("%s: removed", name)
 			p.close()
 			delete(a.ports, name)
+			a.say("%s: removed", name)
 		}
 	}
 	for name, i := range w.interfaces {
