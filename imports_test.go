@@ -26,14 +26,14 @@ type layer struct {
 func layers() []layer {
 	return []layer{
 		{"cmd/polynic-cni", []string{"api/cniwire"}, "the CNI binary knows nothing: it passes a request on"},
-		{"cmd/polynic-agent", []string{"internal/agent", "internal/config", "internal/inspect", "internal/release"}, "a program turns flags into a configuration and runs one package"},
+		{"cmd/polynic-agent", []string{"internal/agent", "internal/config", "internal/inspect", "internal/release", "internal/usage"}, "a program turns flags into a configuration and runs one package"},
 		{"cmd/polynic-relay", []string{"internal/relay", "internal/relay/keeper", "internal/relay/relayapi", "internal/release"}, "a program turns flags into a configuration and runs one package"},
 		{"cmd/polynic-etcd", []string{"internal/lab/etcd", "internal/release"}, "a program turns flags into a configuration and runs one package"},
 		{
 			"cmd/polynic-controller",
 			[]string{
 				"internal/config", "internal/controller", "internal/kube", "internal/publish/etcdconf", "internal/publish/ligato",
-				"internal/publish/store", "internal/release",
+				"internal/publish/store", "internal/release", "internal/usage",
 			},
 			"a program turns flags into a configuration and runs one package",
 		},
@@ -41,7 +41,7 @@ func layers() []layer {
 			"cmd/polynic",
 			[]string{
 				"api/...", "internal/lab/...", "internal/etcdcerts", "internal/inspect", "internal/install", "internal/manifest", "internal/explain",
-				"internal/preflight", "internal/release", "internal/vppcli",
+				"internal/preflight", "internal/release", "internal/usage", "internal/vppcli",
 			},
 			"the command line is a client: what it shows comes from the agent, what it does is done by the lab or for a node before and after the agent",
 		},
@@ -81,7 +81,7 @@ func layers() []layer {
 		{"internal/memifdir", []string{"internal/model"}, "a folder that is shared with a container is files and no more"},
 		{"internal/watch", []string{"api/podif", "internal/inventory", "internal/kube", "internal/manifest", "internal/model"}, "a source of pods fills the inventory and knows no consequence"},
 		{"internal/report", []string{"api/...", "internal/attach", "internal/model", "internal/openfiles"}, "what users are told comes from the pod path's words"},
-		{"internal/kube/fake", nil, "what stands in for the API server speaks HTTP and knows no client of ours"},
+		{"internal/kube/fake", []string{"test/port"}, "what stands in for the API server speaks HTTP and knows no client of ours"},
 		{"internal/kube", nil, "the API server's types stop with those who ask it"},
 		{"internal/inspect", []string{"api/podif", "internal/desired", "internal/model", "internal/unixsock"}, "inspection reads nouns and changes nothing"},
 		{
@@ -116,7 +116,7 @@ func layers() []layer {
 		{"internal/dataplane/drivertest", []string{"api/podif", "internal/dataplane", "internal/desired", "internal/model", "internal/plan", "test/..."}, "the suite knows the contract, not a driver"},
 		{"internal/dataplane/vpp/vpptest", []string{"internal/model", "internal/netns", "internal/nl", "test/need"}, "what stands in for VPP knows VPP's messages, and no driver of ours"},
 		{"internal/dataplane/linux/services", []string{"internal/dataplane", "internal/desired", "internal/model", "internal/netns", "internal/nl"}, "the table of services knows services, and no port"},
-		{"internal/dataplane/nodenet", []string{"internal/desired"}, "a node's rules and settings know no driver"},
+		{"internal/dataplane/nodenet", []string{"internal/desired", "internal/netns", "internal/nl"}, "a node's rules, settings and networks know no driver"},
 		{"internal/dataplane/vpp/vppapi", []string{"internal/dataplane", "internal/unixsock"}, "the connection to VPP knows messages, and not what they are for"},
 		{
 			"internal/dataplane/vpp",
@@ -153,10 +153,11 @@ func layers() []layer {
 		{"internal/netns", []string{"internal/model"}, "namespaces know their name and no more"},
 		{"internal/etcdcerts", nil, "certificates are made of random numbers alone"},
 		{"internal/install", []string{"internal/unixsock"}, "installing is files, and programs that are run"},
-		{"internal/preflight", []string{"internal/install", "internal/model", "internal/netns", "internal/nl", "internal/vppcli"}, "a look at a node knows what an installation needs, and changes nothing"},
+		{"internal/preflight", []string{"internal/dataplane/nodenet", "internal/install", "internal/model", "internal/netns", "internal/nl", "internal/vppcli"}, "a look at a node knows what an installation needs, and changes nothing"},
 		{"internal/vppcli", []string{"internal/unixsock"}, "what VPP tells people is text"},
 		{"internal/openfiles", nil, "a limit knows nobody who meets it"},
 		{"internal/release", nil, "a version is a word"},
+		{"internal/usage", nil, "a command line's errors are about nothing but the command line"},
 		{"internal/unixsock", nil, "sockets know no protocol of ours"},
 		{"internal/failpoint", nil, "a failpoint is nothing in a product's build"},
 
@@ -269,7 +270,7 @@ func TestModulesStayAtTheirPlace(t *testing.T) {
 		{"github.com/vishvananda/netlink/...", []string{"internal/nl", "internal/dataplane/linux/...", "internal/relay/...", "internal/lab/...", "test/..."}, "only what makes links knows netlink"},
 		{"google.golang.org/grpc/...", []string{"internal/deviceplugin/...", "internal/lab/kubelet", "internal/publish/...", "test/harness"}, "kubelet and etcd alone are spoken to by gRPC"},
 		{"go.fd.io/...", []string{"internal/dataplane/vpp/..."}, "no message of VPP's leaves its driver"},
-		{"github.com/spf13/cobra", []string{"cmd/polynic", "cmd/polynic-agent", "cmd/polynic-controller"}, "only programs with commands have use for it"},
+		{"github.com/spf13/cobra", []string{"cmd/polynic", "cmd/polynic-agent", "cmd/polynic-controller", "internal/usage"}, "only programs with commands have use for it"},
 	} {
 		for _, s := range sources(t) {
 			for _, imported := range imports(s) {

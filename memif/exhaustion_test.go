@@ -53,19 +53,20 @@ func TestSilentCrowd(t *testing.T) {
 	}
 	other := listen(t, memif.ListenConfig{})
 	add(t, other, memif.Config{})
-	var took []time.Duration
-	for range 20 {
-		start := time.Now()
-		slave := dial(t, other, memif.Config{})
-		connected(t, slave)
-		took = append(took, time.Since(start))
-		slave.Close()
-	}
-	if most := slices.Max(took); most > 500*time.Millisecond {
-		t.Errorf("a well-behaved slave elsewhere waited %v", most)
-	}
+	var most time.Duration // that a well-behaved slave elsewhere waits
+	within(t, 500*time.Millisecond, func() time.Duration {
+		most = 0
+		for range 20 {
+			start := time.Now()
+			slave := dial(t, other, memif.Config{})
+			connected(t, slave)
+			most = max(most, time.Since(start))
+			slave.Close()
+		}
+		return most
+	})
 	expectMemory(t, rss)
-	t.Logf("%d silent connects, %d turned away; slaves elsewhere waited %v at most", *connects, turnedAway, slices.Max(took))
+	t.Logf("%d silent connects, %d turned away; slaves elsewhere waited %v at most", *connects, turnedAway, most)
 }
 
 // residentMemory is what of this process's own memory is resident, in bytes:
@@ -99,7 +100,7 @@ func expectMemory(t *testing.T, before int) {
 // A crowd that goes makes room for those behind it.
 func TestSilentCrowdGoes(t *testing.T) {
 	nothingLeft(t)
-	l := listen(t, memif.ListenConfig{HandshakeTimeout: 50 * time.Millisecond})
+	l := listen(t, memif.ListenConfig{HandshakeTimeout: 300 * time.Millisecond})
 	master := add(t, l, memif.Config{})
 	for range 16 { // as many as the backlog holds
 		p, err := memiftest.Dial(l.Addr().String())
@@ -177,32 +178,34 @@ func TestGuessing(t *testing.T) {
 	l := listen(t, listening)
 	add(t, l, memif.Config{Secret: "right"})
 	address := l.Addr().String()
-	others := roundTrips(t)
 	rss, start := residentMemory(t), time.Now()
-	answers := map[memif.Reason]int{}
-	for i := range *guesses {
-		r, err := guess(address, strings.Repeat("x", i%24))
-		if err != nil {
-			t.Fatal(err)
+	tried, answers := 0, map[memif.Reason]int{}
+	within(t, 100*time.Millisecond, func() time.Duration {
+		others := roundTrips(t)
+		for i := range *guesses {
+			r, err := guess(address, strings.Repeat("x", i%24))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answers[r]++
+			if text := next(t, told).Err.Error(); strings.Contains(text, "right") {
+				t.Errorf("the secret is told: %s", text)
+			}
 		}
-		answers[r]++
-		if text := next(t, told).Err.Error(); strings.Contains(text, "right") {
-			t.Errorf("the secret is told: %s", text)
-		}
-	}
+		tried += *guesses
+		median, p99 := others()
+		t.Logf("%d wrong secrets: packets of others went there and back in %v at the median, %v at p99", *guesses, median, p99)
+		return p99
+	})
 	seconds := int(time.Since(start).Seconds())
 	if got := answers[memif.ErrSecret]; got < 5 || got > 5+seconds {
 		t.Errorf("%d secrets were looked at in %d s", got, seconds)
 	}
-	if got := answers[memif.ErrGuesses] + answers[memif.ErrSecret]; got != *guesses {
+	if got := answers[memif.ErrGuesses] + answers[memif.ErrSecret]; got != tried {
 		t.Errorf("answers: %v", answers)
 	}
 	expectMemory(t, rss)
-	median, p99 := others()
-	t.Logf("%d wrong secrets in %d s: %v; packets of others went there and back in %v at the median, %v at p99", *guesses, seconds, answers, median, p99)
-	if p99 > 100*time.Millisecond {
-		t.Errorf("others' packets took %v", p99)
-	}
+	t.Logf("%d wrong secrets in %d s: %v", tried, seconds, answers)
 	eventually(t, func() bool {
 		r, err := guess(address, "right")
 		return r == 0 && err == nil
@@ -214,11 +217,18 @@ func TestHandshakesAreLimited(t *testing.T) {
 	nothingLeft(t)
 	l := listen(t, memif.ListenConfig{})
 	address := l.Addr().String()
+	refused := func() (all uint64) {
+		for _, n := range l.Refused() {
+			all += n
+		}
+		return all
+	}
+	const least = 50 // so that there is something to limit
 	start := time.Now()
 	var running sync.WaitGroup
 	for range 4 {
 		running.Go(func() {
-			for time.Since(start) < time.Second {
+			for time.Since(start) < time.Second || refused() < least && time.Since(start) < patience {
 				if p, err := memiftest.Dial(address); err == nil {
 					_, _ = memiftest.Expect[memiftest.Hello](p)
 					_ = p.Send(memiftest.Init{Version: memiftest.Version, ID: 9})
@@ -229,11 +239,7 @@ func TestHandshakesAreLimited(t *testing.T) {
 	}
 	running.Wait()
 	l.Close()
-	var refused uint64
-	for _, n := range l.Refused() {
-		refused += n
-	}
-	if most := 32 + 100*time.Since(start).Seconds() + 8; refused < 50 || float64(refused) > most {
-		t.Errorf("%d handshakes in a second, want at most %.0f", refused, most)
+	if got, most := refused(), 32+100*time.Since(start).Seconds()+8; got < least || float64(got) > most {
+		t.Errorf("%d handshakes in %v, want %d to %.0f", got, time.Since(start), least, most)
 	}
 }

@@ -233,7 +233,11 @@ func TestHostileHandshakes(t *testing.T) {
 	for _, a := range attacks {
 		t.Run(a.name, func(t *testing.T) {
 			nothingLeft(t)
-			listening := memif.ListenConfig{HandshakeTimeout: 300 * time.Millisecond}
+			// Who is to be refused for what it says may take its time to say it.
+			listening := memif.ListenConfig{HandshakeTimeout: patience}
+			if a.want == memif.ErrTimeout {
+				listening.HandshakeTimeout = 300 * time.Millisecond
+			}
 			told := refusals(&listening)
 			l := listen(t, listening)
 			config := memif.Config{}

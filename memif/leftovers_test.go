@@ -64,17 +64,22 @@ func nothingLeft(t testing.TB) {
 	goroutines := goleak.IgnoreCurrent()
 	before := own(t)
 	t.Cleanup(func() {
-		// Descriptors are closed a moment after what held them has ended: also
-		// those of the runtime's poller.
-		var diff string
-		eventually(t, func() bool {
-			diff = cmp.Diff(before, own(t))
-			return diff == ""
-		}, func() string { return "left behind (-before +after):\n" + diff })
+		isAsBefore(t, before)
 		if err := goleak.Find(goroutines); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+// isAsBefore waits until this process has what it had before. Descriptors are closed
+// a moment after what held them has ended: also those of the runtime's poller.
+func isAsBefore(t testing.TB, before possessions) {
+	t.Helper()
+	var diff string
+	eventually(t, func() bool {
+		diff = cmp.Diff(before, own(t))
+		return diff == ""
+	}, func() string { return "left behind (-before +after):\n" + diff })
 }
 
 // eventually waits until something holds of which there is no event.

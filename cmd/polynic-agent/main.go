@@ -20,6 +20,7 @@ import (
 	"github.com/polynic/polynic/internal/agent"
 	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/release"
+	"github.com/polynic/polynic/internal/usage"
 )
 
 // version is set by the build.
@@ -80,6 +81,7 @@ configuration has an etcd, what pods of this node have there goes, too, if etcd 
 			return agent.Remove(cmd.Context(), options, cmd.OutOrStdout())
 		},
 	})
+	usage.Lead(root)
 	return root
 }
 

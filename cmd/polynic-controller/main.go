@@ -22,6 +22,7 @@ import (
 	"github.com/polynic/polynic/internal/publish/ligato"
 	"github.com/polynic/polynic/internal/publish/store"
 	"github.com/polynic/polynic/internal/release"
+	"github.com/polynic/polynic/internal/usage"
 )
 
 // version is set by the build.
@@ -63,6 +64,7 @@ func command() *cobra.Command {
 	root.Flags().StringVar(&o.namespace, "namespace", "", "namespace of the lease by which one of several leads (default $POD_NAMESPACE)")
 	root.Flags().StringVar(&o.health, "health", "", "address to answer probes at, such as :8081 (default none)")
 	root.Flags().StringVar(&o.level, "log-level", "info", "debug, info, warn or error")
+	usage.Lead(root)
 	return root
 }
 

@@ -36,6 +36,8 @@ func TestUserErrors(t *testing.T) {
 		want   string
 	}{
 		"no namespace": {"", nil, "--namespace is missing"},
+		"unknown flag": {"", []string{"--none"}, "unknown flag: --none; see `polynic-controller --help`"},
+		"unknown word": {"", []string{"leed"}, "see `polynic-controller --help`"},
 		"bad level":    {"", []string{"--log-level", "loud"}, `"loud"`},
 		"no file":      {"", []string{"--namespace", "a", "--config", filepath.Join(dir, "none.yaml")}, "none.yaml: no such file"},
 		"no pod":       {"", []string{"--namespace", "a"}, "this is no pod with a service account"},

@@ -61,9 +61,10 @@ func start(t *testing.T, ns *netns.Handle) *process {
 	})
 	p.client = relayapi.New(p.socket, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	t.Cleanup(p.client.Close)
-	if _, err := p.client.List(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	relaytest.Eventually(t, "the relay answers", 20*time.Second, func() bool {
+		_, err := p.client.List(t.Context())
+		return err == nil
+	})
 	return p
 }
 
@@ -78,7 +79,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 func (p *process) worker(t *testing.T) int {
 	t.Helper()
 	var pid int
-	relaytest.Eventually(t, "the relay has a worker", time.Second, func() bool {
+	relaytest.Eventually(t, "the relay has a worker", 20*time.Second, func() bool {
 		lists, err := filepath.Glob("/proc/" + strconv.Itoa(p.Process.Pid) + "/task/*/children")
 		if err != nil || len(lists) == 0 {
 			t.Fatalf("children of the relay: %v, %v", lists, err)
@@ -140,11 +141,11 @@ func TestUserErrors(t *testing.T) {
 		shell string // what precedes the program
 		want  string
 	}{
-		"unknown flag": {[]string{"--sockets", "x"}, "", "not defined: -sockets"},
+		"unknown flag": {[]string{"--sockets", "x"}, "", "not defined: -sockets; see `polynic-relay --help`"},
 		"bad level":    {append([]string{"--log-level", "loud"}, fine...), "", `"loud"`},
 		"no socket":    {[]string{"--state", dir}, "", "--socket is missing"},
 		"no state":     {[]string{"--socket", "s"}, "", "--state is missing"},
-		"argument":     {append(fine, "more"), "", `unexpected argument "more"`},
+		"argument":     {append(fine, "more"), "", "unexpected argument \"more\"; see `polynic-relay --help`"},
 		"socket in use": {
 			[]string{"--socket", running.socket, "--state", filepath.Join(dir, "state")},
 			"", "socket " + running.socket + ": somebody listens there already",

@@ -26,7 +26,7 @@ code is 1 if anything would be refused.
 
 Ranges are those of a lab's node; the flags of polynic lab up change them as they would there.`,
 		Example: "  polynic explain -f pod.yaml\n  polynic explain -f pod.yaml --eth0 tap --ip-family ipv4",
-		Args:    cobra.NoArgs,
+		Args:    noFiles,
 	}
 	filesFlag(command, &files)
 	networkFlags(command.Flags(), &settings)
@@ -66,7 +66,7 @@ func explained(cmd *cobra.Command, e *explain.Explainer, d manifest.Document, al
 	case d.Custom != nil:
 		return e.Custom(cmd.OutOrStdout(), d)
 	case d.Service != nil:
-		return true, e.Service(cmd.OutOrStdout(), d, all)
+		return e.Service(cmd.OutOrStdout(), d, all)
 	default:
 		return true, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,12 +31,14 @@ func newGet() *cobra.Command {
 func newGetInterfaces() *cobra.Command {
 	v := newNodeView()
 	command := &cobra.Command{
-		Use:     "interfaces [POD]",
-		Aliases: []string{"interface", "if"},
-		Short:   "Show the interfaces of pods",
+		Use:        "interfaces [POD]",
+		Aliases:    []string{"interface", "if"},
+		SuggestFor: []string{"pods", "pod", "po"},
+		Short:      "Show the interfaces of pods",
 		Long: `Show the pod interfaces that exist on the node of a lab, or on a real one (--agent). The state is up,
 down (planned, but not wholly there) or leaving. Wide adds the node, the name of the switch's end, the packets
-from the pod (RX) and to it (TX), and why an interface is down.
+from the pod (RX) and to it (TX), and why an interface is down, or what of its pod is not known; columns of which no interface has anything to
+say are left out.
 
 Of memif interfaces it shows the id and the application that is connected. Wide adds its rings, and how often
 its socket refused an application, or cut one off that offended against the protocol; the memifs of a container
@@ -69,55 +72,87 @@ have one socket. JSON has the rest, and the reasons.`,
 	return command
 }
 
-// writeInterfaces writes a table; where there are memif interfaces it says of them
-// who is connected.
+// column is one of a table of interfaces.
+type column struct {
+	title string
+	of    func(inspect.Interface) string
+	// blank is what else than a dash says nothing; a column of which no interface has
+	// anything to say is left out where isOptional.
+	blank      string
+	isOptional bool
+}
+
+// columns are those of the table. What only memifs have, or pods with agents of their
+// own, or what is wrong, is optional.
+func columns(format string) []column {
+	all := []column{
+		{title: "NAMESPACE", of: func(i inspect.Interface) string { return i.Namespace }},
+		{title: "POD", of: func(i inspect.Interface) string { return i.Pod }},
+		{title: "INTERFACE", of: func(i inspect.Interface) string { return i.Name }},
+		{title: "TYPE", of: func(i inspect.Interface) string { return i.Type.String() }},
+		{title: "NETWORK", of: func(i inspect.Interface) string { return i.Network }},
+		{title: "IPS", of: func(i inspect.Interface) string { return addresses(i.IPs) }},
+		{title: "MAC", of: func(i inspect.Interface) string { return i.MAC.String() }},
+		{title: "MTU", of: func(i inspect.Interface) string { return strconv.Itoa(i.MTU) }},
+		{title: "STATE", of: func(i inspect.Interface) string { return string(i.State) }},
+	}
+	memif := []column{
+		{title: "ID", of: func(i inspect.Interface) string { return memifID(i.Memif) }, isOptional: true},
+		{title: "APPLICATION", of: func(i inspect.Interface) string { return application(i.Memif) }, isOptional: true},
+	}
+	if format != "wide" {
+		return append(all, memif...)
+	}
+	all = append(all,
+		column{title: "NODE", of: func(i inspect.Interface) string { return i.Node }},
+		column{title: "PORT", of: func(i inspect.Interface) string { return cmp.Or(i.Port, "-") }})
+	return append(append(all, memif...),
+		column{title: "RINGS", of: func(i inspect.Interface) string { return rings(i.Memif) }, isOptional: true},
+		column{title: "RX", of: func(i inspect.Interface) string { return packets(i, func() uint64 { return i.Counters.RxPackets }) }},
+		column{title: "TX", of: func(i inspect.Interface) string { return packets(i, func() uint64 { return i.Counters.TxPackets }) }},
+		column{title: "REFUSED", of: func(i inspect.Interface) string { return refusals(i.Memif) }, blank: "0", isOptional: true},
+		column{title: "ETCD", of: func(i inspect.Interface) string { return publishedColumn(i.Published) }, isOptional: true},
+		column{title: "REASON", of: func(i inspect.Interface) string { return cmp.Or(oneLine(i.Reason), "-") }, isOptional: true},
+	)
+}
+
+// isShown reports whether the column has something to say of the interfaces.
+func (c column) isShown(rows []inspect.Interface) bool {
+	return !c.isOptional || slices.ContainsFunc(rows, func(i inspect.Interface) bool {
+		word := c.of(i)
+		return word != "-" && word != c.blank
+	})
+}
+
+// writeInterfaces writes a table.
 func writeInterfaces(w io.Writer, rows []inspect.Interface, format string) error {
-	isWide := format == "wide"
-	hasMemifs := slices.ContainsFunc(rows, func(i inspect.Interface) bool { return i.Memif != nil })
+	shown := slices.DeleteFunc(columns(format), func(c column) bool { return !c.isShown(rows) })
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	columns := []string{"NAMESPACE", "POD", "INTERFACE", "TYPE", "NETWORK", "IPS", "MAC", "MTU", "STATE"}
-	if isWide {
-		columns = append(columns, "NODE", "PORT")
-	}
-	if hasMemifs {
-		columns = append(columns, memifTitles(isWide)...)
-	}
-	hasPublished := slices.ContainsFunc(rows, func(i inspect.Interface) bool { return i.Published != nil })
-	if isWide {
-		columns = append(columns, "RX", "TX")
-		if hasMemifs {
-			columns = append(columns, "REFUSED")
+	line := func(word func(column) string) {
+		words := make([]string, len(shown))
+		for n, c := range shown {
+			words[n] = word(c)
 		}
-		if hasPublished {
-			columns = append(columns, "ETCD")
-		}
-		columns = append(columns, "REASON")
+		fmt.Fprintln(out, strings.Join(words, "\t"))
 	}
-	fmt.Fprintln(out, strings.Join(columns, "\t"))
+	line(func(c column) string { return c.title })
 	for _, i := range rows {
-		columns = []string{
-			i.Namespace, i.Pod, i.Name, i.Type.String(), i.Network, list(i.IPs), i.MAC.String(),
-			strconv.Itoa(i.MTU), string(i.State),
-		}
-		if isWide {
-			columns = append(columns, i.Node, i.Port)
-		}
-		if hasMemifs {
-			columns = append(columns, memifColumns(i.Memif)[:len(memifTitles(isWide))]...)
-		}
-		if isWide {
-			columns = append(columns, packets(i)...)
-			if hasMemifs {
-				columns = append(columns, refusals(i.Memif))
-			}
-			if hasPublished {
-				columns = append(columns, publishedColumn(i.Published))
-			}
-			columns = append(columns, cmp.Or(oneLine(i.Reason), "-"))
-		}
-		fmt.Fprintln(out, strings.Join(columns, "\t"))
+		line(func(c column) string { return c.of(i) })
 	}
 	return out.Flush()
+}
+
+// addresses are without the length of their prefixes where that is all there can be.
+func addresses(ips []netip.Prefix) string {
+	var words []string
+	for _, p := range ips {
+		word := p.String()
+		if p.IsSingleIP() {
+			word = p.Addr().String()
+		}
+		words = append(words, word)
+	}
+	return cmp.Or(strings.Join(words, ","), "-")
 }
 
 // publishedColumn says how what the pod's own agent is told stands.
@@ -135,35 +170,39 @@ func publishedColumn(p *inspect.Published) string {
 // oneLine is a text without the line breaks of several errors that were joined.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-func memifTitles(isWide bool) []string { //nolint:revive // the format is the parameter
-	titles := []string{"ID", "APPLICATION", "RINGS"}
-	if isWide {
-		return titles
-	}
-	return titles[:2]
-}
-
-// packets are those from the pod, and to it.
-func packets(i inspect.Interface) []string {
+// packets are those that were counted in a direction.
+func packets(i inspect.Interface, number func() uint64) string {
 	if i.Counters == nil {
-		return []string{"-", "-"}
+		return "-"
 	}
-	return []string{fmt.Sprint(i.Counters.RxPackets), fmt.Sprint(i.Counters.TxPackets)}
+	return strconv.FormatUint(number(), 10)
 }
 
-// memifColumns are what memifTitles names: rings are from and to the application.
-func memifColumns(m *inspect.Memif) []string {
+func memifID(m *inspect.Memif) string {
 	if m == nil {
-		return []string{"-", "-", "-"}
+		return "-"
 	}
-	application, rings := "not connected", "-"
-	if a := m.Application; a != nil {
-		application = cmp.Or(a.Name, "connected") // VPP does not tell who it is
-		if a.RingSize > 0 {
-			rings = fmt.Sprintf("%d+%d of %d", a.RxQueues, a.TxQueues, a.RingSize)
-		}
+	return strconv.FormatUint(uint64(m.ID), 10)
+}
+
+func application(m *inspect.Memif) string {
+	switch {
+	case m == nil:
+		return "-"
+	case m.Application == nil:
+		return "not connected"
+	default:
+		return cmp.Or(m.Application.Name, "connected") // VPP does not tell who it is
 	}
-	return []string{fmt.Sprint(m.ID), application, rings}
+}
+
+// rings are from and to the application.
+func rings(m *inspect.Memif) string {
+	if m == nil || m.Application == nil || m.Application.RingSize == 0 {
+		return "-"
+	}
+	a := m.Application
+	return fmt.Sprintf("%d+%d of %d", a.RxQueues, a.TxQueues, a.RingSize)
 }
 
 // refusals are how often an application was refused or cut off.

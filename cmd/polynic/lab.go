@@ -16,8 +16,10 @@ import (
 
 func newLab() *cobra.Command {
 	command := &cobra.Command{
-		Use:   "lab",
-		Short: "Run polynic on this machine with no cluster",
+		Use: "lab",
+		// What is typed of kubectl, and of the lab without its name.
+		SuggestFor: []string{"up", "down", "apply", "delete", "exec", "status", "demo"},
+		Short:      "Run polynic on this machine with no cluster",
 		Long: `The lab is a node that is a network namespace, with polynic's agent and relay on it, and a background
 process that plays kubelet: it reads pods from manifests, attaches them through the real CNI plugin, and
 runs their containers' commands as processes. Nothing is made in the machine's own network namespace.

@@ -32,7 +32,7 @@ ask for is put into the lab's etcd. Other kinds are named and skipped.`,
 		Example: `  sudo polynic lab apply -f pod.yaml
   sudo polynic lab apply -f manifests/ -f more.yaml
   cat pod.yaml | sudo polynic lab apply -f -`,
-		Args: cobra.NoArgs,
+		Args: noFiles,
 	}
 	stateFlag(command, &stateDir)
 	filesFlag(command, &files)
@@ -58,16 +58,29 @@ ask for is put into the lab's etcd. Other kinds are named and skipped.`,
 		if len(request.Pods)+len(request.ConfigMaps)+len(request.Customs)+len(request.Services) == 0 {
 			return cmp.Or(readErr, nothing(files))
 		}
-		err := lab.Apply(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr()))
-		if readErr == nil {
-			return said(err)
-		}
-		if errors.Is(err, lab.ErrRefused) {
-			return readErr // of what was refused the events told
-		}
-		return errors.Join(readErr, err)
+		return besides(readErr, lab.Apply(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())))
 	})
 	return command
+}
+
+// besides is what to say of work on what could be read, beside what could not.
+func besides(readErr, err error) error {
+	switch {
+	case readErr == nil:
+		return said(err)
+	case errors.Is(err, lab.ErrRefused):
+		return readErr // of what was refused the events told
+	default:
+		return errors.Join(readErr, err)
+	}
+}
+
+// noFiles has files given by their flag.
+func noFiles(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("give the file with -f: -f %s", args[0])
+	}
+	return nil
 }
 
 func filesFlag(command *cobra.Command, files *[]string) {

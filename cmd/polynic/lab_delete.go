@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 func newLabDelete() *cobra.Command {
 	var stateDir, namespace string
 	var files []string
+	var request lab.DeleteRequest
 	command := &cobra.Command{
 		Use:   "delete POD... | -f FILE...",
 		Short: "Delete pods, or what manifests have",
@@ -23,7 +25,7 @@ Containers have two seconds to end after SIGTERM, less where the pod says so. Wi
 services, config maps and CustomConfigurations of the manifests as well.`,
 		Example: `  sudo polynic lab delete multi-if-pod
   sudo polynic lab delete web -n shop
-  sudo polynic lab delete -f pod.yaml`,
+  sudo polynic lab delete -f pod.yaml --ignore-not-found`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if (len(args) == 0) == (len(files) == 0) {
 				return errors.New("give either pods or -f FILE")
@@ -34,20 +36,17 @@ services, config maps and CustomConfigurations of the manifests as well.`,
 	stateFlag(command, &stateDir)
 	command.Flags().StringVarP(&namespace, "namespace", "n", "default", "namespace of the pods that are named")
 	command.Flags().StringArrayVarP(&files, "file", "f", nil, "`file` or folder of manifests, - for the standard input; may be repeated")
+	command.Flags().BoolVar(&request.IgnoreNotFound, "ignore-not-found", false, "be content with what is not there")
 	command.RunE = action(func(cmd *cobra.Command, args []string) error {
-		request := lab.DeleteRequest{}
 		for _, pod := range args {
 			request.Pods = append(request.Pods, lab.Name{Namespace: namespace, Name: pod})
 		}
-		documents, err := readManifests(files, cmd.InOrStdin())
-		if err != nil {
-			return err
-		}
+		documents, readErr := readManifests(files, cmd.InOrStdin())
 		addNames(&request, documents)
 		if len(request.Pods)+len(request.ConfigMaps)+len(request.Customs)+len(request.Services) == 0 {
-			return nothing(files)
+			return cmp.Or(readErr, nothing(files))
 		}
-		return said(lab.Delete(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())))
+		return besides(readErr, lab.Delete(cmd.Context(), stateDir, request, teller(cmd.OutOrStdout(), cmd.ErrOrStderr())))
 	})
 	return command
 }

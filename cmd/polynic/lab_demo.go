@@ -19,7 +19,7 @@ func newLabDemo() *cobra.Command {
 		Long: `Start a lab of its own, run the pods of a manifest, show what they got, ping between every two of their
 interfaces, the node and the outside, take the lab down, and check that nothing is left.`,
 		Example: "  sudo polynic lab demo -f examples/two-pods.yaml",
-		Args:    cobra.NoArgs,
+		Args:    noFiles,
 	}
 	command.Flags().StringVarP(&file, "file", "f", "", "manifest `file` with the pods")
 	_ = command.MarkFlagRequired("file") // it exists

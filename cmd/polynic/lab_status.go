@@ -20,10 +20,11 @@ func newLabStatus() *cobra.Command {
 	var stateDir string
 	format := newFormat("json")
 	command := &cobra.Command{
-		Use:     "status",
-		Short:   "Show what there is of a lab, and what of it is alive",
-		Example: "  sudo polynic lab status\n  sudo nsenter --net=$(sudo polynic lab status -o json | jq -r .nodes[0].netns) ip route",
-		Args:    cobra.NoArgs,
+		Use:        "status",
+		SuggestFor: []string{"get", "ps", "pods"},
+		Short:      "Show what there is of a lab, and what of it is alive",
+		Example:    "  sudo polynic lab status\n  sudo nsenter --net=$(sudo polynic lab status -o json | jq -r .nodes[0].netns) ip route",
+		Args:       cobra.NoArgs,
 	}
 	stateFlag(command, &stateDir)
 	format.flag(command)
@@ -91,11 +92,12 @@ func workerNote(p lab.Proc) string {
 	return "child of the relay; last started again " + p.LastRestart.Local().Format(time.DateTime)
 }
 
+// etcdNote says where etcd serves, for this machine and as the agent has it.
 func etcdNote(endpoint *string) string {
 	if endpoint == nil {
 		return "it has not served yet"
 	}
-	return *endpoint
+	return *endpoint + ", on the node " + lab.EtcdAtNode
 }
 
 func alive(p lab.Proc) string {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/release"
+	"github.com/polynic/polynic/internal/usage"
 )
 
 // version is set by the build.
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string) int {
 		}
 		return codeError
 	default: // what cobra found wrong with the command line
-		fmt.Fprintf(os.Stderr, "polynic: %v; see `%s --help`\n", err, command.CommandPath())
+		fmt.Fprintln(os.Stderr, "polynic:", usage.Wrong(command, err))
 		return codeUsage
 	}
 }

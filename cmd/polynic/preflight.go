@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -26,12 +27,15 @@ changed. The exit code is 1 where polynic would not work; warnings are about wha
 		Args:    cobra.NoArgs,
 	}
 	format.flag(command)
+	pods, shares := []string(nil), texts(vpp.HostShares)
 	nodeFlags(command.Flags(), &config.Node)
 	command.Flags().StringVar(&config.KubeletDir, "kubelet-dir", config.KubeletDir, "kubelet's `folder`")
 	command.Flags().StringVar(&config.NetnsDir, "netns-dir", config.NetnsDir, "`folder` of the container runtime's network namespaces")
 	command.Flags().StringVar(&config.Root, "root", config.Root, "`folder` where the node's files are, for a container")
 	command.Flags().StringVar(&dataplane, "dataplane", dataplane, "what is to switch: linux, the kernel, or vpp")
 	command.Flags().StringVar(&vpp.CLISocket, "vpp-cli", vpp.CLISocket, "`socket` of VPP's command line")
+	command.Flags().StringSliceVar(&pods, "pods", nil, "`ranges` of this node's pods, to be compared with its networks")
+	command.Flags().StringSliceVar(&shares, "host-subnets", shares, "`ranges` of this node's link to VPP: its shares of network.hostSubnets")
 	command.RunE = action(func(cmd *cobra.Command, _ []string) error {
 		switch dataplane {
 		case "linux":
@@ -39,6 +43,13 @@ changed. The exit code is 1 where polynic would not work; warnings are about wha
 			config.VPP = &vpp
 		default:
 			return fmt.Errorf("--dataplane %q is not known (want linux or vpp)", dataplane)
+		}
+		var err error
+		if config.Pods, err = prefixes("--pods", pods); err != nil {
+			return err
+		}
+		if vpp.HostShares, err = prefixes("--host-subnets", shares); err != nil {
+			return err
 		}
 		findings := config.Run(cmd.Context())
 		write := writeFindings
@@ -54,6 +65,27 @@ changed. The exit code is 1 where polynic would not work; warnings are about wha
 		return nil
 	})
 	return command
+}
+
+func texts(list []netip.Prefix) []string {
+	var all []string
+	for _, p := range list {
+		all = append(all, p.String())
+	}
+	return all
+}
+
+// prefixes reads the ranges that a flag has.
+func prefixes(flag string, texts []string) ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, text := range texts {
+		p, err := netip.ParsePrefix(text)
+		if err != nil || p != p.Masked() {
+			return nil, fmt.Errorf("%s: %q is not a range such as 10.1.1.0/24", flag, text)
+		}
+		list = append(list, p)
+	}
+	return list, nil
 }
 
 func writeFindings(w io.Writer, findings []preflight.Finding) error {

@@ -134,6 +134,9 @@ func compose(o Options, kept kept, plane *plane, cluster *cluster, ranges []neti
 	if err != nil {
 		return nil, err
 	}
+	if err := compareNetworks(o.Log, node); err != nil {
+		return nil, err
+	}
 	mainType, err := o.Config.Eth0Type()
 	if err != nil {
 		return nil, err

@@ -5,10 +5,12 @@ package agent
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 
 	"github.com/polynic/polynic/internal/config"
+	"github.com/polynic/polynic/internal/dataplane/nodenet"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/ipam"
 	"github.com/polynic/polynic/internal/model"
@@ -106,6 +108,31 @@ func hostRanges(c config.Config, pods []netip.Prefix) ([]netip.Prefix, error) {
 		list = append(list, share)
 	}
 	return list, nil
+}
+
+// compareNetworks looks whether the node has the ranges already, for something else. A
+// link to VPP on top of a network that the node is in would take the node's packets to
+// that. Of pods each has a route of its own, so that what else is in their range is
+// told of, and no more.
+func compareNetworks(log *slog.Logger, node plan.Node) error {
+	networks, err := nodenet.Networks()
+	if err != nil {
+		return err
+	}
+	if node.Host != nil {
+		for _, a := range node.Host.Host {
+			if n, ok := nodenet.InTheWay(networks, a.Masked()); ok {
+				return fmt.Errorf("network.hostSubnets: %s, the node's share for its link to VPP, overlaps %s; choose another range", a.Masked(), n)
+			}
+		}
+	}
+	for _, r := range node.Default.Pods {
+		if n, ok := nodenet.InTheWay(networks, r); ok {
+			log.Warn("the range of this node's pods overlaps a network of the node; what is sent there may go astray",
+				slog.String("range", r.String()), slog.String("network", n.String()))
+		}
+	}
+	return nil
 }
 
 // inside is where pods are seen by their own addresses: in the cluster's ranges,

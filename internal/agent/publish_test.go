@@ -51,7 +51,7 @@ func TestEtcdIsOpenedOnceItCanBe(t *testing.T) {
 	pub.ID.ContainerID, pub.Config.Label = "c1", "vnf1"
 	refused := func(words string) {
 		t.Helper()
-		deadline := time.Now().Add(5 * time.Second)
+		deadline := time.Now().Add(20 * time.Second)
 		for {
 			brief, cancel := context.WithTimeout(t.Context(), time.Second)
 			err := p.Publish(brief, pub)
@@ -120,7 +120,7 @@ func mustBePublished(t *testing.T, p *published, pub attach.Publication) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(10 * time.Second); ; <-tick.C {
+	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
 		shown := p.of(model.Attachment{ID: pub.ID, MicroserviceLabel: pub.Config.Label})
 		if shown.State == "published" {
 			return
@@ -182,7 +182,7 @@ func TestWhatCannotBeSaidAnyMore(t *testing.T) {
 		t.Helper()
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
-		for deadline := time.Now().Add(10 * time.Second); there() != want; <-tick.C {
+		for deadline := time.Now().Add(20 * time.Second); there() != want; <-tick.C {
 			if time.Now().After(deadline) {
 				t.Fatalf("etcd has %s, want %s", there(), want)
 			}

@@ -54,16 +54,14 @@ func dropOwned(ctx context.Context, c config.Config) (labels []string, err error
 	}
 	defer func() { _ = client.Close() }() // nothing is done by it any more
 	s := store.New(client)
-	all, _, err := s.All(ctx)
+	own, _, err := s.Owned(ctx, store.Pod, c.NodeName)
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
-	for _, h := range all {
+	for _, h := range own {
 		if h.Broken != nil { // it may be this node's
 			errs = append(errs, h.Broken)
-		}
-		if h.Owner.Kind != store.Pod || h.Owner.Node != c.NodeName {
 			continue
 		}
 		if err := s.Drop(ctx, h.Label, h.Owner); err != nil {

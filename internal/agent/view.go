@@ -5,6 +5,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -106,6 +107,8 @@ func (a *agent) stateOf(att model.Attachment, name string) (state inspect.State,
 	}
 	stands, err := a.reconciler.InterfaceState(att.ID, name)
 	switch {
+	case stands == reconcile.Ready && att.NameOnly:
+		return inspect.StateUp, fmt.Sprintf("found without its record: %v, so it has neither its microservice label nor its services", attach.ErrNameOnly)
 	case stands == reconcile.Ready:
 		return inspect.StateUp, ""
 	case err != nil:

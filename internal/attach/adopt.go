@@ -113,8 +113,9 @@ func hosts(prefixes []netip.Prefix) []netip.Addr {
 	return list
 }
 
-// errNameOnly is why it is not known what is published for a sandbox.
-var errNameOnly = errors.New("it is not known whether the pod of its name is its own")
+// ErrNameOnly is why it is not known what is published for a sandbox that was read off
+// the dataplane.
+var ErrNameOnly = errors.New("it is not known whether the pod of its name is its own")
 
 // identify finds the pod of a sandbox, of which the dataplane tells the name alone:
 // another pod may have that by now, with the label that this one had. It is the

@@ -272,7 +272,7 @@ func (b *bench) expectEmpty() {
 // eventually tries until it succeeds.
 func (b *bench) eventually(try func() error) {
 	b.t.Helper()
-	deadline := time.After(2 * time.Second)
+	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {

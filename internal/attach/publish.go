@@ -143,7 +143,7 @@ func (a *Attacher) republish(attachments []model.Attachment) {
 		p, isWanted, err := a.publication(att)
 		switch {
 		case att.NameOnly && !att.Leaving:
-			a.config.Publisher.Keep(att.ID, errNameOnly)
+			a.config.Publisher.Keep(att.ID, ErrNameOnly)
 		case err != nil && att.Leaving: // by what is there of it, it is found
 		case err != nil:
 			a.config.Log.Warn("what is published for a pod stays as it is",

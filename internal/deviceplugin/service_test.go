@@ -126,7 +126,7 @@ func TestRefusedRequests(t *testing.T) {
 // Health follows the dataplane's, but not at once.
 func TestHealth(t *testing.T) {
 	n := newNode(t)
-	n.hold = 800 * time.Millisecond
+	n.hold = 2 * time.Second // so long that a busy machine comes to look within a part of it
 	n.startPlugin(t, "a boot")
 	n.startKubelet(t)
 	n.waitHealthy(t, 4)

@@ -39,6 +39,7 @@ type Explainer struct {
 	ranges   []netip.Prefix
 	node     plan.Node
 	labelled map[string]manifest.Document // the pod that has a microservice label
+	cluster  cluster                      // of the documents' services; empty until one is asked for
 }
 
 // New makes an explainer for the node of an agent's configuration.

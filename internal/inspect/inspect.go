@@ -59,7 +59,8 @@ type Interface struct {
 	// MTU in bytes, without the Ethernet header.
 	MTU   int   `json:"mtu"`
 	State State `json:"state"`
-	// Reason says why the State is down; empty otherwise.
+	// Reason says why the State is down, or what is not known of the pod of an
+	// interface that is up; empty otherwise.
 	Reason string `json:"reason"`
 	Node   string `json:"node"`
 	// Port is the name of the switch's end.

@@ -31,6 +31,8 @@ type DeleteRequest struct {
 	Customs    []Name `json:"customConfigurations,omitempty"`
 	Services   []Name `json:"services,omitempty"`
 	Pods       []Name `json:"pods,omitempty"`
+	// IgnoreNotFound has nothing said of what is not there.
+	IgnoreNotFound bool `json:"ignoreNotFound,omitempty"`
 }
 
 // Name names an object of the lab.

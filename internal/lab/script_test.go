@@ -70,6 +70,7 @@ func TestScripts(t *testing.T) {
 	need.Command(t, need.Kernel, "ping")
 	need.Command(t, need.Kernel, "ip")
 	need.Command(t, need.Kernel, "curl")
+	need.Command(t, need.Kernel, "busybox")
 	runScripts(t, "testdata/script")
 }
 

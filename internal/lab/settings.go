@@ -50,8 +50,8 @@ type Settings struct {
 // port, and that of the documents' service. The agent is told the first.
 func EtcdPorts() []int { return []int{2379, 32379} }
 
-// etcdAtNode is etcd as the agent sees it.
-const etcdAtNode = "http://127.0.0.1:2379"
+// EtcdAtNode is etcd as the agent sees it, from within the node: so its words have it.
+const EtcdAtNode = "http://127.0.0.1:2379"
 
 // DefaultSettings are those of a lab started without any.
 func DefaultSettings() Settings {
@@ -90,7 +90,7 @@ func (s Settings) Config(dir state.Dir) (config.Config, error) {
 	c.Network.Eth0 = s.Eth0
 	c.Network.TapQueues = s.TapQueues
 	if s.servesEtcd() {
-		c.Etcd.Endpoints = []string{etcdAtNode}
+		c.Etcd.Endpoints = []string{EtcdAtNode}
 	}
 	c.Services.Mode = s.Services
 	sockets := vpp.In(string(files)).Sockets()

@@ -101,6 +101,7 @@ func (d *decoder) single(o object, header metav1.TypeMeta) {
 		if !d.strict(o, core, header, document.Pod) || !d.named(o, header.Kind, &document.Pod.ObjectMeta) {
 			return
 		}
+		document.Warnings = labelled(o, document)
 	case "ConfigMap":
 		document.ConfigMap = &corev1.ConfigMap{}
 		if !d.strict(o, core, header, document.ConfigMap) || !d.named(o, header.Kind, &document.ConfigMap.ObjectMeta) {
@@ -114,6 +115,10 @@ func (d *decoder) single(o object, header metav1.TypeMeta) {
 	case "Service":
 		document.Service = &corev1.Service{}
 		if !d.strict(o, core, header, document.Service) || !d.named(o, header.Kind, &document.Service.ObjectMeta) {
+			return
+		}
+		if path, reason := PortFault(document.Service); path != "" {
+			d.fail(o.field(path), path+": "+reason)
 			return
 		}
 		document.Warnings = misplaced(o, document)

@@ -120,6 +120,7 @@ func TestRawIsTheObject(t *testing.T) {
 func TestExamples(t *testing.T) {
 	for file, want := range map[string][]string{
 		"multi-if-pod.yaml": {"default/multi-if-pod tap1/tap,veth1/veth"},
+		"service.yaml":      {"default/web-tap tap1/tap", "default/web-veth veth1/veth", "default/client "},
 		"two-pods.yaml":     {"default/one-pod tap1/tap,veth1/veth", "default/other-pod tap1/tap,veth1/veth"},
 	} {
 		data, err := os.Open("../../examples/" + file)
@@ -132,6 +133,9 @@ func TestExamples(t *testing.T) {
 		}
 		var got []string
 		for _, d := range documents {
+			if d.Pod == nil {
+				continue
+			}
 			a, problems := podif.FromAnnotations(d.Pod.Annotations)
 			if len(problems) > 0 {
 				t.Errorf("%s: %v", file, problems)

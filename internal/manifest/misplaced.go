@@ -44,6 +44,18 @@ func annotationKeys() []string {
 	return []string{podif.CustomIfAnnotation, podif.MicroserviceLabelAnnotation, podif.ServiceEndpointIfAnnotation}
 }
 
+// labelled warns of our annotations among a pod's labels, where nobody reads them.
+func labelled(o object, d Document) []string {
+	var warnings []string
+	for _, key := range annotationKeys() {
+		if _, is := d.Pod.Labels[key]; is {
+			warnings = append(warnings, fmt.Sprintf("%s: warning: the label %s has no effect; it is an annotation: move it to metadata.annotations",
+				o.field("metadata.labels."+key), key))
+		}
+	}
+	return warnings
+}
+
 // misplaced warns of our annotations on a workload itself, where they reach no
 // pod.
 func misplaced(o object, d Document) []string {

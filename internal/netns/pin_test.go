@@ -71,7 +71,7 @@ func TestPinnedOutOfSight(t *testing.T) {
 	if _, err := os.Lstat(path); !os.IsNotExist(err) {
 		t.Errorf("the mount point: %v, want none", err)
 	}
-	harness.Eventually(t, time.Second, func() error { // a thread ends right after its result is told
+	harness.Eventually(t, 20*time.Second, func() error { // a thread ends right after its result is told
 		tasks, err := filepath.Glob("/proc/self/task/*/ns/mnt")
 		for _, task := range tasks {
 			if ns, linkErr := os.Readlink(task); linkErr == nil && ns != own {

@@ -93,13 +93,22 @@ func parseNeighbor(data []byte) (n Neighbor, ok bool) {
 // Routes lists the routes of every table and both families that carry the
 // routing protocol number (RTM_GETROUTE).
 func (s *Socket) Routes(protocol uint8) ([]Route, error) {
+	return s.routes(protocol, func(r Route) bool { return r.Protocol == protocol }) // also where the kernel does not filter
+}
+
+// AllRoutes lists those of every table and both families, whoever made them.
+func (s *Socket) AllRoutes() ([]Route, error) {
+	return s.routes(unix.RTPROT_UNSPEC, func(Route) bool { return true })
+}
+
+func (s *Socket) routes(protocol uint8, take func(Route) bool) ([]Route, error) {
 	var all []Route
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		header := make([]byte, unix.SizeofRtMsg)
 		header[0], header[5] = family, protocol // rtm_family, rtm_protocol
 		routes, err := dump(s, newMessage(unix.RTM_GETROUTE, 0, header...), func(data []byte) (Route, bool) {
 			r, ok := parseRoute(data)
-			return r, ok && r.Protocol == protocol // also where the kernel does not filter
+			return r, ok && take(r)
 		})
 		if err != nil {
 			return nil, fmt.Errorf("list routes: %w", err)

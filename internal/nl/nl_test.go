@@ -131,7 +131,7 @@ func TestEventsOfOtherNamespaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer events.Close()
-	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
 	bridge(t, h, "here", 0)
 	bridge(t, inside, "there", 0)
@@ -182,7 +182,7 @@ func TestIgnoredEventsDoNotArrive(t *testing.T) {
 	if err := h.LinkDel(link); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
 	var seen []uint16
 	err = events.Run(ctx, func(e nl.Event) {
@@ -217,7 +217,7 @@ func TestLostEventsAreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
 	if err := events.Run(ctx, func(nl.Event) {}); !errors.Is(err, nl.ErrLost) {
 		t.Errorf("error %v, want ErrLost", err)

@@ -116,7 +116,7 @@ const (
 func (n Services) Resolve(f ServiceFacts) ResolvedService {
 	r := ResolvedService{Ref: f.Service.Ref, UID: f.Service.UID}
 	if f.Service.Headless() {
-		r.Left = "it is headless: clients ask its endpoints by themselves"
+		r.Left = "it has no address of its own (headless, or a name alone)"
 		return r
 	}
 	if !n.All && !f.redirected() {
@@ -126,12 +126,21 @@ func (n Services) Resolve(f ServiceFacts) ResolvedService {
 		for _, clusterIP := range f.Service.ClusterIPs {
 			p := n.port(f, port, clusterIP)
 			if r.Left == "" {
-				r.Refusals = append(r.Refusals, f.frontends(&p, port, clusterIP)...)
+				r.refuse(f.frontends(&p, port, clusterIP))
 			}
 			r.Ports = append(r.Ports, p)
 		}
 	}
 	return r
+}
+
+// refuse adds refusals; what holds in both families is said once.
+func (r *ResolvedService) refuse(refusals []ServiceRefusal) {
+	for _, refusal := range refusals {
+		if !slices.Contains(r.Refusals, refusal) {
+			r.Refusals = append(r.Refusals, refusal)
+		}
+	}
 }
 
 // Made lists what the switch gets.

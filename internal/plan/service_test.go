@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -147,7 +148,7 @@ func TestResolve(t *testing.T) {
 			"headless", with(func(s *model.Service) { s.ClusterIPs = nil }),
 			[]model.EndpointSlice{slice("here")},
 			false,
-			[]string{"left: it is headless: clients ask its endpoints by themselves"},
+			[]string{"left: it has no address of its own (headless, or a name alone)"},
 		},
 		{
 			"no backend", with(func(*model.Service) {}), nil, false,
@@ -254,7 +255,7 @@ func TestResolveWhatIsTaken(t *testing.T) {
 	}
 }
 
-// What the switch cannot serve is refused in its words, and the rest is served.
+// What the switch cannot serve is refused in its words, once for both families, and the rest is served.
 func TestResolveWhatTheSwitchCannot(t *testing.T) {
 	facts := plan.ServiceFacts{Service: web(), Unserved: func(s desired.Service) error {
 		if s.Key.Protocol == model.UDP {
@@ -263,7 +264,29 @@ func TestResolveWhatTheSwitchCannot(t *testing.T) {
 		return nil
 	}}
 	r := plan.Services{All: true}.Resolve(facts)
-	if len(r.Made()) != 2 || len(r.Refusals) != 2 || r.Refusals[0].String() != "port dns (53/UDP): this switch serves TCP alone" {
+	if len(r.Made()) != 2 || len(r.Refusals) != 1 || r.Refusals[0].String() != "port dns (53/UDP): this switch serves TCP alone" {
 		t.Errorf("made %v, refused %v", r.Made(), r.Refusals)
+	}
+}
+
+// As many addresses as an object of the API server can have cost what they are worth:
+// somebody who may make a service does not hold up those of others.
+func TestManyExternalAddresses(t *testing.T) {
+	const count = 100_000
+	s := web()
+	s.ExternalIPs = nil
+	for n := range count {
+		s.ExternalIPs = append(s.ExternalIPs, netip.AddrFrom4([4]byte{192, byte(n >> 16), byte(n >> 8), byte(n)}))
+	}
+	s.ExternalIPs = append(s.ExternalIPs, s.ExternalIPs[0])
+	began := time.Now()
+	claims := plan.ClaimsOf(s)
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	ofCluster := len(s.Ports) * len(s.ClusterIPs)
+	ofBalancer, ofNode := len(s.Ports), 2 // one port, in both families
+	if want := len(s.Ports)*count + ofCluster + ofBalancer + ofNode; len(claims) != want {
+		t.Errorf("%d claims, want %d", len(claims), want)
 	}
 }

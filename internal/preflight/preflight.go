@@ -8,6 +8,7 @@ package preflight
 
 import (
 	"context"
+	"net/netip"
 	"path/filepath"
 
 	"github.com/polynic/polynic/internal/install"
@@ -46,13 +47,18 @@ type Config struct {
 	NetnsDir string
 	// Proc is where processes are shown; mounts are those of process 1.
 	Proc string
+	// Pods are the ranges of the node's pods, where they are known.
+	Pods []netip.Prefix
 	// VPP is looked at where it is what switches; nil elsewhere.
 	VPP *VPP
 }
 
-// DefaultVPP is a VPP with its packages' configuration.
+// DefaultVPP is a VPP with its packages' configuration, on a node without a number.
 func DefaultVPP() VPP {
-	return VPP{CLISocket: "/run/vpp/cli.sock", Versions: []string{"25.10", "26.06"}}
+	return VPP{
+		CLISocket: "/run/vpp/cli.sock", Versions: []string{"25.10", "26.06"},
+		HostShares: []netip.Prefix{netip.MustParsePrefix("172.30.1.0/24"), netip.MustParsePrefix("fd00:172:30:1::/64")},
+	}
 }
 
 // Default is a node of whose files and folders nothing is unusual.
@@ -71,6 +77,7 @@ func (c Config) Run(ctx context.Context) []Finding {
 	findings = append(findings, kernel(ctx)...)
 	findings = append(findings, c.shared("namespaces of pods", c.NetnsDir), c.shared("namespaces of networks", c.RunDir))
 	findings = append(findings, c.plugins(), c.configurations(), c.kubelet(), c.contiv())
+	findings = append(findings, c.networks()...)
 	if c.VPP != nil {
 		findings = append(findings, c.vpp(ctx)...)
 	}

@@ -6,6 +6,7 @@ package preflight
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -19,6 +20,8 @@ import (
 type VPP struct {
 	// CLISocket is that of its command line (cli-listen).
 	CLISocket string
+	// HostShares are the node's shares of the ranges for its link to VPP.
+	HostShares []netip.Prefix
 	// Versions are those that polynic was tried with: 25.10, say.
 	Versions []string
 }

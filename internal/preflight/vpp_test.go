@@ -7,13 +7,16 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/polynic/polynic/internal/preflight"
 	"github.com/polynic/polynic/internal/unixsock"
+	"github.com/polynic/polynic/test/need"
 )
 
 // serveVPP answers commands at the socket of VPP's command line, as VPP does.
@@ -145,5 +148,63 @@ func TestVPP(t *testing.T) {
 				t.Errorf("%d findings of %d", seen, len(c.want))
 			}
 		})
+	}
+}
+
+// Ranges of which the node has something already are told of, and what to do.
+func TestNetworks(t *testing.T) {
+	need.Root(t)
+	for _, line := range []string{"link add lan type bridge", "link set lan up", "addr add 192.0.2.9/24 dev lan"} {
+		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v: %s", line, err, out)
+		}
+	}
+	t.Cleanup(func() { _ = exec.Command("ip", "link", "delete", "lan").Run() })
+	find := func(pods string, shares ...string) (found preflight.Finding) {
+		t.Helper()
+		config := node(t)
+		if pods != "" {
+			config.Pods = []netip.Prefix{netip.MustParsePrefix(pods)}
+		}
+		if len(shares) > 0 {
+			vpp := preflight.DefaultVPP()
+			vpp.HostShares = nil
+			for _, share := range shares {
+				vpp.HostShares = append(vpp.HostShares, netip.MustParsePrefix(share))
+			}
+			config.VPP = &vpp
+		}
+		for _, f := range config.Run(t.Context()) {
+			if f.Check == "networks of the node" {
+				found = f
+			}
+		}
+		return found
+	}
+	const check = "networks of the node"
+	for name, c := range map[string]struct{ got, want preflight.Finding }{
+		"nothing to compare": {find(""), preflight.Finding{}},
+		"good": {
+			find("10.1.1.0/24", "172.30.1.0/24", "fd00:172:30:1::/64"),
+			preflight.Finding{Check: check, Level: preflight.OK, Found: "none is in the way of 10.1.1.0/24 172.30.1.0/24 fd00:172:30:1::/64"},
+		},
+		"the link": {
+			find("10.1.1.0/24", "192.0.2.128/25"),
+			preflight.Finding{
+				Check: check, Level: preflight.Missing, Found: "192.0.2.128/25 is to be the node's link to VPP, and overlaps 192.0.2.9/24 of lan",
+				Advice: "choose another range for network.hostSubnets (--host-subnets looks at it)",
+			},
+		},
+		"pods": {
+			find("192.0.0.0/16"),
+			preflight.Finding{
+				Check: check, Level: preflight.Warning, Found: "192.0.0.0/16 is to be pods', and overlaps 192.0.2.9/24 of lan",
+				Advice: "choose another range for pods (network.subnets, or the cluster's), or take that away",
+			},
+		},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %+v\nwant %+v", name, c.got, c.want)
+		}
 	}
 }

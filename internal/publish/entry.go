@@ -70,7 +70,12 @@ type away struct {
 	reason   error
 	failures int
 	retry    time.Time // nothing is tried before
+	told     bool      // in the log
 }
+
+// startGrace is how long an etcd that has not answered yet may take to start: that is
+// no news then.
+const startGrace = 5 * time.Second
 
 // problem is what Config.Problem is to hear.
 type problem struct {

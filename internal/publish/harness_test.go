@@ -167,7 +167,7 @@ func difference(t *testing.T, client *clientv3.Client, claims []store.Claim) str
 }
 
 func everything(client *clientv3.Client) (map[string]string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	response, err := client.Get(ctx, "", clientv3.WithPrefix())
 	if err != nil {

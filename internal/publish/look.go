@@ -56,6 +56,9 @@ func (p *Publisher) lost(ctx context.Context, err error, began time.Time) {
 	now := time.Now()
 	if p.away.reason == nil {
 		p.away.since = began
+	}
+	if !p.away.told && (p.answered || now.Sub(p.away.since) >= startGrace) {
+		p.away.told = true
 		p.config.Log.WarnContext(ctx, "what pods' agents must know does not reach etcd", slog.Any("error", err))
 	}
 	p.away.reason = err
@@ -79,13 +82,18 @@ func (p *Publisher) lost(ctx context.Context, err error, began time.Time) {
 
 // back takes note that etcd answers. The caller holds p.mu.
 func (p *Publisher) back(ctx context.Context) {
+	p.answered = true
 	if p.away.reason == nil {
 		return
 	}
-	p.config.Log.InfoContext(ctx, "etcd answers again", slog.Duration("away", time.Since(p.away.since)))
+	lasted := time.Since(p.away.since)
+	if p.away.told {
+		p.config.Log.InfoContext(ctx, "etcd answers again", slog.Duration("away", lasted))
+	}
 	p.away = away{}
 	for _, e := range p.entries {
-		if errors.Is(e.err, store.ErrAway) {
+		// One that answers to some and not to others is left the pauses of each.
+		if errors.Is(e.err, store.ErrAway) && lasted >= firstRetry {
 			e.retry = time.Time{}
 		}
 	}
@@ -123,7 +131,7 @@ func (p *Publisher) lookLoop(ctx context.Context) {
 }
 
 // look asks etcd whether it has the records that were written, and what records
-// nobody claims. An error is that etcd is away.
+// nobody claims. An error is that it does not say.
 func (p *Publisher) look(ctx context.Context) error {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, attemptLimit)
@@ -133,9 +141,10 @@ func (p *Publisher) look(ctx context.Context) error {
 		return nil // and nothing was asked
 	}
 	same, err := p.config.Store.Unchanged(limited, marks)
-	var all []store.Holding
-	if err == nil && (prune || !same) {
-		all, _, err = p.config.Store.All(limited)
+	lost := err == nil && !same
+	var own []store.Holding
+	if err == nil && (prune || lost) {
+		own, _, err = p.config.Store.Owned(limited, p.config.Kind, p.config.Node)
 	}
 	if ctx.Err() != nil {
 		return nil
@@ -143,18 +152,21 @@ func (p *Publisher) look(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.prune = p.prune || prune && (err != nil || !p.restored)
-	if err != nil {
+	if errors.Is(err, store.ErrAway) {
 		p.lost(ctx, err, began)
 		return err
 	}
 	p.back(ctx)
-	if p.restored {
-		p.removeStrays(ctx, all)
+	switch {
+	case err != nil:
+		p.sayUnknown(ctx, 0, err)
+	case p.restored:
+		p.removeStrays(ctx, own)
 	}
-	if !same {
+	if lost {
 		p.recover(ctx, marks)
 	}
-	return nil
+	return err
 }
 
 // marks are the records as they were written last, and whether to prune, which is
@@ -192,16 +204,26 @@ func (p *Publisher) recover(ctx context.Context, looked []store.Mark) {
 	}
 }
 
+// sayUnknown says, once, why not all records are known, or how many cannot be read. The
+// caller holds p.mu.
+func (p *Publisher) sayUnknown(ctx context.Context, unreadable int, err error) {
+	if text := fmt.Sprint(unreadable, err); text != p.broken {
+		p.broken = text
+		p.config.Log.WarnContext(ctx, "it cannot be told whether etcd has something beside what is claimed",
+			slog.Int("unreadable", unreadable), slog.Any("error", err))
+	}
+}
+
+// maxTold is of how many records that cannot be read it is told why.
+const maxTold = 3
+
 // removeStrays removes what nobody claims, by entries that want nothing. The caller
 // holds p.mu.
-func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
+func (p *Publisher) removeStrays(ctx context.Context, own []store.Holding) {
 	var broken []error
-	for _, h := range all {
+	for _, h := range own {
 		if h.Broken != nil { // it may be anybody's
 			broken = append(broken, h.Broken)
-			continue
-		}
-		if h.Owner.Kind != p.config.Kind || h.Owner.Node != p.config.Node {
 			continue
 		}
 		ref := store.Claim{Owner: h.Owner, Label: h.Label}.Ref()
@@ -217,9 +239,8 @@ func (p *Publisher) removeStrays(ctx context.Context, all []store.Holding) {
 		}
 	}
 	notify(p.wake)
-	if text := fmt.Sprint(broken); len(broken) > 0 && text != p.broken {
-		p.broken = text
-		p.config.Log.WarnContext(ctx, "it cannot be told whether etcd has something beside what is claimed", slog.Any("error", errors.Join(broken...)))
+	if len(broken) > 0 {
+		p.sayUnknown(ctx, len(broken), errors.Join(broken[:min(len(broken), maxTold)]...))
 	}
 }
 

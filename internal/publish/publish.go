@@ -76,6 +76,8 @@ type Publisher struct {
 	kept map[store.Ref]error
 	busy int // how many are worked on
 	away away
+	// answered is set once etcd has answered.
+	answered bool
 	// watchDue is when those that are written and not watched will be; zero while
 	// there are none.
 	watchDue time.Time

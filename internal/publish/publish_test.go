@@ -273,10 +273,15 @@ func TestBrokenRecord(t *testing.T) {
 	a.stop()
 	next := run(t, "n1", client, nil)
 	next.Restored()
-	eventually(t, func() bool { all, _ := etcd.Everything(t, client); return len(all) == 1 }, next.text)
-	for _, log := range []string{a.text(), next.text()} {
-		if !strings.Contains(log, "level=WARN") || !strings.Contains(log, record) {
-			t.Errorf("the record is not told of:\n%s", log)
-		}
+	isTold := func(a *agent) bool {
+		log := a.text()
+		return strings.Contains(log, "level=WARN") && strings.Contains(log, record)
+	}
+	eventually(t, func() bool {
+		all, _ := etcd.Everything(t, client)
+		return len(all) == 1 && isTold(next)
+	}, next.text)
+	if !isTold(a) {
+		t.Errorf("the record is not told of:\n%s", a.text())
 	}
 }

@@ -48,7 +48,7 @@ func expect(t testing.TB, events <-chan relayapi.Event, kind relayapi.EventKind)
 			t.Fatalf("event %+v, want %s", e, kind)
 		}
 		return e
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatalf("no event, want %s", kind)
 		return relayapi.Event{}
 	}
@@ -169,5 +169,6 @@ func canary(t testing.TB, inner, outer *relaytest.Space) {
 
 func dies(t testing.TB, outer *relaytest.Space) {
 	t.Helper()
-	relaytest.Eventually(t, "the namespace dies", 2*time.Second, func() bool { return !outer.Has(t, "canary") })
+	// The kernel takes namespaces apart one after the other, also those of others.
+	relaytest.Eventually(t, "the namespace dies", 30*time.Second, func() bool { return !outer.Has(t, "canary") })
 }

@@ -62,8 +62,15 @@ func TestDPDKKilled(t *testing.T) {
 	c := newContainer(t)
 	c.dpdk(t, c.pod, 0, ",secret="+secret).Kill() // what is made once, is made now
 	gone := func() bool { return c.memifState(t, c.port.ID).Application == nil }
-	relaytest.Eventually(t, "it is gone", 5*time.Second, gone)
-	before := c.possessions(t)
+	relaytest.Eventually(t, "it is gone", 20*time.Second, gone)
+	before, same := c.possessions(t), 0 // its last file is closed a moment later
+	relaytest.Eventually(t, "nothing more of it goes", 20*time.Second, func() bool {
+		now := c.possessions(t)
+		if same++; !cmp.Equal(before, now) {
+			before, same = now, 0
+		}
+		return same == 20
+	})
 	var noticed []time.Duration
 	diff := ""
 	defer func() {
@@ -85,8 +92,8 @@ func TestDPDKKilled(t *testing.T) {
 		}
 		p.Kill()
 		begin := time.Now()
-		relaytest.Eventually(t, "its death is noticed", 5*time.Second, gone)
-		relaytest.Eventually(t, "all is as before", 5*time.Second, func() bool {
+		relaytest.Eventually(t, "its death is noticed", 20*time.Second, gone)
+		relaytest.Eventually(t, "all is as before", 20*time.Second, func() bool {
 			diff = cmp.Diff(before, c.possessions(t))
 			return diff == ""
 		})

@@ -62,7 +62,7 @@ func TestDPDKAnswersTheKernel(t *testing.T) {
 			c.network.Ping(t, podV4)
 		}
 		p.Kill()
-		relaytest.Eventually(t, "its death is noticed", 5*time.Second, func() bool {
+		relaytest.Eventually(t, "its death is noticed", 20*time.Second, func() bool {
 			s := c.memifState(t, c.port.ID)
 			return s.Application == nil && s.Ends["peer is gone"] > 0
 		})
@@ -102,7 +102,7 @@ func TestDPDKCountsWhatWeCount(t *testing.T) {
 	})
 	p.Do(t, "stop")
 	sent := p.Count(t, 0, "TX-packets")
-	relaytest.Eventually(t, "all packets have come", 5*time.Second, func() bool {
+	relaytest.Eventually(t, "all packets have come", 20*time.Second, func() bool {
 		s := c.memifState(t, c.port.ID)
 		return int(s.RxPackets) == sent && s.TwinTx+s.RxDrops == s.RxPackets
 	})
@@ -176,7 +176,7 @@ func TestSecretsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer wrong.Close()
-	relaytest.Eventually(t, "one is refused", 5*time.Second, func() bool { return len(c.memifState(t, "p").Refused) > 0 })
+	relaytest.Eventually(t, "one is refused", 20*time.Second, func() bool { return len(c.memifState(t, "p").Refused) > 0 })
 	port.MTU = 9000
 	c.attachMemifs(t, port)
 	state := fmt.Sprintf("%+v %v %#v %q", c.memifState(t, "p"), port, port, port.Secret)

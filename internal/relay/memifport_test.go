@@ -166,7 +166,7 @@ func TestNextRelayBringsMemifsBack(t *testing.T) {
 	for range 2 {
 		c.stop()
 		c.running = startRelay(t, c.cfg.StateDir)
-		relaytest.Eventually(t, "the application is back", 5*time.Second, func() bool {
+		relaytest.Eventually(t, "the application is back", 20*time.Second, func() bool {
 			return c.memifState(t, c.port.ID).Application != nil
 		})
 		c.pod.Ping(t, twinV4)

@@ -32,11 +32,11 @@ func (c *container) offend(t *testing.T, do func(*memiftest.Slave) error) {
 	if err := p.Handshake(); err != nil {
 		t.Fatal(err)
 	}
-	relaytest.Eventually(t, "it is connected", 5*time.Second, func() bool { return c.memifState(t, c.port.ID).Connects > before })
+	relaytest.Eventually(t, "it is connected", 20*time.Second, func() bool { return c.memifState(t, c.port.ID).Connects > before })
 	if err := do(p); err != nil {
 		t.Fatal(err)
 	}
-	relaytest.Eventually(t, "it is disconnected", 5*time.Second, func() bool {
+	relaytest.Eventually(t, "it is disconnected", 20*time.Second, func() bool {
 		s := c.memifState(t, c.port.ID)
 		var ends uint64
 		for _, n := range s.Ends {
@@ -78,7 +78,7 @@ func TestWhoOffendsIsTold(t *testing.T) {
 		if e.ID != c.port.ID || !strings.HasPrefix(e.Reason, want) {
 			t.Errorf("event %+v, want %q", e, want)
 		}
-		relaytest.Eventually(t, reason+" is counted", 5*time.Second, func() bool { return c.memifState(t, c.port.ID).Refused[reason] == 2 })
+		relaytest.Eventually(t, reason+" is counted", 20*time.Second, func() bool { return c.memifState(t, c.port.ID).Refused[reason] == 2 })
 		if s := c.memifState(t, c.port.ID); s.Ends[reason] != 2 || s.LastRefused != e.Reason {
 			t.Errorf("%s: ends %v, last %q, want %q", reason, s.Ends, s.LastRefused, e.Reason)
 		}

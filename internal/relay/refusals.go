@@ -40,8 +40,12 @@ func inNetns(inode uint64) func(memif.Candidate) error {
 
 // ended reports whether the process of a pidfd has ended (pidfd_open(2)).
 func ended(pidfd int) bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 0)
-	return n != 0 || err != nil
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return n != 0 || err != nil
+		}
+	}
 }
 
 // maxTold bounds how many processes of one socket are told of. All are counted.

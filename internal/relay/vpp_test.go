@@ -94,7 +94,7 @@ func (r *routed) connected(t testing.TB, limit time.Duration) {
 func TestVPPRoutesBetweenTaps(t *testing.T) {
 	r := newRouted(t, 2)
 	r.configure(t)
-	r.connected(t, 5*time.Second)
+	r.connected(t, 20*time.Second)
 	for _, addr := range []string{"10.80.0.1", "fd80:0::1", "10.80.1.2", "fd80:1::2"} {
 		r.pods[0].Ping(t, addr)
 	}
@@ -113,7 +113,7 @@ func TestVPPRoutesBetweenTaps(t *testing.T) {
 func TestVPPKilled(t *testing.T) {
 	r := newRouted(t, 2)
 	r.configure(t)
-	r.connected(t, 5*time.Second)
+	r.connected(t, 20*time.Second)
 	r.pods[0].Ping(t, "10.80.1.2")
 	for range 3 {
 		r.vpp.Kill()
@@ -134,12 +134,12 @@ func TestVPPKilled(t *testing.T) {
 func TestVPPHangs(t *testing.T) {
 	r := newRouted(t, 2)
 	r.configure(t)
-	r.connected(t, 5*time.Second)
+	r.connected(t, 20*time.Second)
 	r.pods[0].Ping(t, "10.80.1.2")
 	r.vpp.Hang()
 	drops := r.state(t, r.id(0)).Drops
 	sendUDP(t, r.pods[0], "10.80.1.2", 5000) // more than the ring takes
-	relaytest.Eventually(t, "what has no room is dropped", 5*time.Second, func() bool { return r.state(t, r.id(0)).Drops > drops })
+	relaytest.Eventually(t, "what has no room is dropped", 20*time.Second, func() bool { return r.state(t, r.id(0)).Drops > drops })
 	before := cpu(t)
 	timer := time.NewTimer(500 * time.Millisecond)
 	<-timer.C
@@ -158,7 +158,7 @@ func TestVPPHangs(t *testing.T) {
 func TestNextRelayFindsVPP(t *testing.T) {
 	r := newRouted(t, 2)
 	r.configure(t)
-	r.connected(t, 5*time.Second)
+	r.connected(t, 20*time.Second)
 	for range 3 {
 		r.stop()
 		r.running = startRelay(t, r.cfg.StateDir)
@@ -189,7 +189,7 @@ func TestVPPAndIdleTaps(t *testing.T) {
 func BenchmarkThroughVPP(b *testing.B) {
 	r := newRouted(b, 2)
 	r.configure(b)
-	r.connected(b, 5*time.Second)
+	r.connected(b, 20*time.Second)
 	var listener net.Listener
 	err := r.pods[1].Do(func() (err error) {
 		listener, err = (&net.ListenConfig{}).Listen(b.Context(), "tcp", "10.80.1.2:0")

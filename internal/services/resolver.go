@@ -28,7 +28,7 @@ type resolver struct {
 	// sliceOf is the service that a slice is of.
 	sliceOf   map[model.SliceName]model.ServiceRef
 	redirects map[podKey]map[string]model.Redirect // by who tells of it
-	claims    claims
+	claims    plan.Claims
 
 	made map[model.ServiceRef][]desired.Service
 	// rejected are services that the dataplane did not accept as they were then.
@@ -58,7 +58,7 @@ func newResolver(node plan.Services, unserved func(desired.Service) error) *reso
 		slices:    map[model.ServiceRef][]model.EndpointSlice{},
 		sliceOf:   map[model.SliceName]model.ServiceRef{},
 		redirects: map[podKey]map[string]model.Redirect{},
-		claims:    claims{},
+		claims:    plan.Claims{},
 		made:      map[model.ServiceRef][]desired.Service{},
 		dirty:     map[model.ServiceRef]bool{},
 		moved:     map[podKey]bool{},
@@ -70,9 +70,9 @@ func (r *resolver) putService(s model.Service) {
 	r.services[s.Ref] = s
 	r.dirty[s.Ref] = true
 	if known {
-		r.touch(r.claims.drop(old))
+		r.touch(r.claims.Drop(old))
 	}
-	r.touch(r.claims.add(s))
+	r.touch(r.claims.Add(s))
 }
 
 func (r *resolver) deleteService(ref model.ServiceRef) {
@@ -82,7 +82,7 @@ func (r *resolver) deleteService(ref model.ServiceRef) {
 	}
 	delete(r.services, ref)
 	r.dirty[ref] = true
-	r.touch(r.claims.drop(old))
+	r.touch(r.claims.Drop(old))
 }
 
 func (r *resolver) touch(refs []model.ServiceRef) {
@@ -180,7 +180,7 @@ func (r *resolver) redirect(of model.PodRef) (model.Redirect, bool) {
 }
 
 func (r *resolver) facts(s model.Service) plan.ServiceFacts {
-	f := plan.ServiceFacts{Service: s, Slices: r.slices[s.Ref], Holder: r.claims.holder, Unserved: r.refusal}
+	f := plan.ServiceFacts{Service: s, Slices: r.slices[s.Ref], Holder: r.claims.Holder, Unserved: r.refusal}
 	if len(r.redirects) > 0 {
 		f.Redirect = r.redirect
 	}

@@ -37,6 +37,10 @@ const (
 	slicesOnly    = servicesOnly + "," + discoveryv1.LabelServiceName + ",!" + redirectLabel
 )
 
+// OtherProxy is the proxy that a service names, which then resolves it and nobody
+// else; empty where it names none.
+func OtherProxy(s *corev1.Service) string { return s.Labels[proxyLabel] }
+
 // slicesOf is what the cluster has of a redirect: an endpoint slice for each of the
 // addresses. It is deleted with its pod.
 func slicesOf(r model.Redirect) []*discoveryv1.EndpointSlice {

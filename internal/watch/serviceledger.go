@@ -88,7 +88,7 @@ func (l *serviceLedger) set(file string, documents []manifest.Document) {
 	}
 	for _, d := range documents {
 		switch {
-		case d.Service != nil:
+		case d.Service != nil && OtherProxy(d.Service) == "":
 			name := podName{d.Service.Namespace, d.Service.Name}
 			l.services.put(file, name, selectedOf(d.Service))
 			l.dirty[name] = true

@@ -196,6 +196,12 @@ func TestServicesOfAFolder(t *testing.T) {
 	}
 	sink.expect(t, want)
 
+	// One that names another proxy is that proxy's.
+	write(t, dir, "service.yaml", strings.Replace(folderService, "namespace: shop", "namespace: shop, labels: {service.kubernetes.io/service-proxy-name: mesh}", 1))
+	sink.expect(t, map[string]string{})
+	write(t, dir, "service.yaml", folderService)
+	sink.expect(t, want)
+
 	if err := os.Remove(filepath.Join(dir, "service.yaml")); err != nil {
 		t.Fatal(err)
 	}

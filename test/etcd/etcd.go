@@ -8,7 +8,6 @@ package etcd
 
 import (
 	"context"
-	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/polynic/polynic/internal/publish/store"
+	"github.com/polynic/polynic/test/port"
 )
 
 // patience is how long a server may take until it serves.
@@ -104,15 +104,10 @@ func newServer(t testing.TB, scheme string) *Server {
 	return s
 }
 
-// address is one that nobody listens at.
+// address is one that nobody listens at, and nobody else does until the test ends.
 func address(t testing.TB, scheme string) url.URL {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return url.URL{Scheme: scheme, Host: l.Addr().String()}
+	return url.URL{Scheme: scheme, Host: port.Keep(t)}
 }
 
 // Start starts the server again, on the data that it has, and waits until it

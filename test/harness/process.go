@@ -8,13 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/netns"
+	"github.com/polynic/polynic/test/busy"
 )
 
 // Process is a program under test. Its standard error goes to a file that is
@@ -131,13 +131,7 @@ func Eventually(t testing.TB, limit time.Duration, condition func() error) {
 // Patience stretches a limit that holds for a machine of one's own by the load
 // per core: all namespaces of a machine share the kernel's one lock of network
 // devices, and others may be at it.
-func Patience(limit time.Duration) time.Duration {
-	var load float64
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
-		_, _ = fmt.Sscan(string(text), &load) // without a load it is the limit
-	}
-	return time.Duration(float64(limit) * max(1, load/float64(runtime.NumCPU())))
-}
+func Patience(limit time.Duration) time.Duration { return busy.Stretch(limit) }
 
 // Poll is Eventually for those who decide themselves what a failure means.
 func Poll(limit time.Duration, condition func() error) error {

@@ -19,7 +19,7 @@ import (
 // patience is how long an answer may take, and forbearance how long one is waited
 // for that should not come.
 const (
-	patience    = 3 * time.Second
+	patience    = 10 * time.Second
 	forbearance = 300 * time.Millisecond
 )
 

@@ -8,21 +8,21 @@ import (
 	"encoding/hex"
 	"strings"
 
+	"github.com/polynic/polynic/internal/dataplane/nodenet"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/nl"
 )
 
 // The marks of what is ours. docs/architecture.md lists them for people.
 const (
-	// protocol marks routes (rtm_protocol) and rules (FRA_PROTOCOL): 'P', a
-	// number that /etc/iproute2/rt_protos gives to nobody.
-	protocol = 80
+	// protocol marks routes, and rules (FRA_PROTOCOL).
+	protocol = nodenet.Protocol
 	// portGroup marks the switch ends of ports (IFLA_GROUP): "PN".
 	portGroup = 0x504e
 	// leavingGroup holds those that were cut off, until they are deleted.
 	leavingGroup = portGroup + 1
 	// aliasWord begins the alias (IFLA_IFALIAS) of every switch end.
-	aliasWord = "polynic"
+	aliasWord = nodenet.AliasWord
 	// cniWord begins the name of the CNI network in an alias; no pod's name has it.
 	cniWord = "cni:"
 	// networkWord begins that of the network, where the link's namespace does not

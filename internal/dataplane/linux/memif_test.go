@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -23,6 +24,7 @@ import (
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/netns"
 	"github.com/polynic/polynic/memif"
+	"github.com/polynic/polynic/test/harness"
 )
 
 const memifSecret = "bcdfghjklmnpqrstvwxz"
@@ -93,7 +95,7 @@ func (a *application) send(to []byte, kind uint16, packet []byte) {
 // receive waits for a frame, after its Ethernet header, that is the one.
 func (a *application) receive(what string, is func(kind uint16, packet []byte) bool) []byte {
 	a.t.Helper()
-	ctx, cancel := context.WithTimeout(a.t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(a.t.Context(), 20*time.Second)
 	defer cancel()
 	frame := make([]byte, memif.MaxPacket)
 	for {
@@ -217,10 +219,13 @@ func TestNobodyAnswersAtAMemifInTheStubNetwork(t *testing.T) {
 			t.Errorf("answered: %x", frame[:n])
 		}
 	}
-	all, err := w.driver.Memifs(t.Context())
-	if m := all[app.objects[0].Key()]; err != nil || m.RxPackets != 2 {
-		t.Errorf("told %+v, %v; want both frames taken", m, err)
-	}
+	harness.Eventually(t, 20*time.Second, func() error {
+		all, err := w.driver.Memifs(t.Context())
+		if m := all[app.objects[0].Key()]; err == nil && m.RxPackets != 2 {
+			err = fmt.Errorf("told %+v, want both frames taken", m)
+		}
+		return err
+	})
 }
 
 // A pod is no router, whatever the machine's settings are.
@@ -322,10 +327,13 @@ func TestMemifsAreTold(t *testing.T) {
 	}
 	app.send(broadcast, kindARP, app.arp(1, gateway4))
 	app.receive("ARP reply", func(kind uint16, p []byte) bool { return kind == kindARP && p[7] == 2 })
-	m := w.told(app)
-	if m.Application == nil || m.Application.Name != "test 1.0" || m.RxPackets != 1 || m.TxPackets == 0 {
-		t.Errorf("told %+v", m)
-	}
+	harness.Eventually(t, 20*time.Second, func() error { // the relay counts what it has sent
+		m := w.told(app)
+		if m.Application == nil || m.Application.Name != "test 1.0" || m.RxPackets != 1 || m.TxPackets == 0 {
+			return fmt.Errorf("told %+v", m)
+		}
+		return nil
+	})
 }
 
 // told is what the driver tells of the only memif.

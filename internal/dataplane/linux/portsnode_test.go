@@ -247,7 +247,7 @@ func TestPortsDrift(t *testing.T) {
 	} {
 		line = fmt.Sprintf(line, name)
 		run(t, line)
-		if !noticed(5 * time.Second) {
+		if !noticed(20 * time.Second) {
 			t.Fatalf("%q is not noticed", line)
 		}
 		found, err := n.driver.Observe(t.Context(), dataplane.Scope{Want: want})
@@ -348,7 +348,7 @@ func listenAt(t *testing.T, link int) (read func(payload string)) {
 	}
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	if err := errors.Join(unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: link}),
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5})); err != nil {
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 20})); err != nil {
 		t.Fatal(err)
 	}
 	return func(payload string) {
@@ -356,6 +356,9 @@ func listenAt(t *testing.T, link int) (read func(payload string)) {
 		frame := make([]byte, 2048)
 		for {
 			n, _, err := unix.Recvfrom(fd, frame, 0)
+			if errors.Is(err, unix.EINTR) { // as a child has ended
+				continue
+			}
 			if err != nil {
 				t.Fatalf("%q did not arrive at the link: %v", payload, err)
 			}

@@ -106,7 +106,7 @@ func TestPortsOfVPP(t *testing.T) {
 // tapsConnected waits until VPP has every tap.
 func (n *vppNode) tapsConnected() {
 	n.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for ; ; <-tick.C {

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package nodenet is what every dataplane has in the node's own network namespace:
-// one nftables table, and forwarding where it was off. Both are put back.
+// one nftables table, and forwarding where it was off. Both are put back. It tells what
+// networks the node has beside.
 package nodenet
 
 import (

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/polynic/polynic/internal/dataplane"
+	"github.com/polynic/polynic/internal/dataplane/nodenet"
 	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/model"
 	"github.com/polynic/polynic/internal/nl"
@@ -21,8 +22,8 @@ import (
 // two ends, VPP's and the node's, an alias, and routes' protocol number.
 const (
 	hostGroup, nodeGroup = 0x5050, 0x5051
-	hostAlias            = "polynic host-link"
-	protocol             = 80
+	hostAlias            = nodenet.AliasWord + " host-link"
+	protocol             = nodenet.Protocol
 )
 
 // peerName is VPP's end of the node's link: vpp1's is vpp2.

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/polynic/polynic/test/port"
 )
 
 // Server is an API server that listens on loopback. All methods may be called
@@ -44,7 +46,7 @@ type Server struct {
 // New starts a server that has nothing. It ends with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{t: t, address: "127.0.0.1:0", objects: map[string]object{}, news: make(chan struct{}), version: 1}
+	s := &Server{t: t, address: port.Keep(t), objects: map[string]object{}, news: make(chan struct{}), version: 1}
 	s.Start()
 	t.Cleanup(s.Stop)
 	return s

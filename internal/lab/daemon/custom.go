@@ -77,7 +77,7 @@ func (d *Daemon) removeCustom(ctx context.Context, name lab.Name) error {
 			return err
 		}
 		if len(labels) == 0 {
-			return errors.New("there is no such CustomConfiguration")
+			return absent("CustomConfiguration")
 		}
 		for label, o := range labels {
 			if err := s.Drop(ctx, label, o); err != nil {

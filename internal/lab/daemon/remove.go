@@ -14,28 +14,39 @@ import (
 	"github.com/polynic/polynic/internal/lab"
 )
 
+// absent is the error of an object of a kind that is not there; that of a pod is
+// lab.ErrNoPod.
+type absent string
+
+func (a absent) Error() string { return "there is no such " + string(a) }
+
 // remove removes pods, services, ConfigMaps and CustomConfigurations, and tells how
 // each fared.
 func (d *Daemon) remove(ctx context.Context, request lab.DeleteRequest, tell func(lab.Event)) {
+	fared := func(object string, err error) {
+		_, isAbsent := errors.AsType[absent](err)
+		if !request.IgnoreNotFound || !isAbsent && !errors.Is(err, lab.ErrNoPod) {
+			tell(outcome(object, "deleted", "not deleted", err))
+		}
+	}
 	eachPod(request.Pods, func(name lab.Name) {
 		began := time.Now()
 		err := d.removePod(ctx, name)
 		d.logVerb(ctx, "delete", name, began, err)
-		tell(outcome("pod "+name.String(), "deleted", "not deleted", err))
+		fared("pod "+name.String(), err)
 	})
 	for _, name := range request.Services {
-		tell(outcome("service "+name.String(), "deleted", "not deleted", d.removeService(name)))
+		fared("service "+name.String(), d.removeService(name))
 	}
 	for _, name := range request.ConfigMaps {
 		err := os.Remove(d.Dir.ConfigMap(name.Namespace, name.Name))
 		if errors.Is(err, os.ErrNotExist) {
-			err = errors.New("there is no such ConfigMap")
+			err = absent("ConfigMap")
 		}
-		tell(outcome("configmap "+name.String(), "deleted", "not deleted", err))
+		fared("configmap "+name.String(), err)
 	}
 	for _, name := range request.Customs {
-		err := d.removeCustom(ctx, name)
-		tell(outcome("customconfiguration "+name.String(), "deleted", "not deleted", err))
+		fared("customconfiguration "+name.String(), d.removeCustom(ctx, name))
 	}
 }
 

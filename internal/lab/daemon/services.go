@@ -95,7 +95,7 @@ func (d *Daemon) removeService(name lab.Name) error {
 	defer d.services.Unlock()
 	err := os.Remove(d.serviceFile(name))
 	if errors.Is(err, os.ErrNotExist) {
-		return errors.New("there is no such service")
+		return absent("service")
 	}
 	return err
 }

@@ -111,8 +111,12 @@ func parseStart(stat string) (uint64, error) {
 // hasEnded reports whether the process has; its pidfd is readable then
 // (pidfd_open(2)).
 func hasEnded(fd int) bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
-	return err == nil && n == 1
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return err == nil && n == 1
+		}
+	}
 }
 
 // Alive reports whether the process runs.

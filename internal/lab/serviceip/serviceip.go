@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/polynic/polynic/internal/manifest"
 )
 
 // The ranges of which services get what they do not name: those that are usual in
@@ -63,15 +65,9 @@ func (c *Cluster) Complete(s *corev1.Service) error {
 		if p.Protocol == "" {
 			p.Protocol = corev1.ProtocolTCP
 		}
-		if p.Port < 1 || p.Port > 65535 {
-			return fmt.Errorf("spec.ports[%d].port: %d is not between 1 and 65535", n, p.Port)
-		}
-		if len(s.Spec.Ports) > 1 && p.Name == "" {
-			return fmt.Errorf("spec.ports[%d].name: is required where there are several ports", n)
-		}
 	}
-	if len(s.Spec.Ports) == 0 && s.Spec.Type != corev1.ServiceTypeExternalName && s.Spec.ClusterIP != corev1.ClusterIPNone {
-		return fmt.Errorf("spec.ports: at least one is required")
+	if path, reason := manifest.PortFault(s); path != "" {
+		return fmt.Errorf("%s: %s", path, reason)
 	}
 	if err := c.giveAddresses(s); err != nil {
 		return err

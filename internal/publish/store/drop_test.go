@@ -4,8 +4,10 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,7 +47,7 @@ func TestDropWhereTheRecordIsBroken(t *testing.T) {
 			if diff := cmp.Diff(want, w.config(t, "vnf1")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			all, _, err := w.store.All(t.Context())
+			all, _, err := w.store.Owned(t.Context(), store.Custom, "")
 			if err != nil || len(all) != 2 {
 				t.Fatalf("records are %v, %v", all, err)
 			}
@@ -71,7 +73,31 @@ func TestRecordThatIsNotOurs(t *testing.T) {
 	if err := w.store.Drop(t.Context(), "vnf1", pod("a", "n1")); !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("that nothing can be removed is said as %v", err)
 	}
-	if all, _, err := w.store.Owned(t.Context(), store.Custom, ""); err != nil || len(all) != 1 || all[0].Owner != custom("c") {
+	all, _, err := w.store.Owned(t.Context(), store.Custom, "")
+	readable := slices.DeleteFunc(slices.Clone(all), func(h store.Holding) bool { return h.Broken != nil })
+	if err != nil || len(all) != 3 || len(readable) != 1 || readable[0].Owner != custom("c") {
 		t.Errorf("the records are %v, %v", all, err)
+	}
+}
+
+// A key of a pod that went, which somebody had removed and the pod's agent still wrote
+// again, goes with the others.
+func TestLastRepairOfTheDead(t *testing.T) {
+	w := newWorld(t)
+	a := claim(pod("a", "n1"), "vnf1", "1=a", "2=a", "3=a")
+	w.put(t, a, nil)
+	if _, err := w.client.Delete(t.Context(), a.Items[2].Key); err != nil {
+		t.Fatal(err)
+	}
+	b := claim(pod("b", "n2"), "vnf1", "1=b")
+	written := w.put(t, b, func(ctx context.Context, _ store.Owner) (bool, error) {
+		_, err := w.store.Mend(ctx, a, nil) // after it was looked what there is
+		return false, err
+	})
+	if same, err := w.store.Unchanged(t.Context(), []store.Mark{written.Mark}); err != nil || !same {
+		t.Errorf("what was just written is not as it was: %v", err)
+	}
+	if diff := cmp.Diff(values(b), w.config(t, "vnf1")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -5,6 +5,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -13,7 +14,7 @@ import (
 const (
 	// maxCompares is how many comparisons etcd takes at once.
 	maxCompares = 128
-	// page is how many records are asked for at once.
+	// page is how many records are asked for at once; fewer where these are too large.
 	page = 500
 )
 
@@ -28,21 +29,20 @@ type Holding struct {
 }
 
 // Owned lists what the records say: of pods, all of a node; of
-// CustomConfigurations, whose node is empty, all. What cannot be read is not among
-// them. The revision is the one at which
-// that was so.
+// CustomConfigurations, whose node is empty, all. A record that cannot be read is
+// among them, for it may be anybody's. A record's key is its label's, whose nobody can
+// tell, so all are read, and only these kept. The revision is the one at which that
+// was so. Errors are ErrAway and ctx's.
 func (s *Store) Owned(ctx context.Context, kind Kind, node string) ([]Holding, int64, error) {
-	all, revision, err := s.All(ctx)
-	return slices.DeleteFunc(all, func(h Holding) bool { return h.Broken != nil || h.Owner.Kind != kind || h.Owner.Node != node }), revision, err
-}
-
-// All lists what every record says, those that cannot be read among them. Errors are ErrAway and ctx's.
-func (s *Store) All(ctx context.Context) ([]Holding, int64, error) {
-	var all []Holding
-	revision, from := int64(0), recordRoot
+	var own []Holding
+	revision, from, limit := int64(0), recordRoot, int64(page)
 	for {
 		response, err := s.get(ctx, "list the records", from,
-			clientv3.WithRange(clientv3.GetPrefixRangeEnd(recordRoot)), clientv3.WithLimit(page), clientv3.WithRev(revision))
+			clientv3.WithRange(clientv3.GetPrefixRangeEnd(recordRoot)), clientv3.WithLimit(limit), clientv3.WithRev(revision))
+		if errors.Is(err, ErrTooLarge) && limit > 1 {
+			limit /= 2
+			continue
+		}
 		if err != nil {
 			return nil, 0, err
 		}
@@ -54,11 +54,13 @@ func (s *Store) All(ctx context.Context) ([]Holding, int64, error) {
 			if h.Broken != nil {
 				h.Owner, h.Keys = Owner{}, nil
 			}
-			all = append(all, h)
+			if h.Broken != nil || h.Owner.Kind == kind && h.Owner.Node == node {
+				own = append(own, h)
+			}
 			from = r.key + "\x00"
 		}
 		if !response.More {
-			return all, revision, nil
+			return own, revision, nil
 		}
 	}
 }

@@ -223,7 +223,11 @@ func (m *machine) compare(t *rapid.T) {
 	if diff := cmp.Diff(m.want, got); diff != "" {
 		t.Fatalf("(-want +got):\n%s", diff)
 	}
-	records, _, err := m.store.All(context.Background())
+	pods, _, err := m.store.Owned(context.Background(), store.Pod, "n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	customs, _, err := m.store.Owned(context.Background(), store.Custom, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +237,7 @@ func (m *machine) compare(t *rapid.T) {
 			want[fmt.Sprint(label, h.owner)] = slices.Sorted(maps.Keys(h.keys))
 		}
 	}
-	for _, r := range records {
+	for _, r := range slices.Concat(pods, customs) {
 		has[fmt.Sprint(r.Label, r.Owner)] = r.Keys
 	}
 	if diff := cmp.Diff(want, has, equalEmpty()); diff != "" {

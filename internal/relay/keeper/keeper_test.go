@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -123,22 +124,25 @@ func TestWorkerIsStartedAgainAtOnce(t *testing.T) {
 	if want := "after 0 0001-01-01"; first != want {
 		t.Errorf("the first worker is told %q, want %q", first, want)
 	}
+	var took []time.Duration
 	for n := range 3 {
 		begin := time.Now()
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		next, words := w.next(t)
-		if want := fmt.Sprint("after ", n+1, " ", time.Now().UTC().Format(time.DateOnly)); words != want {
-			t.Errorf("it is told %q, want %q", words, want)
+		took = append(took, time.Since(begin))
+		today := fmt.Sprint("after ", n+1, " ", time.Now().UTC().Format(time.DateOnly))
+		if before := fmt.Sprint("after ", n+1, " ", begin.UTC().Format(time.DateOnly)); words != today && words != before {
+			t.Errorf("it is told %q, want %q", words, today)
 		}
 		if next == pid {
 			t.Errorf("worker %d came back from the dead", pid)
 		}
-		if took := time.Since(begin); took > 200*time.Millisecond {
-			t.Errorf("the next worker came after %v", took)
-		}
 		pid = next
+	}
+	if slices.Min(took) > 200*time.Millisecond { // a pause would be there each time
+		t.Errorf("the next workers came after %v", took)
 	}
 	result := make(chan error, 1)
 	go func() { result <- stop() }()
@@ -195,7 +199,11 @@ func TestWorkerDiesWithItsKeeper(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	ended := []unix.PollFd{{Fd: int32(worker), Events: unix.POLLIN}}
-	if n, err := unix.Poll(ended, 2000); n != 1 {
+	n, err := unix.Poll(ended, 10_000)
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Poll(ended, 10_000)
+	}
+	if n != 1 {
 		_ = unix.PidfdSendSignal(worker, unix.SIGKILL, nil, 0)
 		t.Fatalf("worker %d outlives its keeper: %v", pid, err)
 	}

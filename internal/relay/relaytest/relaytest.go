@@ -150,7 +150,7 @@ func (s *Space) Ping(t testing.TB, addr string) {
 	t.Helper()
 	var out []byte
 	err := s.Do(func() (err error) {
-		out, err = exec.CommandContext(t.Context(), "ping", "-c1", "-W2", addr).CombinedOutput()
+		out, err = exec.CommandContext(t.Context(), "ping", "-c1", "-W10", addr).CombinedOutput()
 		return err
 	})
 	if err != nil {

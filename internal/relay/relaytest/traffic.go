@@ -46,7 +46,7 @@ func Transfer(t testing.TB, from, to *Space, listen string, size int64) {
 	group.Go(func() error {
 		conn, err := from.DialTCP(t.Context(), listener.Addr().String())
 		if err != nil {
-			return err
+			return errors.Join(err, listener.Close()) // or it would be waited for
 		}
 		defer conn.Close()
 		source := rand.NewChaCha8([32]byte{1})
@@ -65,7 +65,7 @@ func Transfer(t testing.TB, from, to *Space, listen string, size int64) {
 func (s *Space) DialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	var conn net.Conn
 	err := s.Do(func() (err error) {
-		conn, err = (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", addr)
+		conn, err = (&net.Dialer{Timeout: 20 * time.Second}).DialContext(ctx, "tcp", addr)
 		return err
 	})
 	return conn, err

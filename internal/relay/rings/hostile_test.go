@@ -62,12 +62,12 @@ func TestHostilePeersEndAlone(t *testing.T) {
 			kick(t, p.S2M[0])
 			w.pod.Ping(t, twinV4)
 			if attack.ends != memif.ErrPeerGone {
-				relaytest.Eventually(t, "it is ended", 5*time.Second, func() bool { return bad.Status().Ends[attack.ends] > before.Ends[attack.ends] })
+				relaytest.Eventually(t, "it is ended", 20*time.Second, func() bool { return bad.Status().Ends[attack.ends] > before.Ends[attack.ends] })
 			}
 			if err := p.Close(); err != nil {
 				t.Error(err)
 			}
-			relaytest.Eventually(t, "it is gone", 5*time.Second, func() bool { return bad.Status().Ends[attack.ends] > before.Ends[attack.ends] })
+			relaytest.Eventually(t, "it is gone", 20*time.Second, func() bool { return bad.Status().Ends[attack.ends] > before.Ends[attack.ends] })
 		})
 	}
 	if err := connected(t, w.master).Err(); err != nil {
@@ -91,7 +91,7 @@ func nonsense(t *testing.T, r memiftest.Ring) {
 	source := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		head := *r.Head()
-		relaytest.Eventually(t, "there is room", 5*time.Second, func() bool { return head-*r.Tail() < uint16(r.Slots()) })
+		relaytest.Eventually(t, "there is room", 20*time.Second, func() bool { return head-*r.Tail() < uint16(r.Slots()) })
 		d := r.Descriptor(head)
 		d.Length = uint32(1 + source.IntN(2048))
 		d.Offset = r.Buffers + uint32(source.IntN(1000))
@@ -135,7 +135,7 @@ func TestShrunkRegions(t *testing.T) {
 		})
 	}
 	d := device(t, w.network, "twin2", twinMAC, 1)
-	run(t, rings.TwinConfig{Interface: twin, Queues: d.Queues(), MaxPacket: maxPacket})
+	moved := run(t, rings.TwinConfig{Interface: twin, Queues: d.Queues(), MaxPacket: maxPacket})
 	const hostile = "10.80.0.2"
 	w.network.Address(t, "twin2", "10.80.0.1", hostile)
 	w.network.Neighbor(t, "twin2", hostile, appMAC)
@@ -174,7 +174,10 @@ func TestShrunkRegions(t *testing.T) {
 				if err := p.Handshake(); err != nil {
 					t.Fatal(err)
 				}
-				connected(t, attack.bad)
+				c := connected(t, attack.bad)
+				if attack.bad == twin { // or what is for it would be dropped
+					relaytest.Eventually(t, "it is served", 10*time.Second, func() bool { return moved.Serves(c) })
+				}
 				if err := unix.Ftruncate(p.File, left); err != nil {
 					t.Fatal(err)
 				}
@@ -183,7 +186,7 @@ func TestShrunkRegions(t *testing.T) {
 				}
 				kick(t, p.S2M[0])
 				attack.during()
-				relaytest.Eventually(t, "its connection is ended", 5*time.Second, func() bool {
+				relaytest.Eventually(t, "its connection is ended", 20*time.Second, func() bool {
 					return attack.bad.Status().Ends[memif.ErrFault] > before
 				})
 				w.pod.Ping(t, twinV4)

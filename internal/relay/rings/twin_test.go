@@ -80,7 +80,7 @@ func during(t testing.TB, f func(ctx context.Context) error) {
 			if err != nil {
 				t.Errorf("ended with %v", err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(20 * time.Second):
 			t.Error("does not end")
 		}
 	})
@@ -194,7 +194,7 @@ func TestUDP(t *testing.T) {
 		receiver := relaytest.ListenUDP(t, w.pod, addr)
 		before := w.relay.Stats().FramesOut
 		relaytest.SendSegmented(t, w.network, receiver.LocalAddr().(*net.UDPAddr), payload, segment)
-		if err := receiver.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := receiver.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		buffer := make([]byte, 2*segment)
@@ -221,7 +221,7 @@ func TestApplicationComesAgain(t *testing.T) {
 		<-theirs.Done()
 		<-ours.Done()
 		ours, theirs = connected(t, w.master), connected(t, w.slave)
-		relaytest.Eventually(t, "packets are moved again", 5*time.Second, func() bool {
+		relaytest.Eventually(t, "packets are moved again", 20*time.Second, func() bool {
 			return w.relay.Serves(ours) && w.app.Serves(theirs)
 		})
 		w.network.Ping(t, appV6)
@@ -229,12 +229,14 @@ func TestApplicationComesAgain(t *testing.T) {
 	if s := w.master.Status(); s.Connects < 6 {
 		t.Errorf("status %+v", s)
 	}
+	ours := connected(t, w.master)
 	if err := w.slave.Close(); err != nil {
 		t.Fatal(err)
 	}
+	<-ours.Done()
 	before := w.relay.Stats().DropsOut
 	relaytest.SendSegmented(t, w.network, &net.UDPAddr{IP: net.ParseIP(appV4), Port: 9}, make([]byte, 100), 100)
-	relaytest.Eventually(t, "what nobody takes is dropped", 5*time.Second, func() bool { return w.relay.Stats().DropsOut > before })
+	relaytest.Eventually(t, "what nobody takes is dropped", 20*time.Second, func() bool { return w.relay.Stats().DropsOut > before })
 }
 
 // A tap that goes away ends the Twin, and says so.
@@ -254,7 +256,7 @@ func TestTapGoesAway(t *testing.T) {
 		if err == nil {
 			t.Error("no error")
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("nobody noticed")
 	}
 	if errors.Is(connected(t, master).Err(), memif.ErrFault) {

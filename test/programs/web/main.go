@@ -28,8 +28,8 @@ import (
 
 const (
 	// grace is for how long a server that is to end answers still: others hear
-	// meanwhile that it is on its way out.
-	grace = time.Second
+	// meanwhile that it is on its way out. The lab kills it after two seconds.
+	grace = 1700 * time.Millisecond
 	// patience is how long an answer may take.
 	patience = 5 * time.Second
 	// clients is how many ask at the same time.

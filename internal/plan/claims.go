@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The polynic authors
 // SPDX-License-Identifier: Apache-2.0
 
-package services
+package plan
 
 import (
 	"cmp"
@@ -9,13 +9,13 @@ import (
 	"strings"
 
 	"github.com/polynic/polynic/internal/model"
-	"github.com/polynic/polynic/internal/plan"
 )
 
-// claims are who asks for each frontend. The first of them has it: one to whom the
+// Claims are who asks for each frontend. The first of them has it: one to whom the
 // cluster gave the address, then the one that was made first, then by name; so
-// every node decides alike, and a newcomer takes nothing away.
-type claims map[plan.FrontendClaim][]claimant
+// every node decides alike, and a newcomer takes nothing away. They are not safe for
+// concurrent use.
+type Claims map[FrontendClaim][]claimant
 
 type claimant struct {
 	ref     model.ServiceRef
@@ -33,19 +33,19 @@ func compareClaimants(a, b claimant) int {
 	return cmp.Or(cmp.Compare(a.created, b.created), strings.Compare(a.ref.String(), b.ref.String()))
 }
 
-// holder is the service that has a frontend.
-func (c claims) holder(f plan.FrontendClaim) model.ServiceRef {
+// Holder is the service that has a frontend.
+func (c Claims) Holder(f FrontendClaim) model.ServiceRef {
 	if list := c[f]; len(list) > 0 {
 		return list[0].ref
 	}
 	return model.ServiceRef{}
 }
 
-// add enters what a service asks for, and lists the others that ask for some of
+// Add enters what a service asks for, and lists the others that ask for some of
 // it.
-func (c claims) add(s model.Service) []model.ServiceRef {
+func (c Claims) Add(s model.Service) []model.ServiceRef {
 	var others []model.ServiceRef
-	for f, given := range plan.ClaimsOf(s) {
+	for f, given := range ClaimsOf(s) {
 		others = append(others, refsOf(c[f])...)
 		one := claimant{ref: s.Ref, given: given, created: s.Created}
 		at, _ := slices.BinarySearchFunc(c[f], one, compareClaimants)
@@ -54,11 +54,11 @@ func (c claims) add(s model.Service) []model.ServiceRef {
 	return others
 }
 
-// drop takes out what a service asked for, and lists the others that ask for some
+// Drop takes out what a service asked for, and lists the others that ask for some
 // of it.
-func (c claims) drop(s model.Service) []model.ServiceRef {
+func (c Claims) Drop(s model.Service) []model.ServiceRef {
 	var others []model.ServiceRef
-	for f := range plan.ClaimsOf(s) {
+	for f := range ClaimsOf(s) {
 		c[f] = slices.DeleteFunc(c[f], func(o claimant) bool { return o.ref == s.Ref })
 		others = append(others, refsOf(c[f])...)
 		if len(c[f]) == 0 {
