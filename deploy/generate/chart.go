@@ -26,6 +26,7 @@ func substitutions() []substitution {
 		{"path: /etc/cni/net.d", "path: {{ .Values.node.cniConfDir }}"},
 		{"value: 48MiB", "value: {{ .Values.memory.go }}"},
 		{"memory: 64Mi", "memory: {{ .Values.memory.limit }}"},
+		{"\n    #etcd:", "{{ with .Values.agent.etcd }}\n    etcd: {{ toJson . }}{{ end }}\n    #etcd:"},
 		{"path: /var/lib/kubelet/", "path: {{ .Values.node.kubeletDir }}/"},
 	}
 }

@@ -40,13 +40,14 @@ func Remove(ctx context.Context, o Options, w io.Writer) error {
 		return err
 	}
 	defer earlier.journal.Close()
+	untold := unpublish(ctx, o.Config, w) // first: etcd may be in the network that is removed
 	for _, name := range madeBy(o.Config) {
 		o.Config.Dataplane = name
 		if err := removeMade(ctx, o, earlier.attachments); err != nil {
 			return err
 		}
 	}
-	return errors.Join(unpublish(ctx, o.Config, w), os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()), os.RemoveAll(o.Config.MemifDir()),
+	return errors.Join(untold, os.RemoveAll(o.Config.StateDir), os.RemoveAll(o.Config.NetnsDir()), os.RemoveAll(o.Config.MemifDir()),
 		os.RemoveAll(memifdir.Dir(o.Config.MemifDir()).Given()),
 		deviceplugin.RemoveSocket(o.Config.Memif.KubeletDir))
 }

@@ -5,6 +5,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -149,12 +150,28 @@ func (s *serving) local() map[string]model.Redirect {
 // those tell that have a backend of it: the others say the same.
 func (s *serving) refused(r plan.ResolvedService) {
 	isHere := r.IsHere()
-	for _, refusal := range r.Refusals {
-		s.Log.Warn("a part of a service is not served", slog.String("service", r.Ref.String()), slog.String("reason", refusal.String()))
+	for _, reason := range reasons(r.Refusals) {
+		s.Log.Warn("a part of a service is not served", slog.String("service", r.Ref.String()), slog.String("reason", reason))
 		if s.reporter != nil && isHere {
-			s.reporter.ServiceRefused(r.Ref, r.UID, refusal.String())
+			s.reporter.ServiceRefused(r.Ref, r.UID, reason)
 		}
 	}
+}
+
+// maxReasons bounds what is told of one service: a part is refused for each of its
+// addresses and ports, of which there may be tens of thousands.
+const maxReasons = 16
+
+// reasons are why parts of a service are not served.
+func reasons(all []plan.ServiceRefusal) []string {
+	var list []string
+	for i, refusal := range all {
+		if i == maxReasons {
+			return append(list, fmt.Sprintf("%d parts more are refused", len(all)-i))
+		}
+		list = append(list, refusal.String())
+	}
+	return list
 }
 
 // reached is told whether the API server gives a kind of object.

@@ -5,6 +5,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/polynic/polynic/internal/inspect"
 	"github.com/polynic/polynic/internal/inventory"
 	"github.com/polynic/polynic/internal/model"
+	"github.com/polynic/polynic/internal/plan"
 	"github.com/polynic/polynic/internal/watch"
 )
 
@@ -118,9 +120,19 @@ func TestServicesOfAttachments(t *testing.T) {
 		if len(shown) != 1 || shown[0].State != inspect.ServiceServed || shown[0].Ports[0].Endpoints[0].Interface != "tap1" {
 			t.Errorf("shown: %+v", shown)
 		}
+		drop := make(chan struct{})
+		driver.BeforeServices(func(context.Context) error {
+			<-drop
+			return nil
+		})
 		att.Leaving = true
 		a.inventory.PutAttachment(att)
 		a.inventory.DeleteAttachment(model.AttachmentID{ContainerID: "c-hash", IfName: "eth0"})
+		expect("10.2.0.1", "10.2.0.2")
+		if shown := a.Services(); shown[0].State != inspect.ServicePending || shown[0].Reason == "" {
+			t.Errorf("shown while the switch has it still: %+v", shown)
+		}
+		close(drop)
 		expect()
 		if shown := a.Services(); shown[0].State != inspect.ServiceLeft || shown[0].Reason == "" {
 			t.Errorf("shown: %+v", shown)
@@ -147,5 +159,19 @@ func TestServicesOff(t *testing.T) {
 	}
 	if a.services.watched(driver) != dataplane.Driver(driver) {
 		t.Error("services that are off listen to the driver")
+	}
+}
+
+// However much of a service is refused, its author is told a few lines.
+func TestReasonsAreFew(t *testing.T) {
+	var all []plan.ServiceRefusal
+	for n := range 20_000 {
+		all = append(all, plan.ServiceRefusal{What: fmt.Sprint("192.0.2.1:", n, "/TCP"), Reason: "service shop/web has it already; choose another"})
+	}
+	if got := reasons(all[:3]); len(got) != 3 || got[2] != all[2].String() {
+		t.Errorf("of three it says %q", got)
+	}
+	if got := reasons(all); len(got) > 20 || got[0] != all[0].String() || got[len(got)-1] != "19984 parts more are refused" {
+		t.Errorf("of %d it says %q", len(all), got)
 	}
 }

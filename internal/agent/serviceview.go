@@ -25,19 +25,15 @@ func (a *agent) Services() []inspect.Service {
 	for _, r := range a.services.resolver.List() {
 		shown := inspect.Service{Namespace: r.Ref.Namespace, Name: r.Ref.Name, State: inspect.ServiceServed}
 		switch {
-		case r.Left != "":
-			shown.State, shown.Reason = inspect.ServiceLeft, r.Left
-		case failing != nil:
+		case failing != nil && (r.Left == "" || r.Pending):
 			shown.State, shown.Reason = inspect.ServiceFailing, failing.Error()
 		case r.Pending:
-			shown.State = inspect.ServicePending
+			shown.State, shown.Reason = inspect.ServicePending, r.Left
+		case r.Left != "":
+			shown.State, shown.Reason = inspect.ServiceLeft, r.Left
 		case len(r.Refusals) > 0:
 			shown.State = inspect.ServiceRefused
-			var words []string
-			for _, refusal := range r.Refusals {
-				words = append(words, refusal.String())
-			}
-			shown.Reason = strings.Join(words, "; ")
+			shown.Reason = strings.Join(reasons(r.Refusals), "; ")
 		}
 		for _, p := range r.Ports {
 			shown.Ports = append(shown.Ports, portShown(p))

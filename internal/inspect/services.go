@@ -26,9 +26,10 @@ const (
 	// ServiceServed: the switch resolves it, as it is shown.
 	ServiceServed ServiceState = "served"
 	// ServicePending: the switch has not yet accepted it as it is shown; what it had
-	// before it has still.
+	// before it has still, also of a service that is to be left to others.
 	ServicePending ServiceState = "pending"
-	// ServiceLeft: it is left to others, such as kube-proxy.
+	// ServiceLeft: it is left to others, such as kube-proxy, and the switch has nothing
+	// of it any more.
 	ServiceLeft ServiceState = "left"
 	// ServiceRefused: it is served but for a part.
 	ServiceRefused ServiceState = "refused"

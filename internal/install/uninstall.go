@@ -93,8 +93,9 @@ func (r Removal) removeMade(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	said, err := r.agent(ctx, "remove")
+	fmt.Fprintf(w, "%s", said)
 	if err == nil {
-		fmt.Fprintf(w, "links, routes, rules and settings removed\n%s", said)
+		fmt.Fprintln(w, "links, routes, rules and settings removed")
 	}
 	return errors.Join(err, stop())
 }

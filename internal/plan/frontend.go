@@ -79,9 +79,14 @@ func frontendsOf(s model.Service, port model.ServicePort, clusterIP netip.Addr) 
 
 // othersLike lists the addresses of the family of one, but that one, each once.
 func othersLike(one netip.Addr, list []netip.Addr) []netip.Addr {
+	if len(list) == 0 {
+		return nil
+	}
 	var others []netip.Addr
+	seen := map[netip.Addr]bool{one: true}
 	for _, a := range list {
-		if a.Is6() == one.Is6() && a != one && !slices.Contains(others, a) {
+		if a.Is6() == one.Is6() && !seen[a] {
+			seen[a] = true
 			others = append(others, a)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -265,5 +266,27 @@ func TestResolveWhatTheSwitchCannot(t *testing.T) {
 	r := plan.Services{All: true}.Resolve(facts)
 	if len(r.Made()) != 2 || len(r.Refusals) != 1 || r.Refusals[0].String() != "port dns (53/UDP): this switch serves TCP alone" {
 		t.Errorf("made %v, refused %v", r.Made(), r.Refusals)
+	}
+}
+
+// As many addresses as an object of the API server can have cost what they are worth:
+// somebody who may make a service does not hold up those of others.
+func TestManyExternalAddresses(t *testing.T) {
+	const count = 100_000
+	s := web()
+	s.ExternalIPs = nil
+	for n := range count {
+		s.ExternalIPs = append(s.ExternalIPs, netip.AddrFrom4([4]byte{192, byte(n >> 16), byte(n >> 8), byte(n)}))
+	}
+	s.ExternalIPs = append(s.ExternalIPs, s.ExternalIPs[0])
+	began := time.Now()
+	claims := plan.ClaimsOf(s)
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	ofCluster := len(s.Ports) * len(s.ClusterIPs)
+	ofBalancer, ofNode := len(s.Ports), 2 // one port, in both families
+	if want := len(s.Ports)*count + ofCluster + ofBalancer + ofNode; len(claims) != want {
+		t.Errorf("%d claims, want %d", len(claims), want)
 	}
 }

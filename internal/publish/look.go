@@ -86,12 +86,14 @@ func (p *Publisher) back(ctx context.Context) {
 	if p.away.reason == nil {
 		return
 	}
+	lasted := time.Since(p.away.since)
 	if p.away.told {
-		p.config.Log.InfoContext(ctx, "etcd answers again", slog.Duration("away", time.Since(p.away.since)))
+		p.config.Log.InfoContext(ctx, "etcd answers again", slog.Duration("away", lasted))
 	}
 	p.away = away{}
 	for _, e := range p.entries {
-		if errors.Is(e.err, store.ErrAway) {
+		// One that answers to some and not to others is left the pauses of each.
+		if errors.Is(e.err, store.ErrAway) && lasted >= firstRetry {
 			e.retry = time.Time{}
 		}
 	}
@@ -129,7 +131,7 @@ func (p *Publisher) lookLoop(ctx context.Context) {
 }
 
 // look asks etcd whether it has the records that were written, and what records
-// nobody claims. An error is that etcd is away.
+// nobody claims. An error is that it does not say.
 func (p *Publisher) look(ctx context.Context) error {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, attemptLimit)
@@ -139,8 +141,9 @@ func (p *Publisher) look(ctx context.Context) error {
 		return nil // and nothing was asked
 	}
 	same, err := p.config.Store.Unchanged(limited, marks)
+	lost := err == nil && !same
 	var own []store.Holding
-	if err == nil && (prune || !same) {
+	if err == nil && (prune || lost) {
 		own, _, err = p.config.Store.Owned(limited, p.config.Kind, p.config.Node)
 	}
 	if ctx.Err() != nil {
@@ -149,18 +152,21 @@ func (p *Publisher) look(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.prune = p.prune || prune && (err != nil || !p.restored)
-	if err != nil {
+	if errors.Is(err, store.ErrAway) {
 		p.lost(ctx, err, began)
 		return err
 	}
 	p.back(ctx)
-	if p.restored {
+	switch {
+	case err != nil:
+		p.sayUnknown(ctx, 0, err)
+	case p.restored:
 		p.removeStrays(ctx, own)
 	}
-	if !same {
+	if lost {
 		p.recover(ctx, marks)
 	}
-	return nil
+	return err
 }
 
 // marks are the records as they were written last, and whether to prune, which is
@@ -198,6 +204,19 @@ func (p *Publisher) recover(ctx context.Context, looked []store.Mark) {
 	}
 }
 
+// sayUnknown says, once, why not all records are known, or how many cannot be read. The
+// caller holds p.mu.
+func (p *Publisher) sayUnknown(ctx context.Context, unreadable int, err error) {
+	if text := fmt.Sprint(unreadable, err); text != p.broken {
+		p.broken = text
+		p.config.Log.WarnContext(ctx, "it cannot be told whether etcd has something beside what is claimed",
+			slog.Int("unreadable", unreadable), slog.Any("error", err))
+	}
+}
+
+// maxTold is of how many records that cannot be read it is told why.
+const maxTold = 3
+
 // removeStrays removes what nobody claims, by entries that want nothing. The caller
 // holds p.mu.
 func (p *Publisher) removeStrays(ctx context.Context, own []store.Holding) {
@@ -220,9 +239,8 @@ func (p *Publisher) removeStrays(ctx context.Context, own []store.Holding) {
 		}
 	}
 	notify(p.wake)
-	if text := fmt.Sprint(broken); len(broken) > 0 && text != p.broken {
-		p.broken = text
-		p.config.Log.WarnContext(ctx, "it cannot be told whether etcd has something beside what is claimed", slog.Any("error", errors.Join(broken...)))
+	if len(broken) > 0 {
+		p.sayUnknown(ctx, len(broken), errors.Join(broken[:min(len(broken), maxTold)]...))
 	}
 }
 

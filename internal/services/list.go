@@ -4,7 +4,6 @@
 package services
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -15,7 +14,8 @@ import (
 // Listed is what a service comes to.
 type Listed struct {
 	plan.ResolvedService
-	// Pending: the dataplane has not yet accepted it as it is now.
+	// Pending: the dataplane has not yet accepted it as it is now, also that it is
+	// left to others.
 	Pending bool
 }
 
@@ -23,22 +23,18 @@ type Listed struct {
 func (r *Resolver) List() []Listed {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	pending := r.pending()
+	r.resolver.spread()
+	differs := map[model.ServiceRef]bool{}
+	for key := range r.differs {
+		differs[key.Service] = true
+	}
 	list := make([]Listed, 0, len(r.resolver.services))
 	for _, s := range r.resolver.services {
-		list = append(list, Listed{r.resolver.node.Resolve(r.resolver.facts(s)), pending[s.Ref]})
+		now := r.resolver.node.Resolve(r.resolver.facts(s))
+		// What waits to be resolved again may have been nobody's here, and be so still.
+		waits := r.resolver.dirty[s.Ref] && len(r.resolver.made[s.Ref])+len(now.Made()) > 0
+		list = append(list, Listed{now, !r.observed || differs[s.Ref] || waits})
 	}
 	slices.SortFunc(list, func(a, b Listed) int { return strings.Compare(a.Ref.String(), b.Ref.String()) })
 	return list
-}
-
-// pending are the services that wait to be resolved again, and those that were and
-// are not in the dataplane yet. It is called with r.mu held.
-func (r *Resolver) pending() map[model.ServiceRef]bool {
-	r.resolver.spread()
-	refs := maps.Clone(r.resolver.dirty)
-	for key := range r.differs {
-		refs[key.Service] = true
-	}
-	return refs
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/polynic/polynic/internal/desired"
 	"github.com/polynic/polynic/internal/plan"
 )
 
@@ -47,6 +48,50 @@ func TestPendingUntilAccepted(t *testing.T) {
 		b.expectPending("web-3")
 		b.driver.BeforeServices(nil)
 		time.Sleep(time.Second)
+		b.expectPending()
+	})
+}
+
+// A service that is left to others is so once the dataplane has dropped it; one that it
+// never had waits for nothing.
+func TestPendingUntilDropped(t *testing.T) {
+	run(t, plan.Services{}, func(b *bench) {
+		for n := 1; n <= 3; n++ {
+			b.PutService(service(n))
+			b.PutSlice(slice(n, n))
+		}
+		b.PutRedirect("a", toTap(1))
+		b.expectPending("web-1", "web-2", "web-3") // an earlier agent's may be there
+		former := desired.Service{Key: key(3), Frontends: []desired.Frontend{{Kind: desired.FrontendNode, Port: 30000}}}
+		if err := b.driver.ApplyServices(t.Context(), []desired.Service{former}, nil); err != nil {
+			t.Fatal(err)
+		}
+		accept := make(chan struct{})
+		b.driver.BeforeServices(func(context.Context) error {
+			<-accept
+			return nil
+		})
+		b.Synced()
+		accept <- struct{}{} // that it reads what there is
+		b.expectPending("web-1", "web-3")
+		accept <- struct{}{}
+		b.expectPending()
+
+		b.PutSlice(slice(2, 4))
+		b.DeleteRedirect("a", pod(1))
+		b.expectPending("web-1")
+		b.PutSlice(slice(2, 5)) // while it is at work
+		b.expectPending("web-1")
+		accept <- struct{}{}
+		b.expectPending()
+
+		b.PutRedirect("a", toTap(1))
+		b.expectPending("web-1")
+		b.DeleteRedirect("a", pod(1)) // while it is at work
+		b.expectPending("web-1")
+		accept <- struct{}{}
+		b.expectPending("web-1")
+		accept <- struct{}{}
 		b.expectPending()
 	})
 }

@@ -118,6 +118,7 @@ func (l *loop) compare(have map[desired.ServiceKey]desired.Service) {
 	l.unsure = false
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.observed = true
 	for s := range l.resolver.all() {
 		if there, ok := have[s.Key]; !ok || !there.Equal(s) {
 			l.differs[s.Key] = true

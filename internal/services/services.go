@@ -48,6 +48,7 @@ type Resolver struct {
 	// there should be.
 	differs  map[desired.ServiceKey]bool
 	isSynced bool
+	observed bool // it is known what the dataplane had at first
 	isNeeded bool
 	failing  error // of the last attempt
 }

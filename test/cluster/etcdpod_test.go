@@ -45,10 +45,44 @@ func (s suite) deployedEtcd() {
 	}
 	s.typed("kubectl delete pod vnf1 vnf2 vnf3 && kubectl delete customconfiguration --all")
 	s.expectNoKeys(insideEtcd + "etcdctl")
+	s.uninstalledWithEtcd()
 	s.documented("etcd.md", "kubectl apply -k deploy/overlays/linux\n")
-	s.documented("etcd.md", "kubectl delete -k deploy/etcd\n")
-	s.documented("etcd.md", "kubectl delete secret -A -l app.kubernetes.io/name=polynic,app.kubernetes.io/component=etcd\n")
 	s.documented("install.md", "kubectl -n polynic-system rollout status ds/polynic-agent")
+	s.node.WaitReady()
+	s.deleted("etcd.md", "kubectl delete -k deploy/etcd\n")
+	s.documented("etcd.md", "kubectl delete secret -A -l app.kubernetes.io/name=polynic,app.kubernetes.io/component=etcd\n")
+	s.Kubectl("delete", "pod", "vnf1", "vnf2")
+}
+
+// uninstalledWithEtcd takes polynic off the node, in the steps of docs/install.md,
+// while pods have keys in etcd, whose own pod is in the network that goes: the keys
+// are gone with it, and what may stay is told.
+func (s suite) uninstalledWithEtcd() {
+	const odd = "/polynic/v1/published/odd/pod"
+	s.typed("kubectl apply -f vnf-tls-pods.yaml")
+	s.waitPods(2)
+	for _, label := range []string{"vnf1", "vnf2"} {
+		s.typed(insideEtcd + "etcdctl get --prefix --keys-only /vnf-agent/" + label + "/") // says something
+	}
+	s.typed(insideEtcd + "etcdctl put " + odd + " whose")
+
+	s.documented("install.md", "kubectl -n polynic-system delete ds,deployment -l 'app.kubernetes.io/component in (agent,relay,controller,vpp)'")
+	s.expectDocumented("install.md", "kubectl apply -f deploy/uninstall.yaml ")
+	s.typed(`sed 's/^    #\(etcd:\|  \)/    \1/' deploy/uninstall.yaml | kubectl apply -f -`)
+	s.documented("install.md", "kubectl -n polynic-system rollout status ds/polynic-uninstall\n")
+	said := s.documented("install.md", "kubectl -n polynic-system logs -l app.kubernetes.io/component=uninstall -c uninstall --tail=-1")
+	for _, want := range []string{
+		"keys of the microservice label vnf1 removed from etcd\n", "keys of the microservice label vnf2 removed from etcd\n",
+		"keys of pods of node " + s.node.Name + " may stay in etcd: ", "the record " + odd + " cannot be read", "settings removed\n",
+	} {
+		if !strings.Contains(said, want) {
+			s.t.Errorf("the removal does not say %q:\n%s", want, said)
+		}
+	}
+	if left := s.typed(insideEtcd + "etcdctl get --prefix --keys-only /"); strings.TrimSpace(left) != odd {
+		s.t.Errorf("in etcd there is still\n%s", left)
+	}
+	s.deleted("install.md", "kubectl -n polynic-system delete ds,cm polynic-uninstall\n")
 }
 
 // expectNoKeys waits until an etcdctl finds nothing of anybody's.

@@ -24,6 +24,21 @@ func (s suite) documented(page, line string) string {
 	return s.typed(line)
 }
 
+// deleted types a command line of a page of docs that deletes things. Of one that was
+// cut off half-way, by a server that was slow, the rest is deleted.
+func (s suite) deleted(page, line string) {
+	s.t.Helper()
+	s.expectDocumented(page, line)
+	line = strings.TrimSuffix(line, "\n") + " --ignore-not-found"
+	s.eventually(line, func() error {
+		out, err := s.shell(line).CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		return err
+	})
+}
+
 // expectDocumented looks for a text in a page of docs.
 func (s suite) expectDocumented(page, text string) {
 	s.t.Helper()

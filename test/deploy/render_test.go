@@ -177,3 +177,20 @@ func TestValues(t *testing.T) {
 		}
 	}
 }
+
+// Where the chart's agents have etcd, who takes polynic off a node has the same.
+func TestHelmUninstallsWithEtcd(t *testing.T) {
+	etcd := map[string]any{"endpoints": []any{"https://192.0.2.1:2379"}, "secretDir": "/etc/polynic-etcd"}
+	_, hooks := helm(t, map[string]any{"agent": map[string]any{"etcd": etcd}})
+	text, _, err := unstructured.NestedString(hooks["ConfigMap "+namespace+"/polynic-uninstall"], "data", "agent.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var configured map[string]any
+	if err := syaml.Unmarshal([]byte(text), &configured); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(any(etcd), configured["etcd"]); diff != "" {
+		t.Errorf("etcd (-agents +uninstall):\n%s\nin\n%s", diff, text)
+	}
+}

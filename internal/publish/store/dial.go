@@ -26,12 +26,18 @@ const (
 	dead         = 4 * time.Second
 )
 
+// maxAnswer bounds, in bytes, what is read at once. Whoever may write into etcd could
+// have whoever reads it run out of memory else: etcd itself sets no bound.
+const maxAnswer = 8 << 20
+
 // Dial makes a client of etcd and waits for nothing: whether etcd is there shows
 // at the first request. Its requests end at once with the reason where there is no
 // connection, which the client of itself would keep to itself while it waits. It
-// logs nothing, unless config has a logger. The caller closes it.
+// logs nothing, unless config has a logger, and takes no answer that is larger than
+// maxAnswer. The caller closes it.
 func Dial(config clientv3.Config) (*clientv3.Client, error) {
 	config.MaxUnaryRetries = 2 // the second is with a new token where etcd does not take the first one
+	config.MaxCallRecvMsgSize = maxAnswer
 	config.DialKeepAliveTime, config.DialKeepAliveTimeout = keepalive, dead
 	later := &authentication{asked: config.Username != ""}
 	if config.Logger == nil {

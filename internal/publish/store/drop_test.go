@@ -4,6 +4,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -76,5 +77,27 @@ func TestRecordThatIsNotOurs(t *testing.T) {
 	readable := slices.DeleteFunc(slices.Clone(all), func(h store.Holding) bool { return h.Broken != nil })
 	if err != nil || len(all) != 3 || len(readable) != 1 || readable[0].Owner != custom("c") {
 		t.Errorf("the records are %v, %v", all, err)
+	}
+}
+
+// A key of a pod that went, which somebody had removed and the pod's agent still wrote
+// again, goes with the others.
+func TestLastRepairOfTheDead(t *testing.T) {
+	w := newWorld(t)
+	a := claim(pod("a", "n1"), "vnf1", "1=a", "2=a", "3=a")
+	w.put(t, a, nil)
+	if _, err := w.client.Delete(t.Context(), a.Items[2].Key); err != nil {
+		t.Fatal(err)
+	}
+	b := claim(pod("b", "n2"), "vnf1", "1=b")
+	written := w.put(t, b, func(ctx context.Context, _ store.Owner) (bool, error) {
+		_, err := w.store.Mend(ctx, a, nil) // after it was looked what there is
+		return false, err
+	})
+	if same, err := w.store.Unchanged(t.Context(), []store.Mark{written.Mark}); err != nil || !same {
+		t.Errorf("what was just written is not as it was: %v", err)
+	}
+	if diff := cmp.Diff(values(b), w.config(t, "vnf1")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -17,8 +17,11 @@ var (
 	ErrForbidden = errors.New("forbidden")
 	// ErrTaken is that a live owner has what another one claims; see TakenError.
 	ErrTaken = errors.New("taken by another owner")
-	// ErrTooLarge is that an item is larger than etcd takes; see TooLargeError.
+	// ErrTooLarge is that an item is larger than etcd takes, see TooLargeError; or that
+	// there is more of a label than is read at once.
 	ErrTooLarge = errors.New("too large for etcd")
+	// ErrFull is that etcd is at its quota: it answers, and takes nothing more.
+	ErrFull = errors.New("etcd has no room left")
 	// ErrInvalid is that a claim cannot be written as it is, whatever etcd has.
 	ErrInvalid = errors.New("not a claim")
 	// ErrUnsure is that a claim wants what a pod has of which is not known whether it

@@ -5,6 +5,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -13,7 +14,7 @@ import (
 const (
 	// maxCompares is how many comparisons etcd takes at once.
 	maxCompares = 128
-	// page is how many records are asked for at once.
+	// page is how many records are asked for at once; fewer where these are too large.
 	page = 500
 )
 
@@ -34,10 +35,14 @@ type Holding struct {
 // was so. Errors are ErrAway and ctx's.
 func (s *Store) Owned(ctx context.Context, kind Kind, node string) ([]Holding, int64, error) {
 	var own []Holding
-	revision, from := int64(0), recordRoot
+	revision, from, limit := int64(0), recordRoot, int64(page)
 	for {
 		response, err := s.get(ctx, "list the records", from,
-			clientv3.WithRange(clientv3.GetPrefixRangeEnd(recordRoot)), clientv3.WithLimit(page), clientv3.WithRev(revision))
+			clientv3.WithRange(clientv3.GetPrefixRangeEnd(recordRoot)), clientv3.WithLimit(limit), clientv3.WithRev(revision))
+		if errors.Is(err, ErrTooLarge) && limit > 1 {
+			limit /= 2
+			continue
+		}
 		if err != nil {
 			return nil, 0, err
 		}

@@ -141,8 +141,10 @@ func (p *plan) next() (*step, error) {
 	if len(text) > maxRecord {
 		return nil, fmt.Errorf("%s: %w: the record of its %d keys has %d bytes, more than %d; divide it", p.claim.Owner, ErrTooLarge, len(keys), len(text), maxRecord)
 	}
-	s.recorded = p.own == nil || p.own.owner != p.claim.Owner || !slices.Equal(p.own.keys, keys)
-	if !s.recorded && len(all) == 0 && len(p.dead) == 0 {
+	// A repair writes the record too, as it was: who looked before it, and takes over what
+	// was there then, has to look again.
+	s.recorded = p.own == nil || p.own.owner != p.claim.Owner || !slices.Equal(p.own.keys, keys) || len(all) > 0
+	if !s.recorded && len(p.dead) == 0 {
 		return nil, nil //nolint:nilnil // there is nothing to do, and that is no error
 	}
 	s.touched = all

@@ -33,7 +33,7 @@ func (s *Store) put(ctx context.Context, c Claim, alive Alive, v *view) (Written
 			return Written{}, err
 		}
 		if next == nil {
-			return all.done(p, nil, v.revision), nil
+			return all.done(p, v.revision, p.own.revision), nil
 		}
 		response, err := s.commit(ctx, "publish "+ConfigPrefix(c.Label), next.transaction)
 		if err != nil {
@@ -45,7 +45,11 @@ func (s *Store) put(ctx context.Context, c Claim, alive Alive, v *view) (Written
 		}
 		all.add(p, next)
 		if next.last {
-			return all.done(p, next, asClaimed(v, response)), nil
+			recorded := response.Header.Revision
+			if !next.recorded {
+				recorded = p.own.revision
+			}
+			return all.done(p, asClaimed(v, response), recorded), nil
 		}
 		if v, err = s.read(ctx, c.Label); err != nil {
 			return Written{}, err
@@ -124,12 +128,9 @@ func (w *Written) add(p *plan, s *step) {
 	}
 }
 
-// done is the end, at a revision; with the last step, where one was needed.
-func (w *Written) done(p *plan, last *step, revision int64) Written {
+// done is the end, at a revision; the record was written at one of its own.
+func (w *Written) done(p *plan, revision, recorded int64) Written {
 	w.Revision, w.Left = revision, p.left
-	w.Mark = Mark{recordKey(p.claim.Label, p.claim.Owner), revision}
-	if last == nil || !last.recorded {
-		w.Mark.revision = p.own.revision
-	}
+	w.Mark = Mark{recordKey(p.claim.Label, p.claim.Owner), recorded}
 	return *w
 }

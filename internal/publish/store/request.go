@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -50,6 +51,10 @@ func (s *Store) away(ctx context.Context, doing string, err error) error {
 		return nil
 	case errors.Is(err, rpctypes.ErrRequestTooLarge), errors.Is(err, rpctypes.ErrTooManyOps):
 		return fmt.Errorf("%s: %w: %w", doing, ErrTooLarge, err)
+	case status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max"): // gRPC's own; it has no other name
+		return fmt.Errorf("%s: %w: there are more than the %d MiB that are read; remove there what nobody needs", doing, ErrTooLarge, maxAnswer>>20)
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return fmt.Errorf("%s: %w: %w", doing, ErrFull, err)
 	case errors.Is(err, rpctypes.ErrPermissionDenied):
 		return fmt.Errorf("%s: %w: %w; give its user the prefixes /vnf-agent/ and /polynic/", doing, ErrForbidden, err)
 	case errors.Is(ctx.Err(), context.Canceled):

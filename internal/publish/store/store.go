@@ -83,7 +83,8 @@ func (d Drift) None() bool { return len(d.Missing)+len(d.Altered) == 0 && !d.Unr
 // it is there yet, that is one transaction and no look before. What the owner, or
 // an earlier sandbox of the same pod, had and claims no more is removed. Keys of
 // another owner that is alive are not touched: *TakenError; what a dead one had
-// is. Other errors are ErrAway, ErrTooLarge, ErrInvalid, ErrUnsure and ctx's.
+// is. Other errors are ErrAway, ErrFull, ErrForbidden, ErrTooLarge, ErrInvalid, ErrUnsure
+// and ctx's.
 func (s *Store) Put(ctx context.Context, c Claim, alive Alive) (Written, error) {
 	if err := c.check(); err != nil {
 		return Written{}, err

@@ -259,17 +259,18 @@ func (n names) gateRules(f desired.Frontend, target string) []rule {
 	return []rule{{text, "sources"}, {"goto " + target, to}}
 }
 
-// disjoint leaves prefixes out that others contain.
+// disjoint leaves prefixes out that others contain. The others are in order. There may
+// be as many as a service has room for.
 func disjoint(list []netip.Prefix) []netip.Prefix {
-	var out []netip.Prefix
+	sorted := make([]netip.Prefix, len(list))
 	for i, p := range list {
-		isWithin := false
-		for j, o := range list {
-			same := o.Masked() == p.Masked()
-			isWithin = isWithin || i != j && o.Bits() <= p.Bits() && o.Contains(p.Addr()) && (!same || j < i)
-		}
-		if !isWithin {
-			out = append(out, p.Masked())
+		sorted[i] = p.Masked()
+	}
+	slices.SortFunc(sorted, netip.Prefix.Compare) // what contains others is right before them
+	var out []netip.Prefix
+	for _, p := range sorted {
+		if len(out) == 0 || !out[len(out)-1].Contains(p.Addr()) {
+			out = append(out, p)
 		}
 	}
 	return out
