@@ -164,7 +164,7 @@ func TestStreamEnds(t *testing.T) {
 	go func() {
 		n, err := slave.WriteBatch(ctx, packets(20, 10))
 		if n != 8 {
-			err = fmt.Errorf("%d packets, %v", n, err) //nolint:errorlint // not the expected end
+			err = errors.New(fmt.Sprint(n, " packets, ", err))
 		}
 		ended <- err
 	}()
