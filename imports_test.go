@@ -81,7 +81,7 @@ func layers() []layer {
 		{"internal/memifdir", []string{"internal/model"}, "a folder that is shared with a container is files and no more"},
 		{"internal/watch", []string{"api/podif", "internal/inventory", "internal/kube", "internal/manifest", "internal/model"}, "a source of pods fills the inventory and knows no consequence"},
 		{"internal/report", []string{"api/...", "internal/attach", "internal/model", "internal/openfiles"}, "what users are told comes from the pod path's words"},
-		{"internal/kube/fake", nil, "what stands in for the API server speaks HTTP and knows no client of ours"},
+		{"internal/kube/fake", []string{"test/port"}, "what stands in for the API server speaks HTTP and knows no client of ours"},
 		{"internal/kube", nil, "the API server's types stop with those who ask it"},
 		{"internal/inspect", []string{"api/podif", "internal/desired", "internal/model", "internal/unixsock"}, "inspection reads nouns and changes nothing"},
 		{

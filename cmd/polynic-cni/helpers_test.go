@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -123,13 +122,22 @@ type finished struct {
 	took           time.Duration
 }
 
-// plugin runs polynic-cni with an environment of KEY=VALUE words.
+// plugin runs polynic-cni with an environment of KEY=VALUE words. Its standard input
+// is a file, so that it does not wait, which it does for less than a second, until the
+// test gets round to writing it.
 func plugin(t *testing.T, environment, stdin string) finished {
 	t.Helper()
-	return pluginReading(t, environment, strings.NewReader(stdin))
+	path := filepath.Join(t.TempDir(), "stdin")
+	writeFile(t, path, stdin)
+	input, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer input.Close()
+	return pluginReading(t, environment, input)
 }
 
-func pluginReading(t *testing.T, environment string, stdin io.Reader) finished {
+func pluginReading(t *testing.T, environment string, stdin *os.File) finished {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	command := exec.CommandContext(t.Context(), filepath.Join(binaries, "polynic-cni"))

@@ -61,9 +61,10 @@ func start(t *testing.T, ns *netns.Handle) *process {
 	})
 	p.client = relayapi.New(p.socket, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	t.Cleanup(p.client.Close)
-	if _, err := p.client.List(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	relaytest.Eventually(t, "the relay answers", 20*time.Second, func() bool {
+		_, err := p.client.List(t.Context())
+		return err == nil
+	})
 	return p
 }
 

@@ -73,7 +73,7 @@ type outcome struct {
 
 // resolve is what the agent would make of a service of which pods here serve at a
 // custom interface, or do not. Of one that is left to others nothing is refused.
-func (e *Explainer) resolve(s *corev1.Service, isRedirected bool) outcome { //nolint:revive // it is a fact about the service
+func (e *Explainer) resolve(s *corev1.Service, isRedirected bool) outcome {
 	if proxy := watch.OtherProxy(s); proxy != "" {
 		return outcome{left: " is left to the proxy that it names, " + proxy, isAtMain: true}
 	}
