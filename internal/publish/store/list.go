@@ -14,8 +14,9 @@ import (
 const (
 	// maxCompares is how many comparisons etcd takes at once.
 	maxCompares = 128
-	// page is how many records are asked for at once; fewer where these are too large.
-	page = 500
+	// page is how many records are asked for at once; where these are too large, fewer by
+	// that factor.
+	page, fewer = 500, 8
 )
 
 // Holding is what a record says: an owner, and the keys that are its.
@@ -40,7 +41,7 @@ func (s *Store) Owned(ctx context.Context, kind Kind, node string) ([]Holding, i
 		response, err := s.get(ctx, "list the records", from,
 			clientv3.WithRange(clientv3.GetPrefixRangeEnd(recordRoot)), clientv3.WithLimit(limit), clientv3.WithRev(revision))
 		if errors.Is(err, ErrTooLarge) && limit > 1 {
-			limit /= 2
+			limit = max(limit/fewer, 1)
 			continue
 		}
 		if err != nil {
