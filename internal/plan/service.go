@@ -122,11 +122,12 @@ func (n Services) Resolve(f ServiceFacts) ResolvedService {
 	if !n.All && !f.redirected() {
 		r.Left = "no endpoint of it is at a custom interface"
 	}
+	told := map[ServiceRefusal]bool{}
 	for _, port := range f.Service.Ports {
 		for _, clusterIP := range f.Service.ClusterIPs {
 			p := n.port(f, port, clusterIP)
 			if r.Left == "" {
-				r.refuse(f.frontends(&p, port, clusterIP))
+				r.refuse(f.frontends(&p, port, clusterIP), told)
 			}
 			r.Ports = append(r.Ports, p)
 		}
@@ -134,10 +135,11 @@ func (n Services) Resolve(f ServiceFacts) ResolvedService {
 	return r
 }
 
-// refuse adds refusals; what holds in both families is said once.
-func (r *ResolvedService) refuse(refusals []ServiceRefusal) {
+// refuse adds refusals; what holds in both families is told once.
+func (r *ResolvedService) refuse(refusals []ServiceRefusal, told map[ServiceRefusal]bool) {
 	for _, refusal := range refusals {
-		if !slices.Contains(r.Refusals, refusal) {
+		if !told[refusal] {
+			told[refusal] = true
 			r.Refusals = append(r.Refusals, refusal)
 		}
 	}

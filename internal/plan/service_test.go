@@ -281,6 +281,15 @@ func TestManyExternalAddresses(t *testing.T) {
 	s.ExternalIPs = append(s.ExternalIPs, s.ExternalIPs[0])
 	began := time.Now()
 	claims := plan.ClaimsOf(s)
+	refused := plan.Services{All: true}.Resolve(plan.ServiceFacts{Service: s, Holder: func(c plan.FrontendClaim) model.ServiceRef {
+		if c.Address.Is4() && c.Address.As4()[0] == 192 {
+			return model.ServiceRef{Namespace: "shop", Name: "older"}
+		}
+		return s.Ref
+	}}).Refusals
+	if len(refused) != len(s.Ports)*count {
+		t.Errorf("%d refusals, want one for each address and port", len(refused))
+	}
 	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("it took %s", took)
 	}
