@@ -206,7 +206,9 @@ func bodyOf(r *http.Request) (object, error) {
 func (s *Server) put(at string, o object) object {
 	was := s.objects[at]
 	s.version++
-	meta := o.metadata()
+	// A patch of something else leaves it that of the object before, which answers show.
+	meta := maps.Clone(o.metadata())
+	o["metadata"] = meta
 	meta["resourceVersion"] = strconv.Itoa(s.version)
 	if meta["uid"] == nil {
 		meta["uid"] = fmt.Sprintf("uid-%d", s.version)
