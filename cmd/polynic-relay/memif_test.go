@@ -42,14 +42,9 @@ func TestMemifsSurviveKilledWorkers(t *testing.T) {
 	for i := range flows {
 		flows[i] = newFlow(t, filepath.Join(folder, "memif.sock"), uint32(2*i))
 	}
-	var p95s []time.Duration
-	for range 4 { // the machine may have had no time
-		p95s = append(p95s, killWorkers(t, p, flows, kills))
-		if slices.Min(p95s) <= busy.Stretch(500*time.Millisecond) {
-			return
-		}
+	if p95 := killWorkers(t, p, flows, kills); p95 > busy.Stretch(500*time.Millisecond) {
+		t.Errorf("95 of 100 are back after %v, want 500ms at most", p95)
 	}
-	t.Errorf("95 of 100 are back after %v, want 500ms at most", p95s)
 }
 
 // killWorkers kills workers, and gives how long of 100 flows 95 are away at most.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/polynic/polynic/internal/config"
 	"github.com/polynic/polynic/internal/preflight"
 	"github.com/polynic/polynic/internal/unixsock"
 	"github.com/polynic/polynic/test/need"
@@ -162,9 +163,9 @@ func TestNetworks(t *testing.T) {
 	t.Cleanup(func() { _ = exec.Command("ip", "link", "delete", "lan").Run() })
 	find := func(pods string, shares ...string) (found preflight.Finding) {
 		t.Helper()
-		config := node(t)
+		looked := node(t)
 		if pods != "" {
-			config.Pods = []netip.Prefix{netip.MustParsePrefix(pods)}
+			looked.Pods = []netip.Prefix{netip.MustParsePrefix(pods)}
 		}
 		if len(shares) > 0 {
 			vpp := preflight.DefaultVPP()
@@ -172,9 +173,9 @@ func TestNetworks(t *testing.T) {
 			for _, share := range shares {
 				vpp.HostShares = append(vpp.HostShares, netip.MustParsePrefix(share))
 			}
-			config.VPP = &vpp
+			looked.VPP = &vpp
 		}
-		for _, f := range config.Run(t.Context()) {
+		for _, f := range looked.Run(t.Context()) {
 			if f.Check == "networks of the node" {
 				found = f
 			}
@@ -205,6 +206,16 @@ func TestNetworks(t *testing.T) {
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %+v\nwant %+v", name, c.got, c.want)
+		}
+	}
+}
+
+// What is looked at without flags are shares of the agent's own ranges.
+func TestDefaultShares(t *testing.T) {
+	ranges := config.Default().Network.HostSubnets
+	for i, share := range preflight.DefaultVPP().HostShares {
+		if !ranges[i].CIDR.Contains(share.Addr()) || share.Bits() != ranges[i].NodePrefixLen {
+			t.Errorf("%s is no node's share of %v", share, ranges[i])
 		}
 	}
 }

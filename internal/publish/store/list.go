@@ -33,7 +33,7 @@ type Holding struct {
 // CustomConfigurations, whose node is empty, all. A record that cannot be read is
 // among them, for it may be anybody's. A record's key is its label's, whose nobody can
 // tell, so all are read, and only these kept. The revision is the one at which that
-// was so. Errors are ErrAway and ctx's.
+// was so. Errors are ErrAway, ErrForbidden, ErrTooLarge (of one record alone) and ctx's.
 func (s *Store) Owned(ctx context.Context, kind Kind, node string) ([]Holding, int64, error) {
 	var own []Holding
 	revision, from, limit := int64(0), recordRoot, int64(page)
